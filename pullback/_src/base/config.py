@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +30,7 @@ __all__ = [
     "Config",
     "Flag",
     "FlagContext",
+    "Settings",
     "TraceContext",
     "check_tracer_leaks",
     "checking_leaks",
@@ -50,11 +52,12 @@ __all__ = [
     "numpy_rank_promotion",
     "platform_name",
     "platforms",
+    "settings",
     "softmax_custom_jvp",
     "threefry_partitionable",
     "trace_context",
     "traceback_filtering",
-]  # fmt: skip
+]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -80,7 +83,7 @@ _lock = threading.RLock()
 
 
 class TraceContext:
-    """The values of the traced flags; equal values are the same object, so hashing it costs next to nothing."""
+    """The values of the traced flags; equal values are the same object, so hashing costs next to nothing."""
 
     __slots__ = ("values",)
 
@@ -96,13 +99,6 @@ class TraceContext:
 
 
 _interned: dict[tuple[tuple[str, object], ...], TraceContext] = {}
-# The context of the defaults, recomputed when one changes; None until the flags below are all defined.
-_default_context: TraceContext = TraceContext(())
-# The overlaid traced flags of this thread, sorted by name. None outside every overlay: the common case,
-# in which `trace_context` costs one look-up.
-_overlaid: ContextVar[tuple[tuple[str, object], ...] | None] = ContextVar("pullback_overlaid", default=None)
-# (default context, overlay) -> combined context.
-_combined: dict[tuple[TraceContext, tuple[tuple[str, object], ...]], TraceContext] = {}
 
 
 def _intern(values: tuple[tuple[str, object], ...]) -> TraceContext:
@@ -113,27 +109,87 @@ def _intern(values: tuple[tuple[str, object], ...]) -> TraceContext:
         return context
 
 
-def _refresh_default_context() -> None:
-    global _default_context
-    with _lock:
-        _default_context = _intern(tuple((f.name, f.default) for f in _flags.values() if f.traced))
+class _FlagValues:
+    """The flags' names and types, for the type checker."""
+
+    enable_x64: bool
+    numpy_dtype_promotion: str
+    numpy_rank_promotion: str
+    default_matmul_precision: str | None
+    threefry_partitionable: bool
+    default_prng_impl: str
+    enable_custom_prng: bool
+    softmax_custom_jvp: bool
+    debug_nans: bool
+    debug_infs: bool
+    disable_jit: bool
+    check_tracer_leaks: bool
+    enable_checks: bool
+    log_compiles: bool
+    explain_cache_misses: bool
+    enable_compilation_cache: bool
+    compilation_cache_dir: str | None
+    traceback_filtering: str
+    platform_name: str | None
+    platforms: str | None
+    default_device: Any
 
 
-def _combine(overlay: tuple[tuple[str, object], ...]) -> TraceContext:
-    base = _default_context
-    values = dict(base.values)
-    values.update(overlay)
-    context = _intern(tuple(values.items()))
-    _combined[base, overlay] = context
-    return context
+class Settings(_FlagValues):
+    """The value of every flag in one overlay (or in none), as plain attributes that are only read.
+
+    There is one instance for each set of overriding values, however often it is entered. So entering an
+    overlay is one look-up in ``children``, and a new default can be written to all instances it concerns.
+
+    Attributes:
+      overrides: the values that the overlay sets, sorted by name; all others are defaults.
+      trace_context: the values of the traced flags.
+    """
+
+    def __init__(self, overrides: tuple[tuple[str, object], ...]) -> None:
+        self.overrides = overrides
+        self.trace_context: TraceContext
+        self._children: dict[tuple[str, object], Settings] = {}
+        overridden = dict(overrides)
+        for name, flag in _flags.items():
+            setattr(self, name, overridden.get(name, flag.default))
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self.trace_context = _intern(
+            tuple((f.name, getattr(self, f.name)) for f in _flags.values() if f.traced)
+        )
+
+    def _set_default(self, flag: Flag[Any]) -> None:
+        if all(name != flag.name for name, _ in self.overrides):
+            setattr(self, flag.name, flag.default)
+            self._refresh()
+
+    def _overlay(self, name: str, value: object) -> Settings:
+        """These settings with one flag overridden."""
+        child = self._children.get((name, value))
+        if child is None:
+            merged = {**dict(self.overrides), name: value}.items()
+            overrides = tuple(sorted(merged, key=operator.itemgetter(0)))
+            with _lock:
+                child = _all_settings.get(overrides)
+                if child is None:
+                    child = _all_settings[overrides] = Settings(overrides)
+                self._children[name, value] = child
+        return child
+
+
+_defaults = Settings(())
+_all_settings: dict[tuple[tuple[str, object], ...], Settings] = {(): _defaults}
+_current: ContextVar[Settings] = ContextVar("pullback_settings", default=_defaults)
+
+settings: Final[Callable[[], Settings]] = _current.get
+"""The settings in force in this thread: ``settings().enable_x64`` is the cheapest way to read a flag."""
 
 
 def trace_context() -> TraceContext:
     """The part of the configuration that tracing depends on, as a hashable key for caches."""
-    overlay = _overlaid.get()
-    if overlay is None:
-        return _default_context
-    return _combined.get((_default_context, overlay)) or _combine(overlay)
+    return settings().trace_context
 
 
 class FlagContext:
@@ -147,16 +203,10 @@ class FlagContext:
     def __init__(self, flag: Flag[Any], value: object) -> None:
         self._flag = flag
         self._value = value
-        self._entered: list[tuple[Token[Any], Token[Any] | None]] = []
+        self._entered: list[Token[Settings]] = []
 
     def __enter__(self) -> None:
-        flag = self._flag
-        overlay_token: Token[Any] | None = None
-        if flag.traced:
-            overlay = dict(_overlaid.get() or ())
-            overlay[flag.name] = self._value
-            overlay_token = _overlaid.set(tuple(sorted(overlay.items())))
-        self._entered.append((flag.overlay.set(self._value), overlay_token))
+        self._entered.append(_current.set(settings()._overlay(self._flag.name, self._value)))
 
     def __exit__(
         self,
@@ -164,10 +214,7 @@ class FlagContext:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        token, overlay_token = self._entered.pop()
-        self._flag.overlay.reset(token)
-        if overlay_token is not None:
-            _overlaid.reset(overlay_token)
+        _current.reset(self._entered.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Use as a decorator: the flag has the value during each call of ``function``."""
@@ -192,7 +239,7 @@ class Flag(Generic[T]):
       default: the value outside every overlay.
     """
 
-    __slots__ = ("_check", "_overlay_get", "_when_omitted", "default", "help", "name", "overlay", "traced")
+    __slots__ = ("_check", "_read", "_when_omitted", "default", "help", "name", "traced")
 
     def __init__(
         self, name: str, default: T, check: Callable[[str, object], T], *, help: str, traced: bool,
@@ -202,9 +249,7 @@ class Flag(Generic[T]):
         self.help = help
         self.traced = traced
         self.default: T = default
-        self.overlay: ContextVar[T] = ContextVar(f"pullback_{name}")
-        # Bound once: reading a flag is then one call of C code with the default as its fallback.
-        self._overlay_get = self.overlay.get
+        self._read: Callable[[Settings], T] = operator.attrgetter(name)
         self._check = check
         self._when_omitted = when_omitted
         _flags[name] = self
@@ -212,23 +257,25 @@ class Flag(Generic[T]):
             _spellings[spelling] = self
             for prefix in _PREFIXES:
                 _spellings[prefix + spelling] = self
+        for instance in _all_settings.values():
+            instance._set_default(self)
 
     def get(self) -> T:
         """The value in force here: the innermost overlay's, else the default."""
-        return self._overlay_get(self.default)
+        return self._read(settings())
 
     @property
     def value(self) -> T:
         """The value in force here: the innermost overlay's, else the default."""
-        return self._overlay_get(self.default)
+        return self._read(settings())
 
     def set_default(self, value: object) -> None:
         """Change the value for every thread that is in no overlay of this flag."""
         checked = self._check(self.name, value)
         with _lock:
             self.default = checked
-            if self.traced:
-                _refresh_default_context()
+            for instance in _all_settings.values():
+                instance._set_default(self)
 
     def __call__(self, value: object = _MISSING) -> FlagContext:
         """A context manager (and decorator) under which this thread sees ``value``."""
@@ -249,6 +296,10 @@ class Flag(Generic[T]):
         return f"Flag({self.name}={self.value!r})"
 
 
+def _describe(value: object) -> str:
+    return f"{value!r} of type {type(value).__name__}"
+
+
 def _check_bool(name: str, value: object) -> bool:
     if isinstance(value, str):
         word = value.strip().lower()
@@ -258,13 +309,13 @@ def _check_bool(name: str, value: object) -> bool:
             return False
     elif type(value).__name__ in ("bool", "int", "bool_") and value in (0, 1):  # NumPy's booleans included
         return bool(value)
-    raise ValueError(f"The flag {name} takes True or False, but got {value!r} of type {type(value).__name__}.")
+    raise ValueError(f"The flag {name} takes True or False, but got {_describe(value)}.")
 
 
 def _check_optional_str(name: str, value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise ValueError(f"The flag {name} takes a string or None, but got {value!r} of type {type(value).__name__}.")
+    raise ValueError(f"The flag {name} takes a string or None, but got {_describe(value)}.")
 
 
 def _check_anything(name: str, value: object) -> Any:
@@ -276,8 +327,7 @@ def _choice(*choices: str) -> Callable[[str, object], str]:
         if isinstance(value, str) and value in choices:
             return value
         raise ValueError(
-            f"The flag {name} takes one of {', '.join(map(repr, choices))}, "
-            f"but got {value!r} of type {type(value).__name__}."
+            f"The flag {name} takes one of {', '.join(map(repr, choices))}, but got {_describe(value)}."
         )
 
     return check
@@ -292,11 +342,15 @@ def _optional_choice(*choices: str) -> Callable[[str, object], str | None]:
     return check
 
 
-def _bool_flag(name: str, default: bool, help: str, *, traced: bool = False, aliases: Iterable[str] = ()) -> Flag[bool]:
+def _bool_flag(
+    name: str, default: bool, help: str, *, traced: bool = False, aliases: Iterable[str] = ()
+) -> Flag[bool]:
     return Flag(name, default, _check_bool, help=help, traced=traced, aliases=aliases, when_omitted=True)
 
 
-def _choice_flag(name: str, default: str, choices: tuple[str, ...], help: str, *, traced: bool = False) -> Flag[str]:
+def _choice_flag(
+    name: str, default: str, choices: tuple[str, ...], help: str, *, traced: bool = False
+) -> Flag[str]:
     return Flag(name, default, _choice(*choices), help=help, traced=traced, aliases=(), when_omitted=_MISSING)
 
 
@@ -313,7 +367,11 @@ MATMUL_PRECISIONS: Final = (
 """The names that ``default_matmul_precision`` and the ``precision`` arguments of products accept."""
 
 enable_x64 = _bool_flag(
-    "enable_x64", False, "Keep 64-bit dtypes instead of narrowing them to 32 bits.", traced=True, aliases=("x64",)
+    "enable_x64",
+    False,
+    "Keep 64-bit dtypes instead of narrowing them to 32 bits.",
+    traced=True,
+    aliases=("x64",),
 )
 numpy_dtype_promotion = _choice_flag(
     "numpy_dtype_promotion", "standard", ("standard", "strict"),
@@ -329,7 +387,10 @@ default_matmul_precision: Flag[str | None] = Flag(
     traced=True, aliases=(), when_omitted=_MISSING,
 )  # fmt: skip
 threefry_partitionable = _bool_flag(
-    "threefry_partitionable", False, "Lay out random bits so that sharded arrays generate them locally.", traced=True
+    "threefry_partitionable",
+    False,
+    "Lay out random bits so that shards of an array are independent.",
+    traced=True,
 )
 default_prng_impl = _choice_flag(
     "default_prng_impl", "threefry2x32", ("threefry2x32", "rbg", "unsafe_rbg"),
@@ -343,8 +404,12 @@ softmax_custom_jvp = _bool_flag(
 )
 debug_nans = _bool_flag("debug_nans", False, "Raise an error where an operation yields a NaN.")
 debug_infs = _bool_flag("debug_infs", False, "Raise an error where an operation yields an infinity.")
-disable_jit = _bool_flag("disable_jit", False, "Run jit-decorated functions and control flow operation by operation.")
-check_tracer_leaks = _bool_flag("check_tracer_leaks", False, "Raise an error when a tracer outlives its trace.")
+disable_jit = _bool_flag(
+    "disable_jit", False, "Run jitted functions and control flow operation by operation."
+)
+check_tracer_leaks = _bool_flag(
+    "check_tracer_leaks", False, "Raise an error when a tracer outlives its trace."
+)
 enable_checks = _bool_flag("enable_checks", False, "Verify every program between passes (slow).")
 log_compiles = _bool_flag("log_compiles", False, "Log every compilation at the warning level.")
 explain_cache_misses = _bool_flag("explain_cache_misses", False, "Log why jit traces a function anew.")
@@ -384,37 +449,14 @@ def _find(name: str) -> Flag[Any]:
     )  # fmt: skip
 
 
-class Config:
+class Config(_FlagValues):
     """All flags in one place: ``config.x64``, ``config.jax_enable_x64``, ``config.update(name, value)``.
 
     Every flag can be read as an attribute under its name, with the prefix ``jax_`` or ``pullback_`` or none.
     Attributes are read-only: a change goes through ``update`` (all threads) or a context manager (this one).
     """
 
-    __slots__ = ()
-
     x64: bool
-    enable_x64: bool
-    numpy_dtype_promotion: str
-    numpy_rank_promotion: str
-    default_matmul_precision: str | None
-    threefry_partitionable: bool
-    default_prng_impl: str
-    enable_custom_prng: bool
-    softmax_custom_jvp: bool
-    debug_nans: bool
-    debug_infs: bool
-    disable_jit: bool
-    check_tracer_leaks: bool
-    enable_checks: bool
-    log_compiles: bool
-    explain_cache_misses: bool
-    enable_compilation_cache: bool
-    compilation_cache_dir: str | None
-    traceback_filtering: str
-    platform_name: str | None
-    platforms: str | None
-    default_device: Any
     jax_enable_x64: bool
 
     def update(self, name: str, value: object) -> None:
@@ -437,7 +479,7 @@ class Config:
 
     def trace_context(self) -> TraceContext:
         """The part of the configuration that tracing depends on, as a hashable key for caches."""
-        return trace_context()
+        return settings().trace_context
 
     def __getattr__(self, name: str) -> Any:
         # Reached only by names that are no flag: the properties below catch those.
@@ -457,8 +499,10 @@ class Config:
 
 
 def _property(flag: Flag[T]) -> property:
+    read_settings = flag._read
+
     def read(_: Config) -> T:
-        return flag._overlay_get(flag.default)
+        return read_settings(settings())
 
     return property(read, doc=flag.help)
 
@@ -478,7 +522,6 @@ def _read_environment(environment: Mapping[str, str]) -> None:
 for _spelling, _flag in _spellings.items():
     setattr(Config, _spelling, _property(_flag))
 _read_environment(os.environ)
-_refresh_default_context()
 
 config: Final = Config()
 """The one configuration of the process."""
