@@ -1,0 +1,1 @@
+"""The command line: a layer above everything else, which nothing imports."""
