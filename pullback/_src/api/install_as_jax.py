@@ -57,9 +57,10 @@ def install_as_jax() -> None:
     if any(isinstance(finder, _JaxFinder) for finder in sys.meta_path):
         return
     if "jax" in sys.modules:
+        place = getattr(sys.modules["jax"], "__file__", None)
         raise JaxAlreadyImportedError(
-            "expected a process that has not imported jax yet, but it has "
-            f"({getattr(sys.modules['jax'], '__file__', None)}): call install_as_jax() before the first import of jax"
+            f"expected a process that has not imported jax, but it has imported {place}: "
+            "call install_as_jax() before the first import of jax"
         )
     sys.meta_path.insert(0, _JaxFinder())
 

@@ -76,7 +76,7 @@ def _upper_sets(strict: bool) -> dict[Node, frozenset[Node]]:
     unsigned = [np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)]
     half, single, double = (np.dtype(f"float{bits}") for bits in (16, 32, 64))
     complex_single, complex_double = np.dtype(np.complex64), np.dtype(np.complex128)
-    arrows: dict[Node, Iterable[Node]] = {node: () for node in NUMERIC}
+    arrows: dict[Node, Iterable[Node]] = dict.fromkeys(NUMERIC, ())
     if strict:
         arrows[int] = (*INTEGERS, float)
         arrows[float] = (*FLOATS, complex)

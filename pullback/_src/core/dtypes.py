@@ -96,12 +96,16 @@ __all__ = [
 # ---- The dtypes ------------------------------------------------------------------------------------------
 
 
-class extended(np.generic):  # noqa: N801 (an abstract scalar type, named like NumPy's)
+class extended(np.generic):
     """Abstract scalar type of dtypes that are no numbers; only for ``issubdtype``."""
 
 
-class prng_key(extended):  # noqa: N801
+class prng_key(extended):
     """Abstract scalar type of random keys; only for ``issubdtype``."""
+
+
+class _fry(prng_key):
+    """Scalar type of threefry keys: keeps the one dtype apart from its category in ``issubdtype``."""
 
 
 class KeyDType:
@@ -138,8 +142,10 @@ class KeyDType:
 key_dtype: Final = KeyDType()
 
 
-# What becomes of dtypes of 64-bit parts where the flag enable_x64 is off.
-_NARROWED: Final[dict[DType, DType]] = {
+# The canonical form of each dtype with enable_x64 on, and with it off.
+_WIDE: Final[dict[DType, DType]] = {dtype: dtype for dtype in SUPPORTED}
+_NARROW: Final[dict[DType, DType]] = {
+    **_WIDE,
     np.dtype(np.float64): np.dtype(np.float32),
     np.dtype(np.int64): np.dtype(np.int32),
     np.dtype(np.uint64): np.dtype(np.uint32),
@@ -237,10 +243,14 @@ def public_dtype(dtype: DType) -> DType | KeyDType:
 
 def canonicalize_dtype(dtype: Any) -> DType:
     """The dtype that arrays get where ``dtype`` is meant: with enable_x64 off, 64 bits become 32."""
-    if not isinstance(dtype, np.dtype) or not dtype.isnative:
-        dtype = as_numpy_dtype(dtype)
-    wide: DType = dtype
-    return wide if settings().enable_x64 else _NARROWED.get(wide, wide)
+    try:
+        found = (_WIDE if settings().enable_x64 else _NARROW).get(dtype)
+    except TypeError:  # not hashable, so no dtype: the conversion below says so
+        found = None
+    if found is not None:
+        return found
+    converted = as_numpy_dtype(dtype)
+    return converted if settings().enable_x64 else _NARROW.get(converted, converted)
 
 
 def canonicalize_value_dtype(dtype: Any) -> DType:
@@ -363,7 +373,7 @@ def _scalar_type(dtype: Any) -> type:
     if isinstance(dtype, type) and issubclass(dtype, np.generic):
         return dtype
     numpy_dtype = as_numpy_dtype(dtype)
-    return prng_key if numpy_dtype == KEY_DTYPE else numpy_dtype.type
+    return _fry if numpy_dtype == KEY_DTYPE else numpy_dtype.type
 
 
 def issubdtype(a: Any, b: Any) -> bool:
@@ -443,23 +453,37 @@ def _as_node(dtype: Any) -> Node:
     return dtype if dtype is int or dtype is float or dtype is complex else as_numpy_dtype(dtype)
 
 
-_promoted: dict[tuple[Any, Any, str], DType] = {}
+_promoted: dict[tuple[Any, Any, TraceContext], DType] = {}
 
 
 def promote_types(a: Any, b: Any) -> DType:
     """The dtype to which the dtypes ``a`` and ``b`` promote.
 
     Python's ``int``, ``float`` and ``complex`` stand for weak types: ``promote_types('float16', float)`` is
-    float16. The result is not narrowed to 32 bits.
+    float16, and a result that is itself weak has NumPy's dtype for it. As in JAX, the result has 64 bits
+    where an operand has, even with enable_x64 off.
     """
-    key = (a, b, settings().numpy_dtype_promotion)
+    key = (a, b, settings().trace_context)
     found = _promoted.get(key)
     if found is None:
-        nodes = frozenset({_as_node(a), _as_node(b)})
-        # Equal dtypes need no lattice: that lets random keys through.
-        node = next(iter(nodes)) if len(nodes) == 1 else least_upper_bound(key[2], nodes)
-        found = _promoted[key] = np.dtype(node)
+        found = _promoted[key] = _compute_promoted(frozenset({_as_node(a), _as_node(b)}))
     return found
+
+
+def _compute_promoted(nodes: frozenset[Node]) -> DType:
+    if len(nodes) == 1:  # equal dtypes need no lattice: that lets random keys through
+        only: DType = np.dtype(next(iter(nodes)))
+        return only
+    node = least_upper_bound(settings().numpy_dtype_promotion, nodes)
+    if isinstance(node, type):
+        return np.dtype(node)
+    dtype: DType = node
+    # 64 bits that only arise from combining narrower operands, like uint32 and int32, do not exist.
+    return (
+        dtype
+        if any(_NARROW.get(operand, operand) != operand for operand in nodes)
+        else canonicalize_dtype(dtype)
+    )
 
 
 _lattice_results: dict[tuple[TraceContext, tuple[tuple[DType, bool], ...]], tuple[DType, bool]] = {}

@@ -1,0 +1,61 @@
+"""The exception tree.
+
+Every error that the library raises on purpose is a `PullbackError` and also the built-in
+exception that a NumPy programmer would expect (`TypeError`, `ValueError`, `IndexError`), so
+that both kinds of `except` clause work. Messages state what was expected, what came, and
+what to do.
+"""
+
+from __future__ import annotations
+
+
+class PullbackError(Exception):
+    """Base class of the library's own errors."""
+
+
+class ShapeError(PullbackError, TypeError, ValueError):
+    """Operands whose shapes do not fit together."""
+
+
+class DTypeError(PullbackError, TypeError):
+    """Operands whose dtypes do not fit together, or that a function does not accept."""
+
+
+class StructureError(PullbackError, TypeError, ValueError):
+    """Pytrees whose structures differ where they must agree."""
+
+
+class NotDifferentiableError(PullbackError, TypeError):
+    """A derivative was asked for that does not exist or is not defined here."""
+
+
+class VerificationError(PullbackError):
+    """A program breaks an invariant of the intermediate representation (an internal bug)."""
+
+
+class ConcretizationTypeError(PullbackError, TypeError):
+    """A value that is only known abstractly was needed concretely."""
+
+
+class TracerArrayConversionError(ConcretizationTypeError):
+    """`numpy.asarray` (or a NumPy function) was applied to a traced value."""
+
+
+class TracerBoolConversionError(ConcretizationTypeError):
+    """A traced value was used where Python needs a bool (`if`, `while`, `and`, `assert`)."""
+
+
+class TracerIntegerConversionError(ConcretizationTypeError):
+    """A traced value was used where Python needs an int (`range`, indexing a list)."""
+
+
+class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
+    """A traced boolean mask was used as an index: the result's shape would depend on values."""
+
+
+class UnexpectedTracerError(PullbackError, TypeError):
+    """A traced value was used after the transformation that made it had ended (a leak)."""
+
+
+class KeyReuseError(PullbackError, ValueError):
+    """A random key was used twice."""

@@ -1,0 +1,274 @@
+"""`Array`: what users hold.
+
+`Array` is the common base of concrete arrays and tracers; its operators and methods are attached by
+`lib.numpy` (the library above this layer). `ConcreteArray` wraps a NumPy buffer and an interned type
+in two slots at fixed offsets, so that compiled code can read both without running Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .aval import ShapedArray, shaped_array
+
+
+class Array:
+    """An immutable n-dimensional array, concrete or traced.
+
+    `isinstance(x, Array)` holds for both. Use `pullback.numpy` functions to make arrays.
+    """
+
+    __slots__ = ()
+    __array_priority__ = 100
+
+    aval: ShapedArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> Any:
+        return dtypes.public_dtype(self.aval.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return self.aval.ndim
+
+    @property
+    def size(self) -> int:
+        return self.aval.size
+
+    @property
+    def weak_type(self) -> bool:
+        return self.aval.weak_type
+
+    @property
+    def itemsize(self) -> int:
+        return self.aval.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.aval.size * self.aval.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self.aval)
+
+    # Defining __eq__ (attached later) would remove hashing silently; say it here.
+    def __hash__(self) -> int:
+        raise TypeError(
+            f"unhashable type: arrays have no hash (here {self.aval.str_short()}). "
+            "If this array is a static argument, pass a Python number or a tuple instead."
+        )
+
+
+class ConcreteArray(Array):
+    """An array with a value: an immutable NumPy buffer and its interned type."""
+
+    __slots__ = ("_data", "aval", "__weakref__")
+
+    _data: np.ndarray[Any, Any]
+
+    def __init__(self, data: np.ndarray[Any, Any], aval: ShapedArray) -> None:
+        self._data = data
+        self.aval = aval
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self.aval.dtype.kind == "V" and self.aval.dtype != dtypes.float0:
+            raise TypeError(
+                "random keys cannot be converted to NumPy arrays; use random.key_data(key) for their words"
+            )
+        if dtype is not None and np.dtype(dtype) != self._data.dtype:
+            return self._data.astype(dtype)
+        if copy:
+            return self._data.copy()
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return memoryview(self.__array__())
+
+    def __dlpack__(self, **options: Any) -> Any:
+        options.setdefault("copy", None)
+        if options["copy"] is None and not self._data.flags.writeable:
+            options["copy"] = True
+        return self._data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._data.__dlpack_device__()
+
+    def __bool__(self) -> bool:
+        if self.aval.size != 1:
+            raise ValueError(
+                f"the truth value of an array with {self.aval.size} elements (shape {self.shape}) is "
+                "ambiguous; use .any() or .all()"
+            )
+        return bool(self._data.reshape(()))
+
+    def __int__(self) -> int:
+        return int(self._scalar("int"))
+
+    def __float__(self) -> float:
+        return float(self._scalar("float"))
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar("complex"))
+
+    def __index__(self) -> int:
+        if self.aval.ndim != 0 or self.aval.dtype.kind not in "iub":
+            raise TypeError(
+                f"only integer arrays without dimensions can be used as an index, got {self.aval.str_short()}"
+            )
+        return int(self._data)
+
+    def _scalar(self, kind: str) -> Any:
+        if self.aval.ndim != 0:
+            raise TypeError(
+                f"only arrays without dimensions can be converted to a Python {kind}; got shape {self.shape}"
+            )
+        return self._data.item()
+
+    def __format__(self, spec: str) -> str:
+        if self.aval.ndim == 0 and spec:
+            return format(self._data[()], spec)
+        return format(str(self), spec)
+
+    def __str__(self) -> str:
+        if self.aval.dtype.kind == "V":
+            return repr(self)
+        return str(self._data)
+
+    def __repr__(self) -> str:
+        return array_repr(self)
+
+    def item(self, *args: int) -> Any:
+        """The element (of an array of size one, or at `args`) as a Python scalar."""
+        return self._data.item(*args)
+
+    def tolist(self) -> Any:
+        """The array as nested lists of Python scalars."""
+        return self._data.tolist()
+
+    def tobytes(self, order: Any = "C") -> bytes:
+        return self._data.tobytes(order)
+
+    def block_until_ready(self) -> ConcreteArray:
+        """Return the array; its value is always ready on this engine."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> ConcreteArray:
+        return self  # immutable
+
+    def __copy__(self) -> ConcreteArray:
+        return self
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (self._data, self.aval)
+
+
+def _rebuild(data: np.ndarray[Any, Any], aval: ShapedArray) -> ConcreteArray:
+    return ConcreteArray(data, aval)
+
+
+def array_repr(array: ConcreteArray) -> str:
+    """`Array([1., 2.], dtype=float32)`, with `weak_type=True` where it holds."""
+    aval = array.aval
+    if aval.dtype.kind == "V" and aval.dtype != dtypes.float0:
+        words = array._data["fry"]
+        return f"Array({aval.shape}, dtype={dtypes.dtype_name(aval.dtype)}) overlaying:\n{words}"
+    prefix = "Array("
+    dtype_text = f"dtype={dtypes.dtype_name(aval.dtype)}"
+    if aval.dtype == dtypes.float0:
+        body = np.array2string(np.zeros(aval.shape, bool), separator=", ", prefix=prefix)
+    elif aval.size == 0 and aval.ndim > 0:
+        body = "[]" if aval.ndim == 1 else f"[], shape={aval.shape}"
+    else:
+        body = np.array2string(array._data, separator=", ", prefix=prefix)
+    if aval.weak_type:
+        dtype_text += ", weak_type=True"
+    last_line = body[body.rfind("\n") + 1 :]
+    width = np.get_printoptions()["linewidth"]
+    separator = ", "
+    if len(last_line) + len(dtype_text) + 3 > width or ("\n" not in body and len(prefix + body) + len(dtype_text) + 3 > width):
+        separator = ",\n" + " " * len(prefix)
+    return f"{prefix}{body}{separator}{dtype_text})"
+
+
+def wrap(data: np.ndarray[Any, Any], weak_type: bool = False) -> ConcreteArray:
+    """An array around `data`, which nobody else may write to."""
+    return ConcreteArray(data, shaped_array(data.shape, data.dtype, weak_type))
+
+
+_scalars: dict[tuple[type, Any, Any], ConcreteArray] = {}
+
+
+def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> ConcreteArray:
+    """A weakly typed array without dimensions, of the given dtype, from a Python number.
+
+    Small tables of constants recur in every program, so the arrays are cached.
+    """
+    key = (type(value), value, dtype)
+    found = _scalars.get(key)
+    if found is not None and value:  # 0.0 == -0.0: zeros are not told apart by the key
+        return found
+    if dtype.kind in "iu" and not isinstance(value, bool):
+        info = np.iinfo(dtype) if dtype.isbuiltin == 1 else dtypes.iinfo(dtype)
+        if not info.min <= value <= info.max:  # type: ignore[operator]
+            raise OverflowError(
+                f"the Python integer {value} does not fit into {dtype.name}"
+                + ("; enable 64-bit types with config.update('enable_x64', True)" if dtype.itemsize == 4 else "")
+            )
+    array = ConcreteArray(np.array(value, dtype), shaped_array((), dtype, True))
+    if len(_scalars) < 4096:
+        _scalars[key] = array
+    return array
+
+
+def python_scalar(value: bool | int | float | complex) -> ConcreteArray:
+    """A weakly typed array of the default dtype for the Python number's type."""
+    if value.__class__ is bool or isinstance(value, (bool, np.bool_)):
+        return wrap(np.array(value, np.bool_))
+    return scalar(value, dtypes.python_scalar_dtype(type(value)))
+
+
+def as_array(value: Any, *, name: str = "argument") -> Array:
+    """`value` as an `Array`: arrays and tracers unchanged, Python numbers weakly typed, NumPy copied in.
+
+    Raises:
+        TypeError: `value` is no array, number, or object that converts itself to one.
+    """
+    if isinstance(value, Array):
+        return value
+    if isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic):
+        return python_scalar(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return from_numpy(value)
+    for hook in ("__pullback_array__", "__jax_array__"):
+        convert = getattr(type(value), hook, None)
+        if convert is not None:
+            return as_array(convert(value), name=name)
+    if hasattr(value, "aval") and hasattr(value, "shape") and isinstance(getattr(value, "value", None), Array):
+        return value.value  # type: ignore[no-any-return]
+    if isinstance(value, memoryview) or hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+        return from_numpy(np.asarray(value))
+    raise TypeError(
+        f"{name}: expected an array or a number, got {_show(value)} of type {type(value).__name__}."
+        + (" Convert lists and tuples with numpy.array first." if isinstance(value, (list, tuple)) else "")
+    )
+
+
+def from_numpy(value: np.ndarray[Any, Any] | np.generic, *, copy: bool = True) -> ConcreteArray:
+    """A NumPy array or scalar as an `Array` of the canonical dtype (copied: the user may write to it)."""
+    dtype = value.dtype
+    canonical = dtypes.canonicalize_value_dtype(dtype)
+    data = np.array(value, dtype=canonical, copy=True if copy else None, order="C", subok=False)
+    return ConcreteArray(data, shaped_array(data.shape, data.dtype))
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

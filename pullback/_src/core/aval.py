@@ -1,0 +1,106 @@
+"""Abstract values: the types of the intermediate representation.
+
+A `ShapedArray` is the type of an array: shape, dtype, weak type. Instances are interned, so
+two equal types are the same object: comparing them is a pointer comparison, and compiled code
+can check its arguments without running Python.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+
+_interned: dict[tuple[Any, ...], ShapedArray] = {}
+
+
+class ShapedArray:
+    """The type of an array with static `shape`, `dtype` and `weak_type`."""
+
+    __slots__ = ("shape", "dtype", "weak_type", "ndim", "size", "tangent")
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    weak_type: bool
+    ndim: int
+    size: int
+    tangent: ShapedArray
+
+    def __new__(cls, shape: Any, dtype: Any, weak_type: bool = False) -> ShapedArray:
+        dtype = dtypes.as_numpy_dtype(dtype)
+        return shaped_array(tuple(int(d) for d in shape), dtype, bool(weak_type))
+
+    def str_short(self, short_dtypes: bool = True) -> str:
+        """`f32[3,4]`, as in printed programs."""
+        name = dtypes.short_name(self.dtype) if short_dtypes else dtypes.dtype_name(self.dtype)
+        return f"{name}[{','.join(map(str, self.shape))}]"
+
+    def update(self, shape: Any = None, dtype: Any = None, weak_type: bool | None = None) -> ShapedArray:
+        """This type with some of its parts replaced."""
+        return ShapedArray(
+            self.shape if shape is None else shape,
+            self.dtype if dtype is None else dtype,
+            self.weak_type if weak_type is None else weak_type,
+        )
+
+    def strip_weak_type(self) -> ShapedArray:
+        return shaped_array(self.shape, self.dtype, False) if self.weak_type else self
+
+    def to_tangent_aval(self) -> ShapedArray:
+        """The type of tangents: itself for inexact dtypes, `float0` for all others."""
+        return self.tangent
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without dimensions")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        weak = ", weak_type=True" if self.weak_type else ""
+        return f"ShapedArray({self.str_short(short_dtypes=False)}{weak})"
+
+    def __reduce__(self) -> Any:
+        return ShapedArray, (self.shape, self.dtype, self.weak_type)
+
+
+def shaped_array(shape: tuple[int, ...], dtype: np.dtype[Any], weak_type: bool = False) -> ShapedArray:
+    """The interned type. `shape` must be a tuple of ints and `dtype` a NumPy dtype (not checked)."""
+    key = (shape, dtype, weak_type)
+    try:
+        return _interned[key]
+    except KeyError:
+        pass
+    aval = object.__new__(ShapedArray)
+    aval.shape = shape
+    aval.dtype = dtype
+    aval.weak_type = weak_type
+    aval.ndim = len(shape)
+    aval.size = math.prod(shape)
+    if dtype == dtypes.float0 or dtypes.is_inexact(dtype):
+        aval.tangent = aval
+    else:
+        aval.tangent = shaped_array(shape, dtypes.float0)
+    return _interned.setdefault(key, aval)
+
+
+class Zero:
+    """A tangent or cotangent that is known to be zero; no array is built for it."""
+
+    __slots__ = ("aval",)
+
+    def __init__(self, aval: ShapedArray) -> None:
+        self.aval = aval
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.aval.dtype
+
+    def __repr__(self) -> str:
+        return f"Zero({self.aval.str_short()})"

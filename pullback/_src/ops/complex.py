@@ -1,0 +1,80 @@
+"""Negation, and complex numbers and their parts.
+
+Derivatives are real-linear: a cotangent pairs with a tangent by the complex bilinear product, without
+conjugation, so that grad of a real function f(x + iy) is df/dx - i df/dy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import dtypes, rules
+from ..core.array import Array, as_array
+from ..core.kinds import kind
+from .convert import convert_element_type
+from .families import elementwise, operands, unbroadcast
+from .structural import full
+
+
+def _bind1(primitive: Any, name: str, x: Any) -> Any:
+    return primitive.bind(as_array(x, name=name))
+
+
+neg_p = elementwise("neg", lambda t, ans, x: neg_p.bind(t), accepts="iufc")
+rules.transpose[neg_p] = lambda ct, x: [neg_p.bind(ct)]
+
+real_p = elementwise("real", lambda t, ans, z: real_p.bind(t), accepts="c", result=dtypes.to_real_dtype)
+imag_p = elementwise("imag", lambda t, ans, z: imag_p.bind(t), accepts="c", result=dtypes.to_real_dtype)
+complex_p = elementwise(
+    "complex",
+    lambda t, ans, x, y: complex_p.bind(t, full((), 0, t.aval.dtype)),
+    lambda t, ans, x, y: complex_p.bind(full((), 0, t.aval.dtype), t),
+    accepts="f",
+    result=dtypes.to_complex_dtype,
+)
+conj_p = elementwise("conj", lambda t, ans, z: conj_p.bind(t), accepts="c")
+
+
+def neg(x: Any) -> Array:
+    """-x."""
+    return _bind1(neg_p, "neg", x)  # type: ignore[no-any-return]
+
+
+def real(x: Any) -> Array:
+    """The real part of a complex array."""
+    return _bind1(real_p, "real", x)  # type: ignore[no-any-return]
+
+
+def imag(x: Any) -> Array:
+    """The imaginary part of a complex array."""
+    return _bind1(imag_p, "imag", x)  # type: ignore[no-any-return]
+
+
+def complex(x: Any, y: Any) -> Array:
+    """x + iy, for float32 or float64 parts."""
+    return complex_p.bind(*operands("complex", x, y))  # type: ignore[no-any-return]
+
+
+def conj(x: Any) -> Array:
+    """The complex conjugate (a real array becomes complex, as in lax)."""
+    x = as_array(x, name="conj")
+    if kind(x.aval.dtype) != "c":
+        x = convert_element_type(x, dtypes.to_complex_dtype(x.aval.dtype))
+    return conj_p.bind(x)  # type: ignore[no-any-return]
+
+
+def _zero(ct: Any) -> Any:
+    return full((), 0, ct.aval.dtype)
+
+
+def _complex_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
+    return [
+        unbroadcast(real_p.bind(ct), x.aval) if type(x) is rules.Linear else None,
+        unbroadcast(neg_p.bind(imag_p.bind(ct)), y.aval) if type(y) is rules.Linear else None,
+    ]
+
+
+rules.transpose[real_p] = lambda ct, z: [complex_p.bind(ct, _zero(ct))]
+rules.transpose[imag_p] = lambda ct, z: [complex_p.bind(_zero(ct), neg_p.bind(ct))]
+rules.transpose[complex_p] = _complex_transpose
+rules.transpose[conj_p] = lambda ct, z: [conj_p.bind(ct)]

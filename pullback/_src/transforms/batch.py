@@ -1,0 +1,159 @@
+"""Batching: running a function on many inputs at once (vmap)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..base import source
+from ..core import rules
+from ..core.aval import ShapedArray, shaped_array
+from ..core.axis_env import bind_axis
+from ..core.evaluate import evaluate
+from ..core.primitive import Primitive
+from ..core.program import Program
+from ..core.staging import stage
+from ..core.trace import CURRENT, Trace, Tracer, delegate
+from ..ops.structural import broadcast_in_dim, moveaxis
+
+
+class Axis:
+    """A mapped axis: its size and, if the user gave one, its name."""
+
+    __slots__ = ("size", "name")
+
+    def __init__(self, size: int, name: Any = None) -> None:
+        self.size = size
+        self.name = name
+
+
+class BatchTracer(Tracer):
+    """A value with a mapped dimension `dim` that the function does not see."""
+
+    __slots__ = ("value", "dim", "_aval")
+
+    def __init__(self, trace: BatchTrace, value: Any, dim: int) -> None:
+        self._trace = trace
+        self.value = value
+        self.dim = dim
+        self._aval: ShapedArray | None = None
+
+    @property
+    def aval(self) -> ShapedArray:  # type: ignore[override]
+        aval = self._aval
+        if aval is None:
+            full = self.value.aval
+            shape = full.shape
+            aval = self._aval = shaped_array(shape[: self.dim] + shape[self.dim + 1 :], full.dtype, full.weak_type)
+        return aval
+
+    def describe(self) -> str:
+        return f"batched by vmap over an axis of size {self._trace.axis.size}"  # type: ignore[attr-defined]
+
+
+class BatchTrace(Trace):
+    """Applies each primitive's batch rule."""
+
+    __slots__ = ("parent", "axis")
+
+    name = "batching (vmap)"
+
+    def __init__(self, parent: Trace, axis: Axis) -> None:
+        super().__init__()
+        self.parent = parent
+        self.axis = axis
+        self.location = source.capture()
+
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        collective = self.axis.name is not None and primitive in rules.collective and self.axis.name in params["axes"]
+        if not collective:
+            for a in args:
+                if type(a) is BatchTracer and a._trace is self:
+                    break
+            else:
+                return delegate(self.parent, primitive, args, params)
+        values: list[Any] = []
+        dims: list[int | None] = []
+        for a in args:
+            if type(a) is BatchTracer and a._trace is self:
+                values.append(a.value)
+                dims.append(a.dim)
+            else:
+                values.append(a)
+                dims.append(None)
+        rule = (rules.collective if collective else rules.batch).get(primitive)
+        token = CURRENT.set(self.parent)
+        try:
+            if rule is not None:
+                out, out_dim = rule(self.axis, values, dims, **params)
+            elif primitive in rules.decompose:
+                CURRENT.set(self)
+                return rules.decompose[primitive](*args, **params)
+            else:
+                raise NotImplementedError(f"the operation {primitive.name!r} has no batching rule")
+        finally:
+            CURRENT.reset(token)
+        if primitive.multiple_results:
+            return [o if d is None else BatchTracer(self, o, d) for o, d in zip(out, out_dim, strict=True)]
+        return out if out_dim is None else BatchTracer(self, out, out_dim)
+
+    def split(self, value: Any) -> tuple[Any, int | None]:
+        if type(value) is BatchTracer and value._trace is self:
+            return value.value, value.dim
+        return value, None
+
+
+def to_dim(value: Any, dim: int | None, wanted: int, size: int) -> Any:
+    """`value` with its mapped dimension at `wanted` (broadcast along it if it had none)."""
+    if dim is None:
+        aval = value.aval
+        shape = (*aval.shape[:wanted], size, *aval.shape[wanted:])
+        dims = tuple(d for d in range(aval.ndim + 1) if d != wanted)
+        return broadcast_in_dim(value, shape, dims)
+    return value if dim == wanted else moveaxis(value, dim, wanted)
+
+
+def batch(
+    function: Callable[..., Sequence[Any]], axis: Axis, values: Sequence[Any], dims: Sequence[int | None]
+) -> tuple[list[Any], list[int | None]]:
+    """Run `function` of flat arguments mapped over `dims`; returns values and their mapped dimensions."""
+    trace = BatchTrace(CURRENT.get(), axis)
+    arguments = [v if d is None else BatchTracer(trace, v, d) for v, d in zip(values, dims, strict=True)]
+    token = CURRENT.set(trace)
+    try:
+        with bind_axis(axis.name, axis.size):
+            outputs = function(*arguments)
+    finally:
+        CURRENT.reset(token)
+        trace.active = False
+    pairs = [trace.split(o) for o in outputs]
+    return [v for v, _ in pairs], [d for _, d in pairs]
+
+
+def batch_program(
+    program: Program, axis: Axis, dims: tuple[int | None, ...], out_dims: tuple[int | None, ...] | None = None
+) -> tuple[Program, tuple[int | None, ...]]:
+    """The batched program and the mapped dimensions of its results.
+
+    `out_dims`, where given, forces the results' dimensions: an int moves or broadcasts, None leaves free.
+    """
+    key = ("batch", axis.size, axis.name, dims, out_dims)
+    if key not in program.memo:
+        found: list[int | None] = []
+
+        def run(*values: Any) -> list[Any]:
+            nonlocal found
+            outs, found = batch(lambda *xs: evaluate(program, xs), axis, values, dims)
+            if out_dims is not None:
+                outs = [o if w is None else to_dim(o, d, w, axis.size) for o, d, w in zip(outs, found, out_dims, strict=True)]
+                found = [d if w is None else w for d, w in zip(found, out_dims, strict=True)]
+            return outs
+
+        def batched(aval: ShapedArray, dim: int | None) -> ShapedArray:
+            if dim is None:
+                return aval
+            return shaped_array((*aval.shape[:dim], axis.size, *aval.shape[dim:]), aval.dtype, aval.weak_type)
+
+        avals = [batched(a, d) for a, d in zip(program.in_avals, dims, strict=True)]
+        program.memo[key] = stage(run, avals, name=program.name, purpose="vmap"), tuple(found)
+    return program.memo[key]  # type: ignore[no-any-return]

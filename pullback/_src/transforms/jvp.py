@@ -1,0 +1,138 @@
+"""Forward mode: pushing tangents along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..base import source
+from ..base.errors import NotDifferentiableError
+from ..core import rules
+from ..core.array import ConcreteArray
+from ..core.aval import Zero
+from ..core.evaluate import evaluate
+from ..core.primitive import Primitive
+from ..core.program import Program
+from ..core.staging import stage
+from ..core.trace import CURRENT, Trace, Tracer, delegate
+
+
+class JVPTracer(Tracer):
+    """A primal with a tangent that is not known to be zero."""
+
+    __slots__ = ("primal", "tangent", "aval")
+
+    def __init__(self, trace: JVPTrace, primal: Any, tangent: Any) -> None:
+        self._trace = trace
+        self.primal = primal
+        self.tangent = tangent
+        self.aval = primal.aval
+
+    def concrete(self) -> ConcreteArray | None:
+        return concrete(self.primal)
+
+    def __repr__(self) -> str:
+        return f"JVPTracer<{self.aval.str_short()}>(primal={self.primal!r}, tangent={self.tangent!r})"
+
+
+def concrete(value: Any) -> ConcreteArray | None:
+    """The concrete array behind a value, if it is known."""
+    if type(value) is ConcreteArray:
+        return value
+    return value.concrete() if isinstance(value, Tracer) else None
+
+
+class JVPTrace(Trace):
+    """Applies each primitive's jvp rule; rules run under `inner`, the trace below."""
+
+    __slots__ = ("parent", "inner")
+
+    name = "forward-mode differentiation (jvp)"
+
+    def __init__(self, parent: Trace, inner: Trace | None = None) -> None:
+        super().__init__()
+        self.parent = parent
+        self.inner = inner or parent
+        self.location = source.capture()
+
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        for a in args:
+            if type(a) is JVPTracer and a._trace is self:
+                break
+        else:
+            return delegate(self.parent, primitive, args, params)
+        primals: list[Any] = []
+        tangents: list[Any] = []
+        for a in args:
+            if type(a) is JVPTracer and a._trace is self:
+                primals.append(a.primal)
+                tangents.append(a.tangent)
+            else:
+                primals.append(a)
+                tangents.append(Zero(a.aval.tangent))
+        out, out_tangent = self.apply_rule(primitive, primals, tangents, params)
+        if primitive.multiple_results:
+            return [self.pair(p, t) for p, t in zip(out, out_tangent, strict=True)]
+        return self.pair(out, out_tangent)
+
+    def apply_rule(self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]) -> Any:
+        rule = rules.jvp.get(primitive)
+        if rule is None:
+            raise NotDifferentiableError(_no_derivative(primitive))
+        token = CURRENT.set(self.inner)
+        try:
+            return rule(primals, tangents, **params)
+        finally:
+            CURRENT.reset(token)
+
+    def pair(self, primal: Any, tangent: Any) -> Any:
+        return primal if type(tangent) is Zero else JVPTracer(self, primal, tangent)
+
+    def split(self, value: Any) -> tuple[Any, Any]:
+        if type(value) is JVPTracer and value._trace is self:
+            return value.primal, value.tangent
+        return value, Zero(value.aval.tangent)
+
+
+def _no_derivative(primitive: Primitive) -> str:
+    reason = rules.not_differentiable.get(primitive, "no jvp rule is defined for it")
+    return (
+        f"the operation {primitive.name!r} cannot be differentiated: {reason}.\n"
+        "Apply lax.stop_gradient to its inputs if its derivative should be zero, or give the function a rule of "
+        f"its own with custom_jvp or custom_vjp.\n{source.describe(source.capture())}"
+    )
+
+
+def jvp(function: Callable[..., Sequence[Any]], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Push `tangents` (arrays or `Zero`) along `function` of flat arguments; returns primals and tangents out."""
+    trace = JVPTrace(CURRENT.get())
+    arguments = [trace.pair(p, t) for p, t in zip(primals, tangents, strict=True)]
+    token = CURRENT.set(trace)
+    try:
+        outputs = function(*arguments)
+    finally:
+        CURRENT.reset(token)
+        trace.active = False
+    pairs = [trace.split(o) for o in outputs]
+    return [p for p, _ in pairs], [t for _, t in pairs]
+
+
+def jvp_program(program: Program, nonzero: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
+    """The program of (primals, nonzero tangents) -> (primals out, nonzero tangents out), and which those are."""
+    key = ("jvp", nonzero)
+    if key not in program.memo:
+        out_nonzero: tuple[bool, ...] = ()
+
+        def run(*flat: Any) -> list[Any]:
+            nonlocal out_nonzero
+            primals = flat[: len(program.invars)]
+            given = iter(flat[len(program.invars) :])
+            tangents = [next(given) if nz else Zero(p.aval.tangent) for p, nz in zip(primals, nonzero, strict=True)]
+            outs, out_tangents = jvp(lambda *xs: evaluate(program, xs), primals, tangents)
+            out_nonzero = tuple(type(t) is not Zero for t in out_tangents)
+            return outs + [t for t in out_tangents if type(t) is not Zero]
+
+        avals = program.in_avals
+        tangent_avals = [a.tangent for a, nz in zip(avals, nonzero, strict=True) if nz]
+        program.memo[key] = stage(run, avals + tangent_avals, name=program.name, purpose="jvp"), out_nonzero
+    return program.memo[key]  # type: ignore[no-any-return]

@@ -1,0 +1,103 @@
+"""Reverse mode: running a linear program backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..base import source
+from ..base.errors import NotDifferentiableError
+from ..core import rules
+from ..core.aval import Zero
+from ..core.evaluate import evaluate
+from ..core.program import Equation, Literal, Program, Var
+from ..core.rules import Linear
+from ..core.staging import LinearTrace, StagingTrace
+from ..core.trace import CURRENT
+from ..ops.structural import add_any_p
+
+
+def backward_pass(program: Program, residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+    """Cotangents of a linear program's inputs from those of its outputs (arrays or `Zero`).
+
+    `residuals` are the values of the program's constants. Runs under the current trace, so that the
+    backward pass can itself be evaluated, staged, differentiated or batched.
+    """
+    known: dict[Var, Any] = dict(zip(program.constvars, residuals, strict=True))
+    cts: dict[Var, Any] = {}
+
+    def accumulate(var: Any, ct: Any) -> None:
+        if ct is None or type(ct) is Zero or type(var) is Literal or var in known:
+            return
+        previous = cts.get(var)
+        cts[var] = ct if previous is None else add_any_p.bind(previous, ct)
+
+    for outvar, ct in zip(program.outvars, cotangents, strict=True):
+        accumulate(outvar, ct)
+    token = source.LOCATION.set(None)
+    try:
+        for eqn in reversed(program.eqns):
+            primitive = eqn.primitive
+            if primitive.multiple_results:
+                ct_out: Any = [cts.pop(v, None) for v in eqn.outvars]
+                if all(ct is None for ct in ct_out):
+                    continue
+                ct_out = [Zero(v.aval.tangent) if ct is None else ct for v, ct in zip(eqn.outvars, ct_out, strict=True)]
+            else:
+                ct_out = cts.pop(eqn.outvars[0], None)
+                if ct_out is None:
+                    continue
+            source.LOCATION.set(eqn.location)
+            args = []
+            for atom in eqn.invars:
+                if type(atom) is Literal:
+                    args.append(atom.value)
+                elif atom in known:
+                    args.append(known[atom])  # type: ignore[index]
+                else:
+                    args.append(Linear(atom.aval))
+            rule = rules.transpose.get(primitive)
+            if rule is None:
+                raise NotDifferentiableError(_no_transpose(eqn))
+            for atom, ct in zip(eqn.invars, rule(ct_out, *args, **eqn.params), strict=True):
+                if ct is not None:
+                    accumulate(atom, ct)
+    finally:
+        source.LOCATION.reset(token)
+    return [cts.get(v, Zero(v.aval)) for v in program.invars]
+
+
+def _no_transpose(eqn: Equation) -> str:
+    reason = rules.not_transposable.get(eqn.primitive, "it is not linear in these arguments")
+    return (
+        f"the operation {eqn.primitive.name!r} cannot be transposed (reverse-mode differentiation): {reason}.\n"
+        f"{source.describe(eqn.location)}"
+    )
+
+
+def transpose_program(program: Program, linear: tuple[bool, ...], ct_nonzero: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
+    """The transpose of a program that is linear in the inputs marked by `linear`.
+
+    Returns the program of (the other inputs, cotangents of the outputs in `ct_nonzero`) -> cotangents of
+    the linear inputs, leaving out those that are zero, and which of the linear inputs' are not zero.
+    """
+    key = ("transpose", linear, ct_nonzero)
+    if key not in program.memo:
+        staging = StagingTrace("differentiation")
+        tape = LinearTrace(staging)
+        inputs = [(tape if lin else staging).new_input(a) for a, lin in zip(program.in_avals, linear, strict=True)]
+        given = [staging.new_input(v.aval.tangent) for v, nz in zip(program.outvars, ct_nonzero, strict=True) if nz]
+        token = CURRENT.set(tape)
+        try:
+            outputs = evaluate(program, inputs)
+            taped = tape.finish(outputs)
+            CURRENT.set(staging)
+            rest = iter(given)
+            cts = [next(rest) if nz else Zero(v.aval.tangent) for v, nz in zip(taped.outvars, ct_nonzero, strict=True)]
+            results = backward_pass(taped, taped.consts, cts)
+        finally:
+            CURRENT.reset(token)
+        nonzero = tuple(type(ct) is not Zero for ct in results)
+        transposed = staging.finish([ct for ct in results if type(ct) is not Zero], program.name)
+        program.memo[key] = transposed, nonzero
+    return program.memo[key]  # type: ignore[no-any-return]
