@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pullback.numpy as pnp
 from tqdm import tqdm
 
 import pullback as pb
+import pullback.numpy as pnp
 
 from .csv_data import LabelledData
 
