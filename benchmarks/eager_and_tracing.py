@@ -186,13 +186,13 @@ def chain(library: str, length: int) -> Callable[[], Any]:
 
 def measure(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Seconds for a call of each function: medians of rounds in which the functions take turns."""
-    import jax
+    wait: Callable[[Any], Any] = importlib.import_module("jax").block_until_ready
 
     def time_round(function: Callable[[], Any], calls: int) -> float:
         start = time.perf_counter()
         for _ in range(calls):
             result = function()
-        jax.block_until_ready(result)
+        wait(result)
         return (time.perf_counter() - start) / calls
 
     calls = {}

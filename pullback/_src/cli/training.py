@@ -132,7 +132,7 @@ def _standardized(features: npt.NDArray[np.float64], rows: npt.NDArray[np.intp])
     scaled = features / np.where(largest > 0, largest, 1.0)
     deviation = np.std(scaled[rows], axis=0)
     centred = scaled - np.mean(scaled[rows], axis=0)
-    return (centred / np.where(deviation > 1e-7, deviation, 1.0)).astype(np.float32)
+    return np.asarray(centred / np.where(deviation > 1e-7, deviation, 1.0), np.float32)
 
 
 def _initial_parameters(key: Any, columns: int, classes: int) -> Parameters:
