@@ -1,6 +1,6 @@
-"""Transformations of flat functions (arrays in, a list of arrays out), straight from the transformations layer.
+"""Transformations of flat functions: arrays in, a list of arrays out.
 
-They compose to any depth, and know nothing of pytrees, so that the matrix tests the rules and nothing above.
+They compose to any depth, and know nothing of pytrees: what they test is the rules and nothing above.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from pullback._src.core import engine
 from pullback._src.core.array import Array
 from pullback._src.core.aval import Zero
-from pullback._src.core.program import Program
+from pullback._src.core.program import Literal, Program
 from pullback._src.core.staging import stage
 from pullback._src.core.verify import verify
 from pullback._src.ops.structural import instantiate
@@ -107,7 +107,7 @@ def run_program(program: Program, args: Sequence[Any], consts: Sequence[Any] | N
     """Evaluate, comparing the type of each equation's results with what the shape rule says."""
     values = dict(zip(program.constvars, program.consts if consts is None else consts, strict=True))
     values.update(zip(program.invars, args, strict=True))
-    read = lambda atom: values[atom] if atom in values else atom.value
+    read = lambda atom: atom.value if isinstance(atom, Literal) else values[atom]
     for eqn in program.eqns:
         out = eqn.primitive.bind(*[read(a) for a in eqn.invars], **eqn.params)
         for var, value in zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True):

@@ -8,9 +8,9 @@ In a test module:
     def test_matrix(sample: Sample, cell: str) -> None:
         run_cell(sample, cell)
 
-The functions of the cells stand in `CELLS`, at the end. Derivatives are compared with finite differences of the
-same function at 64-bit precision (so `function` should work for 64-bit arguments too; where it does not, the
-differences are taken at the sample's own precision, and much coarser).
+The functions of the cells stand in `CELLS`, at the end. Derivatives are compared with finite differences of
+the same function at 64-bit precision (so `function` should work for 64-bit arguments too; where it does not,
+the differences are taken at the sample's own precision, and are much coarser).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Sample:
         args: NumPy arrays or numbers; their dtypes are what is tested (64-bit ones run under enable_x64).
         reference: an independent function of the same arguments (NumPy, SciPy, mpmath or JAX); its result is
             compared in value, shape and dtype.
-        differentiable: positions of the arguments by which to differentiate (empty: derivatives are not tested).
+        differentiable: positions of the arguments by which to differentiate (empty: no derivatives).
         order: order to which `check_grads` goes.
         batchable: positions of the arguments that vmap may map.
         rtol, atol: tolerances of the value (None: a few units of the dtype's rounding).
@@ -121,7 +121,7 @@ def assert_close(
     rtol: float | None = None,
     atol: float | None = None,
 ) -> None:
-    """Equal number, types and values; NaN equals NaN. Defaults: a few units of rounding of the actual dtype."""
+    """Equal number, types and values; NaN equals NaN. Defaults: a few units of the dtype's rounding."""
     assert len(actual) == len(expected), f"{what}: {len(actual)} results, {len(expected)} expected"
     for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
         assert a.aval.shape == e.aval.shape and a.aval.dtype == e.aval.dtype, (
@@ -366,7 +366,7 @@ def _check_order(
 
 
 def _variants(value: Any) -> list[Any]:
-    """Different values of one type that stay in the domain of most functions: shrunk, or rolled if not inexact."""
+    """Different values of one type, in the domain of most functions: shrunk, or rolled if not inexact."""
     data = np.asarray(value._data)
     rows = []
     for k in range(_BATCH):
