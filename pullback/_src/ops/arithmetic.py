@@ -19,12 +19,14 @@ from .complex import conj_p, neg_p, real_p
 from .convert import convert_element_type
 from .families import (
     batch_broadcasting,
+    binary,
     broadcast_shapes,
     check_kind,
     define_jvp,
     elementwise,
     operands,
     result_weak,
+    unary,
     unbroadcast,
 )
 from .structural import broadcast_to, full
@@ -37,15 +39,13 @@ def _like(x: Any, value: int | float) -> Any:
     return scalar(value, x.aval.dtype)
 
 
-def _unary(primitive: Primitive, name: str, x: Any) -> Any:
-    return primitive.bind(as_array(x, name=name))
-
-
 # add, sub, mul, div -------------------------------------------------------------------------------
 
 add_p = elementwise("add", lambda t, ans, x, y: t, lambda t, ans, x, y: t, accepts="iufc")
 sub_p = elementwise("sub", lambda t, ans, x, y: t, lambda t, ans, x, y: neg_p.bind(t), accepts="iufc")
-mul_p = elementwise("mul", lambda t, ans, x, y: mul_p.bind(t, y), lambda t, ans, x, y: mul_p.bind(x, t), accepts="iufc")
+mul_p = elementwise(
+    "mul", lambda t, ans, x, y: mul_p.bind(t, y), lambda t, ans, x, y: mul_p.bind(x, t), accepts="iufc"
+)
 div_p = elementwise(
     "div",
     lambda t, ans, x, y: div_p.bind(t, y),
@@ -82,22 +82,22 @@ rules.transpose[div_p] = lambda ct, x, y: [unbroadcast(div_p.bind(ct, y), x.aval
 
 def add(x: Any, y: Any) -> Array:
     """x + y, for operands of one dtype."""
-    return add_p.bind(*operands("add", x, y))  # type: ignore[no-any-return]
+    return binary(add_p, x, y)
 
 
 def sub(x: Any, y: Any) -> Array:
     """x - y, for operands of one dtype."""
-    return sub_p.bind(*operands("sub", x, y))  # type: ignore[no-any-return]
+    return binary(sub_p, x, y)
 
 
 def mul(x: Any, y: Any) -> Array:
     """x * y, for operands of one dtype."""
-    return mul_p.bind(*operands("mul", x, y))  # type: ignore[no-any-return]
+    return binary(mul_p, x, y)
 
 
 def div(x: Any, y: Any) -> Array:
     """x / y, for operands of one dtype (integers truncate towards zero)."""
-    return div_p.bind(*operands("div", x, y))  # type: ignore[no-any-return]
+    return binary(div_p, x, y)
 
 
 # rem ----------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def _truncate(x: Any) -> Any:
 
 def rem(x: Any, y: Any) -> Array:
     """The remainder of x / y with the sign of x."""
-    return rem_p.bind(*operands("rem", x, y))  # type: ignore[no-any-return]
+    return binary(rem_p, x, y)
 
 
 # max, min -----------------------------------------------------------------------------------------
@@ -126,9 +126,7 @@ def _extremum_partial(t: Any, ans: Any, this: Any, other: Any) -> Any:
     """t where `this` is the extremum; half of it where both are equal."""
     is_this = eq_p.bind(this, ans)
     both = eq_p.bind(this, other)
-    weight = select_n_p.bind(
-        is_this, _like(ans, 0), select_n_p.bind(both, _like(ans, 1), _like(ans, 0.5))
-    )
+    weight = select_n_p.bind(is_this, _like(ans, 0), select_n_p.bind(both, _like(ans, 1), _like(ans, 0.5)))
     return mul_p.bind(t, weight)
 
 
@@ -148,12 +146,12 @@ min_p = elementwise(
 
 def max(x: Any, y: Any) -> Array:
     """The elementwise maximum; NaN where either operand is NaN."""
-    return max_p.bind(*operands("max", x, y))  # type: ignore[no-any-return]
+    return binary(max_p, x, y)
 
 
 def min(x: Any, y: Any) -> Array:
     """The elementwise minimum; NaN where either operand is NaN."""
-    return min_p.bind(*operands("min", x, y))  # type: ignore[no-any-return]
+    return binary(min_p, x, y)
 
 
 # clamp --------------------------------------------------------------------------------------------
@@ -206,17 +204,17 @@ nextafter_p = elementwise("nextafter", None, None, accepts="f")
 
 def sign(x: Any) -> Array:
     """-1, 0 or 1 (for complex x: x / |x|)."""
-    return _unary(sign_p, "sign", x)  # type: ignore[no-any-return]
+    return unary(sign_p, x)
 
 
 def floor(x: Any) -> Array:
     """The largest integer that is not greater than x."""
-    return _unary(floor_p, "floor", x)  # type: ignore[no-any-return]
+    return unary(floor_p, x)
 
 
 def ceil(x: Any) -> Array:
     """The smallest integer that is not less than x."""
-    return _unary(ceil_p, "ceil", x)  # type: ignore[no-any-return]
+    return unary(ceil_p, x)
 
 
 def round(x: Any, rounding_method: int = 0) -> Array:
@@ -226,12 +224,12 @@ def round(x: Any, rounding_method: int = 0) -> Array:
 
 def is_finite(x: Any) -> Array:
     """Whether x is neither infinite nor NaN."""
-    return _unary(is_finite_p, "is_finite", x)  # type: ignore[no-any-return]
+    return unary(is_finite_p, x)
 
 
 def nextafter(x: Any, y: Any) -> Array:
     """The next representable number after x in the direction of y."""
-    return nextafter_p.bind(*operands("nextafter", x, y))  # type: ignore[no-any-return]
+    return binary(nextafter_p, x, y)
 
 
 def _abs_abstract(x: ShapedArray) -> ShapedArray:
@@ -260,7 +258,7 @@ rules.jvp[abs_p] = _abs_jvp
 
 def abs(x: Any) -> Array:
     """|x|."""
-    return _unary(abs_p, "abs", x)  # type: ignore[no-any-return]
+    return unary(abs_p, x)
 
 
 # powers -------------------------------------------------------------------------------------------
@@ -285,13 +283,15 @@ def integer_pow(x: Any, y: int) -> Array:
     if y == 2:
         return square_p.bind(x)  # type: ignore[no-any-return]
     if y < 0 and kind(x.aval.dtype) in "iu":
-        raise DTypeError(f"integer_pow: integers ({x.aval.str_short()}) have no negative powers ({y}); convert to a float dtype")
+        raise DTypeError(
+            f"integer_pow: integers ({x.aval.str_short()}) have no negative powers ({y}); convert to a float dtype"
+        )
     return integer_pow_p.bind(x, y=y)  # type: ignore[no-any-return]
 
 
 def square(x: Any) -> Array:
     """x * x."""
-    return _unary(square_p, "square", x)  # type: ignore[no-any-return]
+    return unary(square_p, x)
 
 
 log_p = elementwise("log", lambda t, ans, x: div_p.bind(t, x))
@@ -299,7 +299,7 @@ log_p = elementwise("log", lambda t, ans, x: div_p.bind(t, x))
 
 def log(x: Any) -> Array:
     """The natural logarithm (for complex x: the principal branch)."""
-    return _unary(log_p, "log", x)  # type: ignore[no-any-return]
+    return unary(log_p, x)
 
 
 pow_p = Primitive("pow", elementwise=True)
@@ -322,7 +322,9 @@ def pow(x: Any, y: Any) -> Array:
 def _pow_abstract(x: ShapedArray, y: ShapedArray) -> ShapedArray:
     check_kind("pow", x.dtype, "iufc" if kind(y.dtype) in "iu" else "fc")
     if kind(y.dtype) not in "iu" and x.dtype != y.dtype:
-        raise DTypeError(f"pow expects operands of one dtype or an integer exponent; got {x.dtype} and {y.dtype}")
+        raise DTypeError(
+            f"pow expects operands of one dtype or an integer exponent; got {x.dtype} and {y.dtype}"
+        )
     weak = x.weak_type and (y.weak_type or kind(y.dtype) in "iu")
     return shaped_array(broadcast_shapes("pow", x.shape, y.shape), x.dtype, weak)
 
@@ -369,44 +371,44 @@ clz_p = elementwise("clz", None, accepts="iu")
 
 def bitwise_not(x: Any) -> Array:
     """Bitwise (for bool: logical) negation."""
-    return _unary(not_p, "bitwise_not", x)  # type: ignore[no-any-return]
+    return unary(not_p, x)
 
 
 def bitwise_and(x: Any, y: Any) -> Array:
     """Bitwise (for bool: logical) and."""
-    return and_p.bind(*operands("bitwise_and", x, y))  # type: ignore[no-any-return]
+    return binary(and_p, x, y)
 
 
 def bitwise_or(x: Any, y: Any) -> Array:
     """Bitwise (for bool: logical) or."""
-    return or_p.bind(*operands("bitwise_or", x, y))  # type: ignore[no-any-return]
+    return binary(or_p, x, y)
 
 
 def bitwise_xor(x: Any, y: Any) -> Array:
     """Bitwise (for bool: logical) exclusive or."""
-    return xor_p.bind(*operands("bitwise_xor", x, y))  # type: ignore[no-any-return]
+    return binary(xor_p, x, y)
 
 
 def shift_left(x: Any, y: Any) -> Array:
     """x with its bits moved y places up; zero if y is at least the width."""
-    return shift_left_p.bind(*operands("shift_left", x, y))  # type: ignore[no-any-return]
+    return binary(shift_left_p, x, y)
 
 
 def shift_right_logical(x: Any, y: Any) -> Array:
     """x with its bits moved y places down, filled with zeros."""
-    return shift_right_logical_p.bind(*operands("shift_right_logical", x, y))  # type: ignore[no-any-return]
+    return binary(shift_right_logical_p, x, y)
 
 
 def shift_right_arithmetic(x: Any, y: Any) -> Array:
     """x with its bits moved y places down, filled with the sign."""
-    return shift_right_arithmetic_p.bind(*operands("shift_right_arithmetic", x, y))  # type: ignore[no-any-return]
+    return binary(shift_right_arithmetic_p, x, y)
 
 
 def population_count(x: Any) -> Array:
     """The number of bits that are set."""
-    return _unary(population_count_p, "population_count", x)  # type: ignore[no-any-return]
+    return unary(population_count_p, x)
 
 
 def clz(x: Any) -> Array:
     """The number of leading zero bits."""
-    return _unary(clz_p, "clz", x)  # type: ignore[no-any-return]
+    return unary(clz_p, x)

@@ -13,7 +13,16 @@ from ..core.array import Array, as_array
 from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
-from .families import batch_broadcasting, broadcast_shapes, elementwise, mismatch, operands, result_weak, unbroadcast
+from .families import (
+    batch_broadcasting,
+    binary,
+    broadcast_shapes,
+    elementwise,
+    mismatch,
+    operands,
+    result_weak,
+    unbroadcast,
+)
 from .structural import broadcast_to, full
 
 _BOOL = np.dtype(np.bool_)
@@ -37,32 +46,32 @@ ge_p = _comparison("ge", "biufc")
 
 def eq(x: Any, y: Any) -> Array:
     """Elementwise x == y, for operands of one dtype."""
-    return eq_p.bind(*operands("eq", x, y))  # type: ignore[no-any-return]
+    return binary(eq_p, x, y)
 
 
 def ne(x: Any, y: Any) -> Array:
     """Elementwise x != y, for operands of one dtype."""
-    return ne_p.bind(*operands("ne", x, y))  # type: ignore[no-any-return]
+    return binary(ne_p, x, y)
 
 
 def lt(x: Any, y: Any) -> Array:
     """Elementwise x < y, for operands of one dtype (complex numbers compare lexicographically)."""
-    return lt_p.bind(*operands("lt", x, y))  # type: ignore[no-any-return]
+    return binary(lt_p, x, y)
 
 
 def le(x: Any, y: Any) -> Array:
     """Elementwise x <= y, for operands of one dtype."""
-    return le_p.bind(*operands("le", x, y))  # type: ignore[no-any-return]
+    return binary(le_p, x, y)
 
 
 def gt(x: Any, y: Any) -> Array:
     """Elementwise x > y, for operands of one dtype."""
-    return gt_p.bind(*operands("gt", x, y))  # type: ignore[no-any-return]
+    return binary(gt_p, x, y)
 
 
 def ge(x: Any, y: Any) -> Array:
     """Elementwise x >= y, for operands of one dtype."""
-    return ge_p.bind(*operands("ge", x, y))  # type: ignore[no-any-return]
+    return binary(ge_p, x, y)
 
 
 # select_n: cases[which] ---------------------------------------------------------------------------
@@ -83,7 +92,9 @@ def select(pred: Any, on_true: Any, on_false: Any) -> Array:
 
 def _select_n_abstract(which: ShapedArray, *cases: ShapedArray) -> ShapedArray:
     if kind(which.dtype) not in "bi" or (which.dtype == _BOOL and len(cases) > 2):
-        raise DTypeError(f"select_n: `which` must be bool (two cases) or int32; got {which.str_short()} for {len(cases)} cases")
+        raise DTypeError(
+            f"select_n: `which` must be bool (two cases) or int32; got {which.str_short()} for {len(cases)} cases"
+        )
     if any(c.dtype != cases[0].dtype for c in cases):
         raise mismatch("select_n", [dtypes.dtype_name(c.dtype) for c in cases])
     shape = broadcast_shapes("select_n", which.shape, *[c.shape for c in cases])
@@ -97,7 +108,9 @@ def _select_n_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
         return out, Zero(out.aval.tangent)
     zero = full((), 0, out.aval.dtype)
     out_tangent = select_n_p.bind(primals[0], *[zero if type(t) is Zero else t for t in case_tangents])
-    return out, out_tangent if out_tangent.aval.shape == out.aval.shape else broadcast_to(out_tangent, out.aval.shape)
+    return out, out_tangent if out_tangent.aval.shape == out.aval.shape else broadcast_to(
+        out_tangent, out.aval.shape
+    )
 
 
 def _select_n_transpose(ct: Any, which: Any, *cases: Any) -> list[Any]:
@@ -116,4 +129,3 @@ rules.abstract[select_n_p] = _select_n_abstract
 rules.jvp[select_n_p] = _select_n_jvp
 rules.transpose[select_n_p] = _select_n_transpose
 rules.batch[select_n_p] = lambda axis, values, dims: batch_broadcasting(select_n_p, values, dims, {})
-

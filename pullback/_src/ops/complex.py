@@ -12,13 +12,8 @@ from ..core import dtypes, rules
 from ..core.array import Array, as_array
 from ..core.kinds import kind
 from .convert import convert_element_type
-from .families import elementwise, operands, unbroadcast
+from .families import binary, elementwise, unary, unbroadcast
 from .structural import full
-
-
-def _bind1(primitive: Any, name: str, x: Any) -> Any:
-    return primitive.bind(as_array(x, name=name))
-
 
 neg_p = elementwise("neg", lambda t, ans, x: neg_p.bind(t), accepts="iufc")
 rules.transpose[neg_p] = lambda ct, x: [neg_p.bind(ct)]
@@ -37,22 +32,22 @@ conj_p = elementwise("conj", lambda t, ans, z: conj_p.bind(t), accepts="c")
 
 def neg(x: Any) -> Array:
     """-x."""
-    return _bind1(neg_p, "neg", x)  # type: ignore[no-any-return]
+    return unary(neg_p, x)
 
 
 def real(x: Any) -> Array:
     """The real part of a complex array."""
-    return _bind1(real_p, "real", x)  # type: ignore[no-any-return]
+    return unary(real_p, x)
 
 
 def imag(x: Any) -> Array:
     """The imaginary part of a complex array."""
-    return _bind1(imag_p, "imag", x)  # type: ignore[no-any-return]
+    return unary(imag_p, x)
 
 
 def complex(x: Any, y: Any) -> Array:
     """x + iy, for float32 or float64 parts."""
-    return complex_p.bind(*operands("complex", x, y))  # type: ignore[no-any-return]
+    return binary(complex_p, x, y)
 
 
 def conj(x: Any) -> Array:

@@ -46,7 +46,9 @@ def _convert_abstract(x: ShapedArray, *, new_dtype: np.dtype[Any], weak_type: bo
     return shaped_array(x.shape, new_dtype, weak_type)
 
 
-def _convert_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, new_dtype: np.dtype[Any], weak_type: bool) -> tuple[Any, Any]:
+def _convert_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], *, new_dtype: np.dtype[Any], weak_type: bool
+) -> tuple[Any, Any]:
     out = convert_element_type_p.bind(*primals, new_dtype=new_dtype, weak_type=weak_type)
     (t,) = tangents
     if type(t) is Zero or not dtypes.is_inexact(new_dtype):
@@ -93,7 +95,9 @@ def _bitcast_abstract(x: ShapedArray, *, new_dtype: np.dtype[Any]) -> ShapedArra
     return shaped_array(x.shape[:-1], new_dtype)
 
 
-def _bitcast_batch(axis: Any, values: Sequence[Any], dims: Sequence[int], *, new_dtype: np.dtype[Any]) -> tuple[Any, int]:
+def _bitcast_batch(
+    axis: Any, values: Sequence[Any], dims: Sequence[int], *, new_dtype: np.dtype[Any]
+) -> tuple[Any, int]:
     return bitcast_convert_type_p.bind(moveaxis(values[0], dims[0], 0), new_dtype=new_dtype), 0
 
 

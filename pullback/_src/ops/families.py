@@ -57,7 +57,11 @@ def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
         for s in shapes:
             if len(s) >= i and s[-i] != 1:
                 if size not in (1, s[-i]):
-                    listed = " and ".join(str(s) for s in shapes) if len(shapes) == 2 else ", ".join(map(str, shapes))
+                    listed = (
+                        " and ".join(str(s) for s in shapes)
+                        if len(shapes) == 2
+                        else ", ".join(map(str, shapes))
+                    )
                     raise ShapeError(
                         f"{name}: operands of shapes {listed} cannot be broadcast together: dimension {-i} is "
                         f"{size} in one and {s[-i]} in another. Sizes must be equal or 1, counted from the right."
@@ -102,7 +106,11 @@ def operands(name: str, *values: Any) -> list[Any]:
 
 def _fitting(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     letter = kind(dtype)
-    if (isinstance(value, complex) and letter != "c") or (isinstance(value, float) and letter in "biu") or (letter == "b" and not isinstance(value, bool)):
+    if (
+        (isinstance(value, complex) and letter != "c")
+        or (isinstance(value, float) and letter in "biu")
+        or (letter == "b" and not isinstance(value, bool))
+    ):
         raise mismatch(name, [dtypes.dtype_name(dtype), type(value).__name__])
     return value
 
@@ -123,6 +131,28 @@ def result_weak(avals: Sequence[ShapedArray]) -> bool:
 
 # Elementwise operations ---------------------------------------------------------------------------
 
+# The kinds of dtypes that an elementwise primitive accepts. NumPy's kernels would promote others silently, so
+# the functions that users call check.
+_accepted: dict[Primitive, str] = {}
+
+
+def unary(primitive: Primitive, x: Any) -> Array:
+    """Apply an elementwise primitive to an array or a number, checking its dtype."""
+    x = as_array(x, name=primitive.name)
+    accepts = _accepted[primitive]
+    if kind(x.aval.dtype) not in accepts:
+        check_kind(primitive.name, x.aval.dtype, accepts)
+    return primitive.bind(x)  # type: ignore[no-any-return]
+
+
+def binary(primitive: Primitive, x: Any, y: Any) -> Array:
+    """Apply an elementwise primitive to two operands of one dtype, checking it; numbers adapt to arrays."""
+    x, y = operands(primitive.name, x, y)
+    accepts = _accepted[primitive]
+    if kind(x.aval.dtype) not in accepts:
+        check_kind(primitive.name, x.aval.dtype, accepts)
+    return primitive.bind(x, y)  # type: ignore[no-any-return]
+
 
 def elementwise(
     name: str,
@@ -138,6 +168,7 @@ def elementwise(
     """
     arity = len(partials) if arity is None else arity
     primitive = Primitive(name, elementwise=True)
+    _accepted[primitive] = accepts
     if arity == 1:
 
         def abstract_unary(x: ShapedArray, **params: Any) -> ShapedArray:
@@ -146,7 +177,10 @@ def elementwise(
             return x if result is None else shaped_array(x.shape, result(x.dtype), x.weak_type)
 
         rules.abstract[primitive] = abstract_unary
-        rules.batch[primitive] = lambda axis, values, dims, **params: (primitive.bind(values[0], **params), dims[0])
+        rules.batch[primitive] = lambda axis, values, dims, **params: (
+            primitive.bind(values[0], **params),
+            dims[0],
+        )
     else:
 
         def abstract(*avals: ShapedArray, **params: Any) -> ShapedArray:
@@ -160,7 +194,9 @@ def elementwise(
             return shaped_array(shape, dtype if result is None else result(dtype), result_weak(avals))
 
         rules.abstract[primitive] = abstract
-        rules.batch[primitive] = lambda axis, values, dims, **params: batch_broadcasting(primitive, values, dims, params)
+        rules.batch[primitive] = lambda axis, values, dims, **params: batch_broadcasting(
+            primitive, values, dims, params
+        )
     define_jvp(primitive, *partials)
     return primitive
 

@@ -53,7 +53,9 @@ def canonical_shape(shape: Any) -> tuple[int, ...]:
     except TypeError as error:
         if isinstance(error, PullbackError):
             raise
-        raise TypeError(f"a shape must be a sequence of integers known before tracing; got {shape!r}") from None
+        raise TypeError(
+            f"a shape must be a sequence of integers known before tracing; got {shape!r}"
+        ) from None
     if any(d < 0 for d in out):
         raise ShapeError(f"a shape must have non-negative sizes; got {out}")
     return out
@@ -70,7 +72,9 @@ def add_any(x: Any, y: Any) -> Any:
 
 def _add_any_abstract(x: ShapedArray, y: ShapedArray) -> ShapedArray:
     if x.shape != y.shape or x.dtype != y.dtype:
-        raise ShapeError(f"a sum of cotangents of types {x.str_short()} and {y.str_short()}; they must be equal")
+        raise ShapeError(
+            f"a sum of cotangents of types {x.str_short()} and {y.str_short()}; they must be equal"
+        )
     return x if not x.weak_type else y
 
 
@@ -158,12 +162,20 @@ def instantiate(value: Any) -> Any:
     return zeros(value.aval) if type(value) is Zero else value
 
 
-def _broadcast_in_dim_abstract(x: ShapedArray, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> ShapedArray:
+def _broadcast_in_dim_abstract(
+    x: ShapedArray, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
+) -> ShapedArray:
     dims = broadcast_dimensions
     if len(dims) != x.ndim:
-        raise ShapeError(f"broadcast_in_dim: {x.ndim} dimensions need as many broadcast_dimensions; got {dims}")
-    if any(not 0 <= d < len(shape) for d in dims) or any(a >= b for a, b in zip(dims, dims[1:], strict=False)):
-        raise ShapeError(f"broadcast_in_dim: broadcast_dimensions must increase within 0..{len(shape) - 1}; got {dims}")
+        raise ShapeError(
+            f"broadcast_in_dim: {x.ndim} dimensions need as many broadcast_dimensions; got {dims}"
+        )
+    if any(not 0 <= d < len(shape) for d in dims) or any(
+        a >= b for a, b in zip(dims, dims[1:], strict=False)
+    ):
+        raise ShapeError(
+            f"broadcast_in_dim: broadcast_dimensions must increase within 0..{len(shape) - 1}; got {dims}"
+        )
     for i, d in enumerate(dims):
         if x.shape[i] not in (1, shape[d]):
             raise ShapeError(
@@ -173,7 +185,9 @@ def _broadcast_in_dim_abstract(x: ShapedArray, *, shape: tuple[int, ...], broadc
     return shaped_array(shape, x.dtype, x.weak_type)
 
 
-def _broadcast_in_dim_transpose(ct: Any, x: Any, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> list[Any]:
+def _broadcast_in_dim_transpose(
+    ct: Any, x: Any, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
+) -> list[Any]:
     dims = broadcast_dimensions
     repeated = {d for i, d in enumerate(dims) if x.shape[i] == 1 and shape[d] != 1}
     axes = tuple(d for d in range(len(shape)) if d not in dims or d in repeated)
@@ -182,7 +196,12 @@ def _broadcast_in_dim_transpose(ct: Any, x: Any, *, shape: tuple[int, ...], broa
 
 
 def _broadcast_in_dim_batch(
-    axis: Any, values: Sequence[Any], dims: Sequence[int], *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
+    axis: Any,
+    values: Sequence[Any],
+    dims: Sequence[int],
+    *,
+    shape: tuple[int, ...],
+    broadcast_dimensions: tuple[int, ...],
 ) -> tuple[Any, int]:
     x = moveaxis(values[0], dims[0], 0)
     return broadcast_in_dim_p.bind(
@@ -207,7 +226,9 @@ def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, .
 def batch_reduction(primitive: Primitive) -> Callable[..., tuple[Any, int]]:
     """The batch rule of a reduction over `axes` of one operand."""
 
-    def rule(axis: Any, values: Sequence[Any], dims: Sequence[int], *, axes: tuple[int, ...], **params: Any) -> tuple[Any, int]:
+    def rule(
+        axis: Any, values: Sequence[Any], dims: Sequence[int], *, axes: tuple[int, ...], **params: Any
+    ) -> tuple[Any, int]:
         (x,), (dim,) = values, dims
         shifted = tuple(a + (a >= dim) for a in axes)
         return primitive.bind(x, axes=shifted, **params), dim - sum(a < dim for a in shifted)
@@ -220,7 +241,9 @@ def abstract_reduction(name: str, accepts: str) -> Callable[..., ShapedArray]:
         if kind(x.dtype) not in accepts:
             raise TypeError(f"{name} does not accept dtype {dtypes.dtype_name(x.dtype)}")
         if len(set(axes)) != len(axes) or any(not 0 <= a < x.ndim for a in axes):
-            raise ValueError(f"{name}: axes {axes} are not distinct dimensions of an array of shape {x.shape}")
+            raise ValueError(
+                f"{name}: axes {axes} are not distinct dimensions of an array of shape {x.shape}"
+            )
         return shaped_array(reduced_shape(x.shape, axes), x.dtype, x.weak_type)
 
     return rule
@@ -277,11 +300,15 @@ def expand_dims(array: Any, dimensions: Any) -> Array:
 
 def _reshape_abstract(x: ShapedArray, *, shape: tuple[int, ...]) -> ShapedArray:
     if math.prod(shape) != x.size:
-        raise ShapeError(f"reshape: cannot turn shape {x.shape} ({x.size} elements) into {shape} ({math.prod(shape)} elements)")
+        raise ShapeError(
+            f"reshape: cannot turn shape {x.shape} ({x.size} elements) into {shape} ({math.prod(shape)} elements)"
+        )
     return shaped_array(shape, x.dtype, x.weak_type)
 
 
-def _reshape_batch(axis: Any, values: Sequence[Any], dims: Sequence[int], *, shape: tuple[int, ...]) -> tuple[Any, int]:
+def _reshape_batch(
+    axis: Any, values: Sequence[Any], dims: Sequence[int], *, shape: tuple[int, ...]
+) -> tuple[Any, int]:
     x = moveaxis(values[0], dims[0], 0)
     return reshape_p.bind(x, shape=(axis.size, *shape)), 0
 
@@ -316,7 +343,9 @@ def moveaxis(x: Any, source: int, destination: int) -> Any:
 
 def _transpose_abstract(x: ShapedArray, *, permutation: tuple[int, ...]) -> ShapedArray:
     if sorted(permutation) != list(range(x.ndim)):
-        raise ShapeError(f"transpose: {permutation} is no permutation of the {x.ndim} dimensions of shape {x.shape}")
+        raise ShapeError(
+            f"transpose: {permutation} is no permutation of the {x.ndim} dimensions of shape {x.shape}"
+        )
     return shaped_array(tuple(x.shape[i] for i in permutation), x.dtype, x.weak_type)
 
 
@@ -325,7 +354,9 @@ def _transpose_transpose(ct: Any, x: Any, *, permutation: tuple[int, ...]) -> li
     return [transpose_p.bind(ct, permutation=tuple(inverse))]
 
 
-def _transpose_batch(axis: Any, values: Sequence[Any], dims: Sequence[int], *, permutation: tuple[int, ...]) -> tuple[Any, int]:
+def _transpose_batch(
+    axis: Any, values: Sequence[Any], dims: Sequence[int], *, permutation: tuple[int, ...]
+) -> tuple[Any, int]:
     (x,), (dim,) = values, dims
     return transpose_p.bind(x, permutation=(dim, *(i + (i >= dim) for i in permutation))), 0
 
@@ -346,7 +377,9 @@ def rev(operand: Any, dimensions: Any) -> Array:
     return rev_p.bind(operand, dimensions=tuple(canonical_axis(d, operand.aval.ndim) for d in dimensions))  # type: ignore[no-any-return]
 
 
-def _rev_batch(axis: Any, values: Sequence[Any], dims: Sequence[int], *, dimensions: tuple[int, ...]) -> tuple[Any, int]:
+def _rev_batch(
+    axis: Any, values: Sequence[Any], dims: Sequence[int], *, dimensions: tuple[int, ...]
+) -> tuple[Any, int]:
     (x,), (dim,) = values, dims
     return rev_p.bind(x, dimensions=tuple(d + (d >= dim) for d in dimensions)), dim
 

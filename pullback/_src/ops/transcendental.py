@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.array import Array, as_array, scalar
+from ..core.array import Array, scalar
 from .arithmetic import add_p, div_p, mul_p, square_p, sub_p
 from .complex import neg_p
-from .families import elementwise, operands
+from .families import binary, elementwise, unary
 
 
 def _c(x: Any, value: float) -> Any:
@@ -38,7 +38,9 @@ rsqrt_p = elementwise("rsqrt", lambda t, ans, x: mul_p.bind(t, mul_p.bind(_c(x, 
 cbrt_p = elementwise(
     "cbrt", lambda t, ans, x: mul_p.bind(t, div_p.bind(_c(x, 1 / 3), square_p.bind(ans))), accepts="f"
 )
-logistic_p = elementwise("logistic", lambda t, ans, x: mul_p.bind(t, mul_p.bind(ans, sub_p.bind(_c(x, 1), ans))))
+logistic_p = elementwise(
+    "logistic", lambda t, ans, x: mul_p.bind(t, mul_p.bind(ans, sub_p.bind(_c(x, 1), ans)))
+)
 
 sin_p = elementwise("sin", lambda t, ans, x: mul_p.bind(t, cos_p.bind(x)))
 cos_p = elementwise("cos", lambda t, ans, x: mul_p.bind(t, neg_p.bind(sin_p.bind(x))))
@@ -71,110 +73,106 @@ atan2_p = elementwise(
 )
 
 
-def _unary(primitive: Any, name: str, x: Any) -> Any:
-    return primitive.bind(as_array(x, name=name))
-
-
 def exp(x: Any) -> Array:
     """e to the power x."""
-    return _unary(exp_p, "exp", x)  # type: ignore[no-any-return]
+    return unary(exp_p, x)
 
 
 def exp2(x: Any) -> Array:
     """2 to the power x."""
-    return _unary(exp2_p, "exp2", x)  # type: ignore[no-any-return]
+    return unary(exp2_p, x)
 
 
 def expm1(x: Any) -> Array:
     """exp(x) - 1, accurate near zero."""
-    return _unary(expm1_p, "expm1", x)  # type: ignore[no-any-return]
+    return unary(expm1_p, x)
 
 
 def log1p(x: Any) -> Array:
     """log(1 + x), accurate near zero."""
-    return _unary(log1p_p, "log1p", x)  # type: ignore[no-any-return]
+    return unary(log1p_p, x)
 
 
 def sqrt(x: Any) -> Array:
     """The square root (NaN for negative real x)."""
-    return _unary(sqrt_p, "sqrt", x)  # type: ignore[no-any-return]
+    return unary(sqrt_p, x)
 
 
 def rsqrt(x: Any) -> Array:
     """1 / sqrt(x)."""
-    return _unary(rsqrt_p, "rsqrt", x)  # type: ignore[no-any-return]
+    return unary(rsqrt_p, x)
 
 
 def cbrt(x: Any) -> Array:
     """The real cube root."""
-    return _unary(cbrt_p, "cbrt", x)  # type: ignore[no-any-return]
+    return unary(cbrt_p, x)
 
 
 def logistic(x: Any) -> Array:
     """1 / (1 + exp(-x))."""
-    return _unary(logistic_p, "logistic", x)  # type: ignore[no-any-return]
+    return unary(logistic_p, x)
 
 
 def sin(x: Any) -> Array:
     """The sine of x in radians."""
-    return _unary(sin_p, "sin", x)  # type: ignore[no-any-return]
+    return unary(sin_p, x)
 
 
 def cos(x: Any) -> Array:
     """The cosine of x in radians."""
-    return _unary(cos_p, "cos", x)  # type: ignore[no-any-return]
+    return unary(cos_p, x)
 
 
 def tan(x: Any) -> Array:
     """The tangent of x in radians."""
-    return _unary(tan_p, "tan", x)  # type: ignore[no-any-return]
+    return unary(tan_p, x)
 
 
 def asin(x: Any) -> Array:
     """The inverse sine, in [-pi/2, pi/2]."""
-    return _unary(asin_p, "asin", x)  # type: ignore[no-any-return]
+    return unary(asin_p, x)
 
 
 def acos(x: Any) -> Array:
     """The inverse cosine, in [0, pi]."""
-    return _unary(acos_p, "acos", x)  # type: ignore[no-any-return]
+    return unary(acos_p, x)
 
 
 def atan(x: Any) -> Array:
     """The inverse tangent, in [-pi/2, pi/2]."""
-    return _unary(atan_p, "atan", x)  # type: ignore[no-any-return]
+    return unary(atan_p, x)
 
 
 def atan2(x: Any, y: Any) -> Array:
     """The angle of the point (y, x), in [-pi, pi]: the inverse tangent of x / y in the right quadrant."""
-    return atan2_p.bind(*operands("atan2", x, y))  # type: ignore[no-any-return]
+    return binary(atan2_p, x, y)
 
 
 def sinh(x: Any) -> Array:
     """The hyperbolic sine."""
-    return _unary(sinh_p, "sinh", x)  # type: ignore[no-any-return]
+    return unary(sinh_p, x)
 
 
 def cosh(x: Any) -> Array:
     """The hyperbolic cosine."""
-    return _unary(cosh_p, "cosh", x)  # type: ignore[no-any-return]
+    return unary(cosh_p, x)
 
 
 def tanh(x: Any) -> Array:
     """The hyperbolic tangent."""
-    return _unary(tanh_p, "tanh", x)  # type: ignore[no-any-return]
+    return unary(tanh_p, x)
 
 
 def asinh(x: Any) -> Array:
     """The inverse hyperbolic sine."""
-    return _unary(asinh_p, "asinh", x)  # type: ignore[no-any-return]
+    return unary(asinh_p, x)
 
 
 def acosh(x: Any) -> Array:
     """The inverse hyperbolic cosine."""
-    return _unary(acosh_p, "acosh", x)  # type: ignore[no-any-return]
+    return unary(acosh_p, x)
 
 
 def atanh(x: Any) -> Array:
     """The inverse hyperbolic tangent."""
-    return _unary(atanh_p, "atanh", x)  # type: ignore[no-any-return]
+    return unary(atanh_p, x)
