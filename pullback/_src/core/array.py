@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..base.pytree import mark_leaf_type
 from . import dtypes
 from .aval import ShapedArray, shaped_array
 
@@ -77,7 +78,7 @@ class ConcreteArray(Array):
         self.aval = aval
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if self.aval.dtype.kind == "V" and self.aval.dtype != dtypes.float0:
+        if dtypes.is_key(self.aval.dtype):
             raise TypeError(
                 "random keys cannot be converted to NumPy arrays; use random.key_data(key) for their words"
             )
@@ -138,7 +139,7 @@ class ConcreteArray(Array):
         return format(str(self), spec)
 
     def __str__(self) -> str:
-        if self.aval.dtype.kind == "V":
+        if dtypes.is_key(self.aval.dtype):
             return repr(self)
         return str(self._data)
 
@@ -170,6 +171,9 @@ class ConcreteArray(Array):
         return _rebuild, (self._data, self.aval)
 
 
+mark_leaf_type(ConcreteArray)
+
+
 def _rebuild(data: np.ndarray[Any, Any], aval: ShapedArray) -> ConcreteArray:
     return ConcreteArray(data, aval)
 
@@ -177,7 +181,7 @@ def _rebuild(data: np.ndarray[Any, Any], aval: ShapedArray) -> ConcreteArray:
 def array_repr(array: ConcreteArray) -> str:
     """`Array([1., 2.], dtype=float32)`, with `weak_type=True` where it holds."""
     aval = array.aval
-    if aval.dtype.kind == "V" and aval.dtype != dtypes.float0:
+    if dtypes.is_key(aval.dtype):
         words = array._data["fry"]
         return f"Array({aval.shape}, dtype={dtypes.dtype_name(aval.dtype)}) overlaying:\n{words}"
     prefix = "Array("
@@ -216,8 +220,8 @@ def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> Concret
     if found is not None and value:  # 0.0 == -0.0: zeros are not told apart by the key
         return found
     if dtype.kind in "iu" and not isinstance(value, bool):
-        info = np.iinfo(dtype) if dtype.isbuiltin == 1 else dtypes.iinfo(dtype)
-        if not info.min <= value <= info.max:  # type: ignore[operator]
+        info = dtypes.iinfo(dtype)
+        if not info.min <= value <= info.max:
             raise OverflowError(
                 f"the Python integer {value} does not fit into {dtype.name}"
                 + ("; enable 64-bit types with config.update('enable_x64', True)" if dtype.itemsize == 4 else "")
@@ -251,8 +255,6 @@ def as_array(value: Any, *, name: str = "argument") -> Array:
         convert = getattr(type(value), hook, None)
         if convert is not None:
             return as_array(convert(value), name=name)
-    if hasattr(value, "aval") and hasattr(value, "shape") and isinstance(getattr(value, "value", None), Array):
-        return value.value  # type: ignore[no-any-return]
     if isinstance(value, memoryview) or hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return from_numpy(np.asarray(value))
     raise TypeError(

@@ -86,6 +86,50 @@ def shaped_array(shape: tuple[int, ...], dtype: np.dtype[Any], weak_type: bool =
     return _interned.setdefault(key, aval)
 
 
+class ShapeDtypeStruct:
+    """The shape and dtype of an array that need not exist: what `eval_shape` returns and accepts."""
+
+    __slots__ = ("shape", "dtype", "weak_type", "sharding")
+
+    def __init__(self, shape: Any, dtype: Any, *, sharding: Any = None, weak_type: bool = False) -> None:
+        if dtype is None:
+            raise ValueError("ShapeDtypeStruct needs a dtype, got None")
+        self.shape = tuple(int(d) for d in shape)
+        self.dtype = dtypes.public_dtype(dtypes.as_numpy_dtype(dtype))
+        self.weak_type = bool(weak_type)
+        self.sharding = sharding
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def update(self, **changes: Any) -> ShapeDtypeStruct:
+        """A copy with some attributes replaced."""
+        now = {"shape": self.shape, "dtype": self.dtype, "weak_type": self.weak_type, "sharding": self.sharding}
+        return ShapeDtypeStruct(**{**now, **changes})
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without dimensions")
+        return self.shape[0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ShapeDtypeStruct) and (self.shape, self.dtype, self.weak_type, self.sharding) == (
+            other.shape, other.dtype, other.weak_type, other.sharding,
+        )  # fmt: skip
+
+    def __hash__(self) -> int:
+        return hash((self.shape, str(self.dtype), self.weak_type))
+
+    def __repr__(self) -> str:
+        weak = ", weak_type=True" if self.weak_type else ""
+        return f"ShapeDtypeStruct(shape={self.shape}, dtype={dtypes.dtype_name(self.dtype)}{weak})"
+
+
 class Zero:
     """A tangent or cotangent that is known to be zero; no array is built for it."""
 

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from . import rules
+from .program import Program, subprograms
+
 _sizes: ContextVar[dict[Any, int]] = ContextVar("pullback_axes", default={})  # noqa: B039 - never mutated
 
 
@@ -39,3 +42,17 @@ def axis_size(name: Any) -> int:
 def bound_axes() -> dict[Any, int]:
     """All bound axes; part of the keys of tracing caches."""
     return _sizes.get()
+
+
+def named_axes(program: Program) -> frozenset[Any]:
+    """The names of the axes over which a program, or one within it, has collectives."""
+    found = program.memo.get("named_axes")
+    if found is None:
+        names: set[Any] = set()
+        for eqn in program.eqns:
+            if eqn.primitive in rules.collective:
+                names.update(eqn.params["axes"])
+            for sub in subprograms(eqn.params):
+                names |= named_axes(sub)
+        found = program.memo["named_axes"] = frozenset(names)
+    return found  # type: ignore[no-any-return]

@@ -54,6 +54,11 @@ def get(name: str) -> Engine:
     return _engines.setdefault(name, engine)
 
 
+def default() -> str:
+    """The name of the engine that `jit` compiles with."""
+    return "numpy"
+
+
 def load_eager() -> None:
     """Make sure that the eager engine's kernels are there."""
     get("numpy")

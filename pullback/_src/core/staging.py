@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import source
-from . import rules
+from ..base.pytree import mark_leaf_type
+from . import dtypes, rules
 from .array import ConcreteArray
 from .aval import ShapedArray
 from .primitive import Primitive
@@ -34,6 +35,9 @@ class StagingTracer(Tracer):
         return self._trace.describe(self)  # type: ignore[attr-defined,no-any-return]
 
 
+mark_leaf_type(StagingTracer)
+
+
 class StagingTrace(Trace):
     """Records every operation into a program."""
 
@@ -48,7 +52,7 @@ class StagingTrace(Trace):
         self.constvars: list[Var] = []
         self.consts: list[Any] = []
         self._const_of: dict[int, Var] = {}
-        self.arg_names: Sequence[str] | None = None
+        self.arg_names: Callable[[], Sequence[str]] | None = None
         self.purpose = purpose
         self.location = source.capture()
 
@@ -56,8 +60,8 @@ class StagingTrace(Trace):
         purpose = self.purpose or self.name
         if tracer.var in self.invars:
             index = self.invars.index(tracer.var)
-            if self.arg_names is not None and index < len(self.arg_names):
-                return f"the argument {self.arg_names[index]} of a function traced for {purpose}"
+            if self.arg_names is not None:
+                return f"the argument {self.arg_names()[index]} of a function traced for {purpose}"
             return f"input {index} of a function traced for {purpose}"
         for eqn in self.eqns:
             if tracer.var in eqn.outvars:
@@ -86,7 +90,7 @@ class StagingTrace(Trace):
         return var
 
     def _is_literal(self, value: ConcreteArray) -> bool:
-        return value.aval.ndim == 0 and value.aval.dtype.kind != "V"
+        return value.aval.ndim == 0 and not dtypes.is_key(value.aval.dtype)
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         if not self.active:
@@ -129,7 +133,7 @@ class LinearTrace(StagingTrace):
 
     def _is_literal(self, value: ConcreteArray) -> bool:
         # Python numbers are the same at every point; other scalars are residuals.
-        return value.aval.ndim == 0 and value.aval.weak_type and value.aval.dtype.kind != "V"
+        return value.aval.ndim == 0 and value.aval.weak_type
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         for a in args:
@@ -144,7 +148,7 @@ def stage(
     *,
     name: str = "",
     purpose: str = "",
-    arg_names: Sequence[str] | None = None,
+    arg_names: Callable[[], Sequence[str]] | None = None,
 ) -> Program:
     """Record `function`, which takes and returns flat sequences of arrays (as separate arguments)."""
     trace = StagingTrace(purpose or name)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import source
+from ..base.pytree import mark_leaf_type
 from ..core import rules
 from ..core.aval import ShapedArray, shaped_array
-from ..core.axis_env import bind_axis
+from ..core.axis_env import bind_axis, named_axes
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
-from ..core.program import Program
+from ..core.program import Program, subprograms
 from ..core.staging import stage
 from ..core.trace import CURRENT, Trace, Tracer, delegate
 from ..ops.structural import broadcast_in_dim, moveaxis
@@ -51,8 +52,15 @@ class BatchTracer(Tracer):
         return f"batched by vmap over an axis of size {self._trace.axis.size}"  # type: ignore[attr-defined]
 
 
+mark_leaf_type(BatchTracer)
+
+
 class BatchTrace(Trace):
-    """Applies each primitive's batch rule."""
+    """Applies each primitive's batch rule.
+
+    A tracer belongs to an axis rather than to a trace: a function with its own rules is mapped in a trace of its
+    own, wherever its rules run, and may close over values that are mapped by the same vmap.
+    """
 
     __slots__ = ("parent", "axis")
 
@@ -65,17 +73,19 @@ class BatchTrace(Trace):
         self.location = source.capture()
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        collective = self.axis.name is not None and primitive in rules.collective and self.axis.name in params["axes"]
+        axis = self.axis
+        collective = axis.name is not None and primitive in rules.collective and axis.name in params["axes"]
         if not collective:
             for a in args:
-                if type(a) is BatchTracer and a._trace is self:
+                if type(a) is BatchTracer and a._trace.axis is axis:  # type: ignore[attr-defined]
                     break
             else:
-                return delegate(self.parent, primitive, args, params)
+                if not (primitive.call_like and self._reached_inside(params)):
+                    return delegate(self.parent, primitive, args, params)
         values: list[Any] = []
         dims: list[int | None] = []
         for a in args:
-            if type(a) is BatchTracer and a._trace is self:
+            if type(a) is BatchTracer and a._trace.axis is axis:  # type: ignore[attr-defined]
                 values.append(a.value)
                 dims.append(a.dim)
             else:
@@ -97,8 +107,18 @@ class BatchTrace(Trace):
             return [o if d is None else BatchTracer(self, o, d) for o, d in zip(out, out_dim, strict=True)]
         return out if out_dim is None else BatchTracer(self, out, out_dim)
 
+    def _reached_inside(self, params: dict[str, Any]) -> bool:
+        """Whether a call without batched operands may still depend on this axis.
+
+        It does if its program has collectives over the axis; a Python function may also close over batched values.
+        """
+        name = self.axis.name
+        if name is not None and any(name in named_axes(p) for p in subprograms(params)):
+            return True
+        return any(getattr(p, "carries_python", False) for p in params.values())
+
     def split(self, value: Any) -> tuple[Any, int | None]:
-        if type(value) is BatchTracer and value._trace is self:
+        if type(value) is BatchTracer and value._trace.axis is self.axis:  # type: ignore[attr-defined]
             return value.value, value.dim
         return value, None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import source
+from ..base.pytree import mark_leaf_type
 from ..base.errors import NotDifferentiableError
 from ..core import rules
 from ..core.array import ConcreteArray
@@ -40,6 +41,9 @@ def concrete(value: Any) -> ConcreteArray | None:
     if type(value) is ConcreteArray:
         return value
     return value.concrete() if isinstance(value, Tracer) else None
+
+
+mark_leaf_type(JVPTracer)
 
 
 class JVPTrace(Trace):

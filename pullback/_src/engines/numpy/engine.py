@@ -10,6 +10,7 @@ from ...core.array import ConcreteArray
 from ...core.evaluate import last_uses
 from ...core.program import Literal, Program
 from ...core.trace import EVAL
+from ...transforms.simplify import eliminate_dead_code
 
 
 
@@ -18,6 +19,7 @@ class NumpyExecutable:
 
     def __init__(self, program: Program) -> None:
         registry.load_eager()
+        program = eliminate_dead_code(program)
         slots: dict[Any, int] = {}
         initial: list[Any] = []
 

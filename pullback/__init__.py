@@ -1,0 +1,120 @@
+"""Pullback differentiates, batches and compiles Python functions of arrays.
+
+>>> import pullback as pb, pullback.numpy as pnp
+>>> pb.grad(lambda x: pnp.sum(pnp.sin(x) ** 2))(pnp.array([0.0, 1.0]))
+Array([0.       , 0.9092974], dtype=float32)
+"""
+
+from . import dtypes, flatten_util, numpy, test_util, tree, tree_util
+from ._src.api.grad import grad, value_and_grad
+from ._src.api.install_as_jax import install_as_jax
+from ._src.api.jacobian import hessian, jacfwd, jacobian, jacrev
+from ._src.api.jit import jit, make_jaxpr
+from ._src.api.misc import (
+    Device,
+    block_until_ready,
+    clear_caches,
+    default_backend,
+    device_count,
+    device_get,
+    device_put,
+    devices,
+    live_arrays,
+    local_device_count,
+    local_devices,
+    named_call,
+    named_scope,
+    process_count,
+    process_index,
+    stop_gradient,
+    typeof,
+)
+from ._src.api.stage import eval_shape
+from ._src.api.vjp import jvp, linear_transpose, linearize, vjp
+from ._src.api.vmap import vmap
+from ._src.base.config import (
+    check_tracer_leaks,
+    checking_leaks,
+    config,
+    debug_infs,
+    debug_nans,
+    default_device,
+    default_matmul_precision,
+    default_prng_impl,
+    disable_jit,
+    enable_checks,
+    enable_custom_prng,
+    enable_x64,
+    log_compiles,
+    numpy_dtype_promotion,
+    numpy_rank_promotion,
+    threefry_partitionable,
+)
+from ._src.base.pytree import tree_map
+from ._src.core.array import Array
+from ._src.core.aval import ShapeDtypeStruct
+from ._src.core.dtypes import float0
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Array",
+    "Device",
+    "ShapeDtypeStruct",
+    "__version__",
+    "block_until_ready",
+    "check_tracer_leaks",
+    "checking_leaks",
+    "clear_caches",
+    "config",
+    "debug_infs",
+    "debug_nans",
+    "default_backend",
+    "default_device",
+    "default_matmul_precision",
+    "default_prng_impl",
+    "device_count",
+    "device_get",
+    "device_put",
+    "devices",
+    "disable_jit",
+    "dtypes",
+    "enable_checks",
+    "enable_custom_prng",
+    "enable_x64",
+    "eval_shape",
+    "flatten_util",
+    "float0",
+    "grad",
+    "hessian",
+    "install_as_jax",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jit",
+    "jvp",
+    "linear_transpose",
+    "linearize",
+    "live_arrays",
+    "local_device_count",
+    "local_devices",
+    "log_compiles",
+    "make_jaxpr",
+    "named_call",
+    "named_scope",
+    "numpy",
+    "numpy_dtype_promotion",
+    "numpy_rank_promotion",
+    "process_count",
+    "process_index",
+    "stop_gradient",
+    "test_util",
+    "threefry_partitionable",
+    "tree",
+    "tree_map",
+    "tree_util",
+    "typeof",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

@@ -1,0 +1,346 @@
+"""`jit`: trace once for each combination of argument types, then run the compiled program."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from ..base import pytree
+from ..base.config import settings, trace_context
+from ..control.call import executable, jit_p
+from ..core.array import Array, ConcreteArray
+from ..core.aval import ShapedArray
+from ..core.axis_env import bind_axis, bound_axes
+from ..core.program import Program
+from ..core.trace import CURRENT, EVAL
+from ..transforms.simplify import eliminate_dead_code
+from .common import check_callable, name_of, to_array, wraps
+from .stage import StagedFunction, abstractify, argument_names, shape_struct, stage_function
+
+
+class JitFunction:
+    """A function that is traced and compiled on first use with each combination of argument types."""
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        static_argnums: tuple[int, ...],
+        static_argnames: frozenset[str],
+        inline: bool,
+    ) -> None:
+        wraps(fun, "")(self)
+        self.__wrapped__ = fun
+        self._fun = fun
+        self._static_argnums = static_argnums
+        self._static_argnames = static_argnames
+        self._inline = inline
+        self._cache: dict[Any, StagedFunction] = {}
+
+    def __repr__(self) -> str:
+        return f"<jit of {name_of(self._fun)}, {len(self._cache)} traced>"
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self if instance is None else _BoundMethod(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if settings().disable_jit:
+            return self._fun(*args, **kwargs)
+        if self._static_argnums or self._static_argnames:
+            dynamic, static = self._split(args, kwargs)
+        else:
+            dynamic, static = (args, kwargs), ()
+        leaves, tree = pytree.flatten(dynamic)
+        values = [v if isinstance(v, Array) else self._argument(v, tree, i) for i, v in enumerate(leaves)]
+        key = (tree, tuple([v.aval for v in values]), static, trace_context(), tuple(bound_axes().items()))
+        staged = self._cache.get(key)
+        if staged is None:
+            staged = self._cache[key] = self._stage(tree, [v.aval for v in values], static)
+        if CURRENT.get() is EVAL:
+            for v in (*staged.consts, *values):
+                if type(v) is not ConcreteArray:
+                    break
+            else:
+                return staged.unflatten(executable(staged.open_program)([*staged.consts, *values]))
+        outs = jit_p.bind(
+            *staged.consts, *values, program=staged.open_program, name=name_of(self._fun), inline=self._inline
+        )
+        return staged.unflatten(outs)
+
+    def _argument(self, value: Any, tree: Any, index: int) -> Array:
+        try:
+            return to_array(value, "jit")
+        except TypeError:
+            names = argument_names(self._fun, tree)
+            raise TypeError(
+                f"jit({name_of(self._fun)}): the argument {names[index]} is {value!r} of type {type(value).__name__}, "
+                "which is no array, number or pytree of those. Mark it static (static_argnums or static_argnames) if "
+                "the program depends on it."
+            ) from None
+
+    def _split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        count = len(args)
+        positions = set()
+        for n in self._static_argnums:
+            if -count <= n < count:
+                positions.add(n % count)
+        static = [(i, type(args[i]), args[i]) for i in sorted(positions)]
+        static += [(k, type(v), v) for k, v in sorted(kwargs.items()) if k in self._static_argnames]
+        for where, _, value in static:
+            try:
+                hash(value)
+            except TypeError:
+                shown = f"argument {where}" if isinstance(where, int) else f"the argument {where!r}"
+                raise ValueError(
+                    f"jit({name_of(self._fun)}): {shown} is static, so it must be hashable, but it is {value!r} of type "
+                    f"{type(value).__name__}. Pass a tuple instead of a list, a frozen dataclass instead of a dict; "
+                    "arrays must not be static."
+                ) from None
+        dynamic_args = tuple([a for i, a in enumerate(args) if i not in positions])
+        dynamic_kwargs = {k: v for k, v in kwargs.items() if k not in self._static_argnames}
+        return (dynamic_args, dynamic_kwargs), (count, *static)
+
+    def _stage(self, tree: Any, avals: Sequence[ShapedArray], static: Any) -> StagedFunction:
+        def call(dynamic: Any) -> Any:
+            args, kwargs = dynamic
+            if static:
+                args, kwargs = _merge(args, kwargs, static)
+            return self._fun(*args, **kwargs)
+
+        return stage_function(self._fun, pytree.canonical_structure(tree), avals, call, purpose="jit")
+
+    def stage(self, args: tuple[Any, ...], kwargs: dict[str, Any], axis_env: Iterable[tuple[Any, int]] = ()) -> StagedFunction:
+        """Trace at these arguments' types (arrays, or anything with shape and dtype), without a cache."""
+        dynamic, static = self._split(args, kwargs)
+        leaves, tree = pytree.flatten(dynamic)
+        with ExitStack() as stack:
+            for name, size in axis_env:
+                stack.enter_context(bind_axis(name, size))
+            return self._stage(tree, [abstractify(v) for v in leaves], static)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Trace for arguments of these types, without running; see `Lowered`."""
+        return Lowered(self.stage(args, kwargs), self)
+
+    trace = lower
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The shapes and dtypes of the results, computing nothing."""
+        staged = self.stage(args, kwargs)
+        return staged.unflatten([shape_struct(a) for a in staged.program.out_avals])
+
+    def clear_cache(self) -> None:
+        """Forget all traced programs."""
+        self._cache.clear()
+
+    def _cache_size(self) -> int:
+        return len(self._cache)
+
+
+class _BoundMethod:
+    """A jitted method bound to its instance, which is passed as the first argument."""
+
+    __slots__ = ("_function", "__self__")
+
+    def __init__(self, function: JitFunction, instance: Any) -> None:
+        self._function = function
+        self.__self__ = instance
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(self.__self__, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+
+def _merge(args: tuple[Any, ...], kwargs: dict[str, Any], static: Any) -> tuple[list[Any], dict[str, Any]]:
+    count, *entries = static
+    by_position = {where: value for where, _, value in entries if isinstance(where, int)}
+    rest = iter(args)
+    merged = [by_position[i] if i in by_position else next(rest) for i in range(count)]
+    return merged, {**kwargs, **{where: value for where, _, value in entries if isinstance(where, str)}}
+
+
+class Lowered:
+    """A traced function, not yet compiled."""
+
+    def __init__(self, staged: StagedFunction, function: JitFunction) -> None:
+        self._staged = staged
+        self._function = function
+
+    @property
+    def jaxpr(self) -> Program:
+        """The recorded program."""
+        return self._staged.program
+
+    @property
+    def out_info(self) -> Any:
+        """The shapes and dtypes of the results."""
+        return self._staged.unflatten([shape_struct(a) for a in self._staged.program.out_avals])
+
+    def as_text(self, dialect: str | None = None) -> str:
+        """The program as text."""
+        return str(self._staged.program)
+
+    def lower(self) -> Lowered:
+        return self
+
+    def compile(self, compiler_options: Any = None) -> Compiled:
+        """Compile for the default engine."""
+        return Compiled(self._staged)
+
+
+class Compiled:
+    """A compiled function for arguments of fixed types."""
+
+    def __init__(self, staged: StagedFunction) -> None:
+        self._staged = staged
+        self._executable = executable(staged.open_program)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, _ = pytree.flatten((args, kwargs))
+        values = [to_array(v, "an argument of a compiled function") for v in leaves]
+        expected = self._staged.program.in_avals
+        found = [v.aval for v in values]
+        if len(found) != len(expected) or any(
+            f.shape != e.shape or f.dtype != e.dtype for f, e in zip(found, expected, strict=True)
+        ):
+            raise TypeError(
+                f"a compiled function was called with arguments of types [{_types(found)}]; it was compiled for "
+                f"[{_types(expected)}]"
+            )
+        return self._staged.unflatten(self._executable([*self._staged.consts, *values]))
+
+    def as_text(self) -> str:
+        """The compiled program as text."""
+        return str(eliminate_dead_code(self._staged.program))
+
+
+def _types(avals: Sequence[ShapedArray]) -> str:
+    return ", ".join(a.str_short() for a in avals)
+
+
+def _ints(name: str, value: Any) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    try:
+        return (operator.index(value),) if not isinstance(value, (tuple, list, set)) else tuple(map(operator.index, value))
+    except TypeError:
+        raise TypeError(f"jit: {name} must be an int or a sequence of ints, got {value!r}") from None
+
+
+def _strings(name: str, value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(n, str) for n in names):
+        raise TypeError(f"jit: {name} must be a string or a sequence of strings, got {value!r}")
+    return names
+
+
+def jit(
+    fun: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Iterable[str] | None = None,
+    donate_argnums: int | Sequence[int] | None = None,
+    donate_argnames: str | Iterable[str] | None = None,
+    keep_unused: bool = False,
+    device: Any = None,
+    backend: str | None = None,
+    inline: bool = False,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
+) -> Any:
+    """Compile `fun` with the default engine; usable as a decorator with or without arguments.
+
+    Args:
+        fun: a function of pytrees of arrays. It is run once, on tracers, for each combination of the
+            arguments' structures, shapes and dtypes.
+        static_argnums: positions of arguments on whose value the program may depend: hashable, passed as they are.
+        static_argnames: the same by name. An argument given by name or number is static either way.
+        donate_argnums, donate_argnames: arguments whose memory may be reused for results.
+        inline: when the function is called inside another that is being traced, record its operations there.
+        keep_unused, device, backend, in_shardings, out_shardings: accepted for compatibility; no effect on one CPU.
+
+    Returns:
+        A function with the same signature, with the methods `lower`, `eval_shape`, `clear_cache`.
+
+    Raises:
+        TypeError: an argument is no pytree of arrays; ValueError: a static argument is not hashable.
+    """
+    if fun is None:
+        options = {k: v for k, v in locals().items() if k != "fun"}
+        return lambda f: jit(f, **options)
+    check_callable("jit", fun)
+    numbers = _ints("static_argnums", static_argnums)
+    names = _strings("static_argnames", static_argnames)
+    _ints("donate_argnums", donate_argnums)
+    _strings("donate_argnames", donate_argnames)
+    numbers, names = _resolve_static(fun, numbers, names)
+    return JitFunction(fun, numbers, frozenset(names), inline)
+
+
+def _resolve_static(
+    fun: Callable[..., Any], numbers: tuple[int, ...], names: tuple[str, ...]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Complete numbers by names and names by numbers from the function's signature, and check them."""
+    if not numbers and not names:
+        return numbers, names
+    try:
+        parameters = list(inspect.signature(fun).parameters.values())
+    except (TypeError, ValueError):
+        return numbers, names
+    positional = [
+        p.name for p in parameters if p.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    variadic = any(p.kind == inspect.Parameter.VAR_POSITIONAL for p in parameters)
+    keywords = any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters)
+    count = len(positional)
+    for n in numbers:
+        if not variadic and not -count <= n < count:
+            raise ValueError(
+                f"jit({name_of(fun)}): static_argnums={n} is out of range: the function has {count} positional "
+                f"parameters ({', '.join(positional) or 'none'})"
+            )
+    for n in names:
+        if n not in {p.name for p in parameters} and not keywords:
+            raise ValueError(
+                f"jit({name_of(fun)}): static_argnames names {n!r}, but the parameters are "
+                f"{', '.join(p.name for p in parameters) or 'none'}"
+            )
+    if variadic:
+        return numbers, names
+    all_numbers = {n % count for n in numbers} | {positional.index(n) for n in names if n in positional}
+    all_names = set(names) | {positional[n] for n in all_numbers}
+    return tuple(sorted(all_numbers)), tuple(sorted(all_names))
+
+
+def make_jaxpr(
+    fun: Callable[..., Any],
+    static_argnums: int | Sequence[int] = (),
+    axis_env: Sequence[tuple[Any, int]] | None = None,
+    return_shape: bool = False,
+    static_argnames: str | Sequence[str] = (),
+) -> Callable[..., Any]:
+    """A function that returns the program recorded from `fun` at its arguments' types.
+
+    Args:
+        fun: a function of pytrees of arrays.
+        static_argnums: positions of arguments that are passed to `fun` as they are.
+        axis_env: pairs of a name and a size of axes to bind.
+        return_shape: whether to return the output's shapes and dtypes too.
+        static_argnames: names of arguments that are passed to `fun` as they are.
+    """
+    traced = jit(fun, static_argnums=static_argnums, static_argnames=static_argnames)
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        staged = traced.stage(args, kwargs, axis_env=axis_env or ())
+        if return_shape:
+            return staged.program, staged.unflatten([shape_struct(a) for a in staged.program.out_avals])
+        return staged.program
+
+    make.__name__ = f"make_jaxpr({name_of(fun)})"
+    return make

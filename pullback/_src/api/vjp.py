@@ -1,0 +1,331 @@
+"""`vjp`, `jvp`, `linearize`, `linear_transpose`: the two foundations and their linear maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..base import pytree
+from ..base.errors import DTypeError, ShapeError
+from ..core import dtypes
+from ..core.array import Array
+from ..core.aval import ShapedArray, Zero
+from ..core.evaluate import evaluate
+from ..core.program import Program
+from ..core.staging import LinearTrace
+from ..core.trace import CURRENT
+from ..ops.structural import instantiate, strong
+from ..transforms import jvp as _jvp
+from ..transforms import linearize as _linearize
+from ..transforms.transpose import backward_pass
+from .common import check_callable, check_structure, float0_zeros, flatten_output, name_of, split_aux, to_array, unflatten_output
+
+
+class _Signature:
+    """What a linear map takes and gives: the static part of `Pushforward` and `Pullback`."""
+
+    __slots__ = ("program", "in_tree", "out_tree", "in_avals", "out_avals", "in_nonzero", "out_nonzero", "name")
+
+    def __init__(
+        self,
+        program: Program,
+        in_tree: Any,
+        out_tree: Any,
+        in_avals: Sequence[ShapedArray],
+        out_avals: Sequence[ShapedArray],
+        in_nonzero: Sequence[bool],
+        out_nonzero: Sequence[bool],
+        name: str,
+    ) -> None:
+        self.program = program
+        self.in_tree = in_tree
+        self.out_tree = out_tree
+        self.in_avals = tuple(in_avals)
+        self.out_avals = tuple(out_avals)
+        self.in_nonzero = tuple(in_nonzero)
+        self.out_nonzero = tuple(out_nonzero)
+        self.name = name
+
+
+class _LinearFunction:
+    """A linear program with residuals: a callable pytree whose leaves are the residuals."""
+
+    __slots__ = ("signature", "residuals")
+
+    def __init__(self, signature: _Signature, residuals: Sequence[Any]) -> None:
+        self.signature = signature
+        self.residuals = tuple(residuals)
+
+    @property
+    def program(self) -> Program:
+        """The linear program of the pushforward; its constants are the residuals."""
+        return self.signature.program
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        return f"{kind} of {self.signature.name}, with {len(self.residuals)} residuals; pushforward:\n{self.program}"
+
+
+class Pushforward(_LinearFunction):
+    """The derivative at a point as a function of tangents; see `linearize`."""
+
+    __slots__ = ()
+
+    def __call__(self, *tangents: Any) -> Any:
+        s = self.signature
+        leaves, tree = pytree.flatten(tangents)
+        check_structure("linearize", s.in_tree, tree, "the primal inputs", "the tangents")
+        given = check_tangents("linearize", leaves, s.in_avals)
+        inputs = [
+            instantiate(t) if type(t) is Zero else t for t, nz in zip(given, s.in_nonzero, strict=True) if nz
+        ]
+        outs = iter(evaluate(s.program, inputs, self.residuals))
+        full = [
+            next(outs) if nz else instantiate(Zero(a.tangent)) if a.tangent is a else float0_zeros(a.shape)
+            for a, nz in zip(s.out_avals, s.out_nonzero, strict=True)
+        ]
+        return unflatten_output(s.out_tree, full)
+
+
+class Pullback(_LinearFunction):
+    """The transposed derivative at a point as a function of cotangents; see `vjp`.
+
+    A pytree whose leaves are the residuals: `jit`, `vmap` and the other transformations accept it as an
+    argument.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
+        s = self.signature
+        if s.out_tree is None and isinstance(cotangent, Array):
+            leaves = [cotangent]
+        else:
+            leaves, tree = pytree.flatten(cotangent)
+            if s.out_tree is None:
+                if len(leaves) != 1 or tree != _leaf_tree():
+                    check_structure("vjp", _leaf_tree(), tree, "the function's output", "the cotangent")
+            else:
+                check_structure("vjp", s.out_tree, tree, "the function's output", "the cotangent")
+        given = check_tangents("vjp", leaves, s.out_avals, cotangent=True)
+        cts = [ct for ct, nz in zip(given, s.out_nonzero, strict=True) if nz]
+        results = iter(backward_pass(s.program, self.residuals, cts))
+        out = []
+        for aval, nz in zip(s.in_avals, s.in_nonzero, strict=True):
+            if nz:
+                ct = next(results)
+                out.append(instantiate(ct) if type(ct) is Zero else ct)
+            else:
+                out.append(float0_zeros(aval.shape))
+        return pytree.unflatten(s.in_tree, out)  # type: ignore[no-any-return]
+
+
+def _leaf_tree() -> Any:
+    return pytree.structure_of(0)
+
+
+for _cls in (Pushforward, Pullback):
+    pytree.register_pytree_node(
+        _cls, lambda f: (f.residuals, f.signature), lambda signature, residuals, cls=_cls: cls(signature, residuals)
+    )
+
+
+def check_tangents(name: str, leaves: Sequence[Any], avals: Sequence[ShapedArray], *, cotangent: bool = False) -> list[Any]:
+    """Tangents (cotangents) as arrays, checked against the primals' types; float0 ones become `Zero`."""
+    word = "cotangent" if cotangent else "tangent"
+    primal = "output" if cotangent else "primal"
+    out: list[Any] = []
+    for value, aval in zip(leaves, avals, strict=True):
+        if aval.tangent is not aval:
+            dtype = getattr(value, "dtype", None)
+            if dtype is not None and dtype != dtypes.float0:
+                raise DTypeError(
+                    f"{name}: the {word} of an {primal} of dtype {dtypes.dtype_name(aval.dtype)} must have dtype float0, "
+                    f"got {dtype}. Use numpy.zeros(shape, dtypes.float0), or differentiate by other arguments only."
+                )
+            out.append(Zero(aval.tangent))
+            continue
+        array = to_array(value, f"{name}: a {word}")
+        if array.aval.shape != aval.shape:
+            raise ShapeError(
+                f"{name}: each {word} must have the shape of its {primal}: expected {aval.shape}, got {array.aval.shape}"
+            )
+        if array.aval.dtype != aval.dtype:
+            if array.aval.weak_type and not isinstance(value, Array):
+                array = to_array(aval.dtype.type(value), name) if aval.dtype.isbuiltin == 1 else array
+            if array.aval.dtype != aval.dtype:
+                raise DTypeError(
+                    f"{name}: each {word} must have the dtype of its {primal}: expected "
+                    f"{dtypes.dtype_name(aval.dtype)}, got {dtypes.dtype_name(array.aval.dtype)}. Convert it with "
+                    f".astype({dtypes.dtype_name(aval.dtype)!r})."
+                )
+        out.append(strong(array))
+    return out
+
+
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The value of `fun` at `primals` and its pullback there.
+
+    Args:
+        fun: a function of pytrees of arrays.
+        primals: the point, one pytree for each argument.
+        has_aux: whether `fun` returns (output, auxiliary data).
+
+    Returns:
+        `(output, pullback)`, or `(output, pullback, aux)`. `pullback(cotangent)` takes a cotangent in the
+        structure of the output and returns a tuple with a cotangent for each argument.
+    """
+    check_callable("vjp", fun)
+    out, derivative, aux = _linearized("vjp", fun, primals, has_aux)
+    signature, residuals = derivative
+    pullback = Pullback(signature, residuals)
+    return (out, pullback, aux) if has_aux else (out, pullback)
+
+
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The value of `fun` at `primals` and its derivative there, as a function of tangents.
+
+    `fun` runs once; each call of the derivative costs only the linear part.
+
+    Returns:
+        `(output, pushforward)`, or `(output, pushforward, aux)`.
+    """
+    check_callable("linearize", fun)
+    out, (signature, residuals), aux = _linearized("linearize", fun, primals, has_aux)
+    pushforward = Pushforward(signature, residuals)
+    return (out, pushforward, aux) if has_aux else (out, pushforward)
+
+
+def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool) -> Any:
+    leaves, in_tree = pytree.flatten(primals)
+    arrays = [to_array(v, f"{name}: a primal input") for v in leaves]
+    out_tree = aux_tree = None
+    count = 0
+
+    def flat(*xs: Any) -> list[Any]:
+        nonlocal out_tree, aux_tree, count
+        out = fun(*pytree.unflatten(in_tree, xs))
+        aux_leaves: list[Any] = []
+        if has_aux:
+            out, aux = split_aux(name, out)
+            aux_leaves, aux_tree = flatten_output(aux, f"{name}: auxiliary data")
+        out_leaves, out_tree = flatten_output(out, f"{name}: the function's output")
+        count = len(out_leaves)
+        return [*out_leaves, *aux_leaves]
+
+    values, derivative = _linearize.linearize(flat, arrays)
+    outs, aux_values = values[:count], values[count:]
+    program = derivative.program
+    if has_aux:
+        kept = sum(derivative.out_nonzero[:count])
+        program = Program(program.invars, program.outvars[:kept], program.eqns, program.constvars, (), program.name)
+    signature = _Signature(
+        program,
+        in_tree,
+        out_tree,
+        [a.aval for a in arrays],
+        [o.aval for o in outs],
+        derivative.in_nonzero,
+        derivative.out_nonzero[:count],
+        name_of(fun),
+    )
+    aux_out = unflatten_output(aux_tree, aux_values) if has_aux else None
+    return unflatten_output(out_tree, outs), (signature, derivative.residuals), aux_out
+
+
+def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+    """Push tangents forward along `fun`.
+
+    Args:
+        fun: a function of pytrees of arrays.
+        primals: the point: a tuple or list with one pytree for each argument.
+        tangents: the direction, in the same structure, shapes and dtypes.
+        has_aux: whether `fun` returns (output, auxiliary data).
+
+    Returns:
+        `(output, output_tangent)`, or `(output, output_tangent, aux)`.
+    """
+    check_callable("jvp", fun)
+    if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
+        raise TypeError(
+            f"jvp expects primals and tangents as tuples or lists, one entry for each argument; got "
+            f"{type(primals).__name__} and {type(tangents).__name__}"
+        )
+    primals, tangents = tuple(primals), tuple(tangents)
+    leaves, tree = pytree.flatten(primals)
+    tangent_leaves, tangent_tree = pytree.flatten(tangents)
+    check_structure("jvp", tree, tangent_tree, "primals", "tangents")
+    arrays = [to_array(v, "jvp: a primal input") for v in leaves]
+    given = check_tangents("jvp", tangent_leaves, [a.aval for a in arrays])
+    out_tree = aux_tree = None
+    count = 0
+
+    def flat(*xs: Any) -> list[Any]:
+        nonlocal out_tree, aux_tree, count
+        out = fun(*pytree.unflatten(tree, xs))
+        aux_leaves: list[Any] = []
+        if has_aux:
+            out, aux = split_aux("jvp", out)
+            aux_leaves, aux_tree = flatten_output(aux, "jvp: auxiliary data")
+        out_leaves, out_tree = flatten_output(out, "jvp: the function's output")
+        count = len(out_leaves)
+        return [*out_leaves, *aux_leaves]
+
+    values, pushed = _jvp.jvp(flat, arrays, given)
+    out = unflatten_output(out_tree, values[:count])
+    tangent = unflatten_output(
+        out_tree,
+        [
+            (instantiate(t) if t.aval.dtype != dtypes.float0 else float0_zeros(t.shape)) if type(t) is Zero else t
+            for t in pushed[:count]
+        ],
+    )
+    return (out, tangent, unflatten_output(aux_tree, values[count:])) if has_aux else (out, tangent)
+
+
+def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """The transpose of a function that is linear.
+
+    Args:
+        fun: a linear function of pytrees of arrays.
+        primals: arrays, or objects with shape and dtype: only these are looked at.
+
+    Returns:
+        A function from a cotangent, in the structure of `fun`'s output, to a tuple of cotangents of the inputs.
+
+    Raises:
+        TypeError: `fun` applies an operation that is not linear (when the result is called).
+    """
+    check_callable("linear_transpose", fun)
+    leaves, in_tree = pytree.flatten(primals)
+    avals = [_aval(v) for v in leaves]
+    tape = LinearTrace(CURRENT.get())
+    inputs = [tape.new_input(a) for a in avals]
+    token = CURRENT.set(tape)
+    try:
+        outs, out_tree = flatten_output(fun(*pytree.unflatten(in_tree, inputs)), "linear_transpose: the output")
+        program = tape.finish(outs, name_of(fun))
+    finally:
+        tape.active = False
+        CURRENT.reset(token)
+
+    def transposed(cotangent: Any) -> tuple[Any, ...]:
+        ct_leaves, ct_tree = flatten_output(cotangent, "linear_transpose: a cotangent")
+        expected = _leaf_tree() if out_tree is None else out_tree
+        check_structure("linear_transpose", expected, _leaf_tree() if ct_tree is None else ct_tree, "the output", "the cotangent")
+        cts = check_tangents("linear_transpose", ct_leaves, program.out_avals, cotangent=True)
+        results = backward_pass(program, program.consts, cts)
+        return pytree.unflatten(in_tree, [instantiate(r) for r in results])  # type: ignore[no-any-return]
+
+    return transposed
+
+
+def _aval(value: Any) -> ShapedArray:
+    if isinstance(value, Array):
+        return value.aval
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return ShapedArray(value.shape, dtypes.canonicalize_dtype(value.dtype))
+    return to_array(value, "linear_transpose: a primal").aval
+
+
+__all__ = ["Pullback", "Pushforward", "jvp", "linear_transpose", "linearize", "vjp"]

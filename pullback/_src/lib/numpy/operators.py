@@ -1,0 +1,292 @@
+"""The operators of arrays, with a short cut for concrete operands.
+
+In un-jitted code most of the time of a small operation is Python. So `x + y` on concrete arrays of one
+dtype, or with a Python number, goes straight to the NumPy ufunc: NumPy's own promotion (NEP 50) agrees
+with the library's there. Everything else takes the general way: promotion, then the primitive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...base.errors import DTypeError
+from ...core.array import Array, ConcreteArray, scalar
+from ...core import dtypes
+from ...core.aval import ShapedArray, shaped_array
+from ...core.engine import quietly
+from ...core.kinds import kind
+from ...core.trace import CURRENT, EVAL
+from ...ops import arithmetic as ar
+from ...ops import compare as cmp
+from ...ops.complex import neg_p
+from ...ops.structural import full
+from . import promotion
+from .promotion import is_arraylike, promote, promote_inexact
+
+Binary = Callable[[Any, Any], Any]
+
+_current = CURRENT.get
+
+
+def _short_cut(ufunc: np.ufunc, general: Binary, array_kinds: str, int_kinds: str, result_bool: bool) -> Binary:
+    """An operator: `ufunc` on concrete operands that need no promotion, `general` otherwise.
+
+    `array_kinds`: dtypes for which NumPy's and the library's result dtypes agree; `int_kinds`: those
+    among them in which a Python int stays a weakly typed number.
+    """
+    number_kinds = {float: "fc" if "f" in array_kinds else "", int: int_kinds}
+
+    def operator(self: Any, other: Any) -> Any:
+        if type(self) is ConcreteArray and _current() is EVAL:
+            a: ShapedArray = self.aval
+            if type(other) is ConcreteArray:
+                b: ShapedArray = other.aval
+                if a.dtype is b.dtype and kind(a.dtype) in array_kinds:
+                    try:
+                        data = quietly(ufunc, self._data, other._data, out=...)
+                    except ValueError:
+                        return general(self, other)  # shapes that do not fit: its error says more
+                    if a is b and not result_bool and data.shape == a.shape:
+                        return ConcreteArray(data, a)
+                    weak = a.weak_type and b.weak_type and not result_bool
+                    return ConcreteArray(data, shaped_array(data.shape, data.dtype, weak))
+            else:
+                kinds = number_kinds.get(type(other))
+                if kinds is not None and kind(a.dtype) in kinds and a.dtype.isbuiltin == 1:
+                    try:
+                        data = quietly(ufunc, self._data, other, out=...)
+                    except OverflowError:
+                        return general(self, other)
+                    if result_bool:
+                        return ConcreteArray(data, shaped_array(a.shape, data.dtype))
+                    return ConcreteArray(data, a)
+        if not is_arraylike(other):
+            return NotImplemented
+        return general(self, other)
+
+    return operator
+
+
+def _reflected(operator: Binary) -> Binary:
+    """`other op self`; concrete arrays need no short cut of their own here but for Python numbers."""
+
+    def reflected(self: Any, other: Any) -> Any:
+        if not is_arraylike(other):
+            return NotImplemented
+        return operator(other, self)
+
+    return reflected
+
+
+def _number_first(ufunc: np.ufunc, general: Binary, kinds: str, int_kinds: str) -> Binary:
+    """`number op array` with the same short cut."""
+
+    def reflected(self: Any, other: Any) -> Any:
+        if type(self) is ConcreteArray and _current() is EVAL:
+            a: ShapedArray = self.aval
+            allowed = kinds if type(other) is float else int_kinds if type(other) is int else ""
+            if allowed and kind(a.dtype) in allowed and a.dtype.isbuiltin == 1:
+                try:
+                    return ConcreteArray(quietly(ufunc, other, self._data, out=...), a)
+                except OverflowError:
+                    return general(other, self)
+        if not is_arraylike(other):
+            return NotImplemented
+        return general(other, self)
+
+    return reflected
+
+
+def _binary(name: str, primitive: Any) -> Binary:
+    def function(x: Any, y: Any) -> Any:
+        x, y = promote(name, x, y)
+        if promotion.rank_promotion_is_checked():
+            promotion.check_rank_promotion(name, x.aval.shape, y.aval.shape)
+        return primitive.bind(x, y)
+
+    return function
+
+
+def _bool_as(name: str, logical: Any, primitive: Any) -> Binary:
+    """Addition and multiplication of two bools are logical or and and."""
+    general = _binary(name, primitive)
+
+    def function(x: Any, y: Any) -> Any:
+        x, y = promote(name, x, y)
+        if x.aval.dtype.kind == "b":
+            return logical.bind(x, y)
+        return general(x, y)
+
+    return function
+
+
+add = _bool_as("add", ar.or_p, ar.add_p)
+multiply = _bool_as("multiply", ar.and_p, ar.mul_p)
+subtract = _binary("subtract", ar.sub_p)
+
+
+def divide(x: Any, y: Any) -> Any:
+    x, y = promote_inexact("divide", x, y)
+    if promotion.rank_promotion_is_checked():
+        promotion.check_rank_promotion("divide", x.aval.shape, y.aval.shape)
+    return ar.div_p.bind(x, y)
+
+
+def floor_divide(x: Any, y: Any) -> Any:
+    """The largest integer not above x / y."""
+    x, y = promote("floor_divide", x, y)
+    letter = kind(x.aval.dtype)
+    if letter == "b":
+        raise DTypeError("floor_divide of bools is not defined; convert to an integer dtype")
+    if letter == "u":
+        return ar.div_p.bind(x, y)
+    if letter == "i":
+        quotient = ar.div_p.bind(x, y)
+        remainder = ar.rem_p.bind(x, y)
+        zero = scalar(0, x.aval.dtype)
+        adjust = ar.and_p.bind(
+            cmp.ne_p.bind(remainder, zero), cmp.ne_p.bind(ar.sign_p.bind(x), ar.sign_p.bind(y))
+        )
+        return cmp.select_n_p.bind(adjust, quotient, ar.sub_p.bind(quotient, scalar(1, x.aval.dtype)))
+    if letter == "c":
+        raise DTypeError("floor_divide does not accept complex numbers, which have no order")
+    # floor(x / y) would be one too large where x / y rounds up to an integer.
+    remainder = remainder_of(x, y)
+    quotient = ar.div_p.bind(ar.sub_p.bind(x, remainder), y)
+    return ar.round_p.bind(quotient, rounding_method=0)
+
+
+def remainder_of(x: Any, y: Any) -> Any:
+    """The remainder of x / y with the sign of y (as `%` in Python)."""
+    x, y = promote("remainder", x, y)
+    if kind(x.aval.dtype) not in "iuf":
+        raise DTypeError(f"remainder does not accept dtype {x.dtype}")
+    remainder = ar.rem_p.bind(x, y)
+    if kind(x.aval.dtype) == "u":
+        return remainder
+    zero = scalar(0, x.aval.dtype)
+    differs = cmp.ne_p.bind(cmp.lt_p.bind(remainder, zero), cmp.lt_p.bind(y, zero))
+    adjust = ar.and_p.bind(differs, cmp.ne_p.bind(remainder, zero))
+    return cmp.select_n_p.bind(adjust, remainder, ar.add_p.bind(remainder, y))
+
+
+def divmod_(x: Any, y: Any) -> tuple[Any, Any]:
+    return floor_divide(x, y), remainder_of(x, y)
+
+
+def power(x: Any, y: Any) -> Any:
+    """x ** y; a Python int as exponent means repeated multiplication."""
+    if isinstance(y, int) and not isinstance(y, (bool, np.generic)):
+        (x,) = promote("power", x) if isinstance(x, Array) else promote("power", promotion.asarray(x))
+        if kind(x.aval.dtype) == "b":
+            x = promotion.promote("power", x, 1)[0]
+        if y == 0:
+            return full(x.aval.shape, 1, x.aval.dtype)
+        return ar.integer_pow(x, y)
+    if isinstance(x, Array) and isinstance(y, Array) and kind(x.aval.dtype) in "fc" and kind(y.aval.dtype) in "iu":
+        return ar.pow_p.bind(x, y)
+    x, y = promote("power", x, y)
+    if kind(x.aval.dtype) == "b":
+        x, y = promote("power", x, y + scalar(0, dtypes.default_int_dtype()))
+    return ar.pow_p.bind(x, y)
+
+
+_comparisons = {
+    "__eq__": (np.equal, cmp.eq_p, "equal"),
+    "__ne__": (np.not_equal, cmp.ne_p, "not_equal"),
+    "__lt__": (np.less, cmp.lt_p, "less"),
+    "__le__": (np.less_equal, cmp.le_p, "less_equal"),
+    "__gt__": (np.greater, cmp.gt_p, "greater"),
+    "__ge__": (np.greater_equal, cmp.ge_p, "greater_equal"),
+}
+_bitwise = {
+    "and": (np.bitwise_and, ar.and_p, "bitwise_and"),
+    "or": (np.bitwise_or, ar.or_p, "bitwise_or"),
+    "xor": (np.bitwise_xor, ar.xor_p, "bitwise_xor"),
+}
+
+
+def right_shift(x: Any, y: Any) -> Any:
+    x, y = promote("right_shift", x, y)
+    primitive = ar.shift_right_logical_p if kind(x.aval.dtype) == "u" else ar.shift_right_arithmetic_p
+    return primitive.bind(x, y)
+
+
+left_shift = _binary("left_shift", ar.shift_left_p)
+
+
+def _negative(self: Any) -> Any:
+    if type(self) is ConcreteArray and _current() is EVAL and kind(self.aval.dtype) in "ifc":
+        return ConcreteArray(np.negative(self._data, out=...), self.aval)
+    return neg_p.bind(self)
+
+
+def _invert(self: Any) -> Any:
+    return ar.not_p.bind(self)
+
+
+def _abs(self: Any) -> Any:
+    return self if self.aval.dtype.kind == "b" else ar.abs_p.bind(self)
+
+
+def _power_operator(self: Any, other: Any) -> Any:
+    if type(self) is ConcreteArray and other.__class__ is int and other == 2 and _current() is EVAL:
+        if kind(self.aval.dtype) in "ifc":
+            return ConcreteArray(quietly(np.square, self._data, out=...), self.aval)
+    if not is_arraylike(other):
+        return NotImplemented
+    return power(self, other)
+
+
+def _methods() -> dict[str, Any]:
+    add_op = _short_cut(np.add, add, "iufc", "iufc", False)
+    mul_op = _short_cut(np.multiply, multiply, "iufc", "iufc", False)
+    table: dict[str, Any] = {
+        "__add__": add_op,
+        "__radd__": _number_first(np.add, add, "fc", "iufc"),
+        "__sub__": _short_cut(np.subtract, subtract, "iufc", "iufc", False),
+        "__rsub__": _number_first(np.subtract, subtract, "fc", "iufc"),
+        "__mul__": mul_op,
+        "__rmul__": _number_first(np.multiply, multiply, "fc", "iufc"),
+        "__truediv__": _short_cut(np.divide, divide, "fc", "fc", False),
+        "__rtruediv__": _number_first(np.divide, divide, "fc", "fc"),
+        "__floordiv__": _general(floor_divide),
+        "__rfloordiv__": _reflected(floor_divide),
+        "__mod__": _general(remainder_of),
+        "__rmod__": _reflected(remainder_of),
+        "__divmod__": _general(divmod_),
+        "__rdivmod__": _reflected(divmod_),
+        "__pow__": _power_operator,
+        "__rpow__": _reflected(power),
+        "__lshift__": _general(left_shift),
+        "__rlshift__": _reflected(left_shift),
+        "__rshift__": _general(right_shift),
+        "__rrshift__": _reflected(right_shift),
+        "__neg__": _negative,
+        "__pos__": lambda self: self,
+        "__abs__": _abs,
+        "__invert__": _invert,
+    }
+    for method, (ufunc, primitive, name) in _comparisons.items():
+        # Complex numbers compare lexicographically in both; integers beyond the dtype need the general way.
+        table[method] = _short_cut(ufunc, _binary(name, primitive), "biuf", "if", True)
+    for word, (ufunc, primitive, name) in _bitwise.items():
+        general = _binary(name, primitive)
+        table[f"__{word}__"] = _short_cut(ufunc, general, "biu", "iu", False)
+        table[f"__r{word}__"] = _reflected(general)
+    return table
+
+
+def _general(function: Binary) -> Binary:
+    def operator(self: Any, other: Any) -> Any:
+        if not is_arraylike(other):
+            return NotImplemented
+        return function(self, other)
+
+    return operator
+
+
+METHODS = _methods()

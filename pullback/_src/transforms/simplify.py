@@ -1,0 +1,28 @@
+"""Simplification of programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core.program import Program, Var, subprograms
+
+
+def eliminate_dead_code(program: Program, used_outputs: Sequence[bool] | None = None) -> Program:
+    """The program without the equations that no (used) output needs; those with effects are kept.
+
+    Inputs stay as they are, so that callers need not change.
+    """
+    outvars = program.outvars
+    if used_outputs is not None:
+        outvars = tuple(v for v, used in zip(outvars, used_outputs, strict=True) if used)
+    needed = {v for v in outvars if isinstance(v, Var)}
+    kept = []
+    for eqn in reversed(program.eqns):
+        effectful = eqn.primitive.effectful or any(p.effectful for p in subprograms(eqn.params))
+        if effectful or any(v in needed for v in eqn.outvars):
+            kept.append(eqn)
+            needed.update(v for v in eqn.invars if isinstance(v, Var))
+    if len(kept) == len(program.eqns) and len(outvars) == len(program.outvars):
+        return program
+    kept.reverse()
+    return Program(program.invars, outvars, kept, program.constvars, program.consts, program.name)
