@@ -1,0 +1,282 @@
+"""Kernels of `ops.special`.
+
+SciPy computes most of them and is imported when the first such kernel runs. What random numbers need (the
+inverse error function, and the error function of a few elements) works without it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core import engine
+from ...core.primitive import Primitive
+from ...ops import special as ops
+from .register import kernel
+
+Array = np.ndarray[Any, Any]
+
+_FEW = 32
+
+
+def scipy_kernel(primitive: Primitive, name: str, wide: bool = False) -> Callable[..., Array]:
+    """Register `scipy.special.<name>`; half precision goes by float32, with `wide` all goes by float64."""
+    function: Any = None
+
+    def compute(*args: Array) -> Array:
+        nonlocal function
+        if function is None:
+            import scipy.special
+
+            function = getattr(scipy.special, name)
+        dtype = args[0].dtype
+        if wide and dtype != np.float64:
+            return np.asarray(function(*[a.astype(np.float64) for a in args])).astype(dtype)
+        if dtype not in (np.float32, np.float64):
+            return np.asarray(function(*[a.astype(np.float32) for a in args])).astype(dtype)
+        return np.asarray(function(*args), dtype)
+
+    engine.kernels[primitive] = compute
+    return compute
+
+
+def _few_by_math(primitive: Primitive, function: Callable[[float], float]) -> None:
+    """For few elements use the math module's function: no import, and no slower."""
+    many = engine.kernels[primitive]
+
+    def compute(x: Array) -> Array:
+        if x.size > _FEW:
+            return many(x)  # type: ignore[no-any-return]
+        out = [function(v) for v in x.astype(np.float64).reshape(-1).tolist()]
+        return np.array(out, np.float64).astype(x.dtype).reshape(x.shape)
+
+    engine.kernels[primitive] = compute
+
+
+scipy_kernel(ops.erf_p, "erf")
+scipy_kernel(ops.erfc_p, "erfc")
+_few_by_math(ops.erf_p, math.erf)
+_few_by_math(ops.erfc_p, math.erfc)
+scipy_kernel(ops.erfcx_p, "erfcx")
+scipy_kernel(ops.dawsn_p, "dawsn")
+scipy_kernel(ops.ndtri_p, "ndtri")
+scipy_kernel(ops.log_ndtr_p, "log_ndtr")
+scipy_kernel(ops.lgamma_p, "gammaln", wide=True)
+scipy_kernel(ops.digamma_p, "digamma", wide=True)
+scipy_kernel(ops.polygamma_p, "polygamma", wide=True)
+scipy_kernel(ops.zeta_p, "zeta", wide=True)
+scipy_kernel(ops.spence_p, "spence")
+scipy_kernel(ops.igamma_p, "gammainc", wide=True)
+scipy_kernel(ops.igammac_p, "gammaincc", wide=True)
+scipy_kernel(ops.regularized_incomplete_beta_p, "betainc", wide=True)
+scipy_kernel(ops.bessel_i0e_p, "i0e")
+scipy_kernel(ops.bessel_i1e_p, "i1e")
+scipy_kernel(ops.expi_p, "expi", wide=True)
+scipy_kernel(ops.expn_p, "expn", wide=True)
+
+# Inverse error function: x p(w) with w = -log(1 - x^2), p a polynomial for each of two (three) ranges of w.
+# Coefficients: M. Giles, "Approximating the erfinv function", GPU Computing Gems Jade edition, 2012.
+
+_SINGLE_CENTRE = (
+    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503,
+    -0.00417768164, 0.246640727, 1.50140941,
+)  # fmt: skip
+_SINGLE_TAIL = (
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
+    0.00943887047, 1.00167406, 2.83297682,
+)  # fmt: skip
+_DOUBLE_CENTRE = (
+    -3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18,
+    1.115787767802518096e-17, -1.333171662854620906e-16, 2.0972767875968561637e-17,
+    6.6376381343583238325e-15, -4.0545662729752068639e-14, -8.1519341976054721522e-14,
+    2.6335093153082322977e-12, -1.2975133253453532498e-11, -5.4154120542946279317e-11,
+    1.051212273321532285e-09, -4.1126339803469836976e-09, -2.9070369957882005086e-08,
+    4.2347877827932403518e-07, -1.3654692000834678645e-06, -1.3882523362786468719e-05,
+    0.0001867342080340571352, -0.00074070253416626697512, -0.0060336708714301490533,
+    0.24015818242558961693, 1.6536545626831027356,
+)  # fmt: skip
+_DOUBLE_MIDDLE = (
+    2.2137376921775787049e-09, 9.0756561938885390979e-08, -2.7517406297064545428e-07,
+    1.8239629214389227755e-08, 1.5027403968909827627e-06, -4.013867526981545969e-06,
+    2.9234449089955446044e-06, 1.2475304481671778723e-05, -4.7318229009055733981e-05,
+    6.8284851459573175448e-05, 2.4031110387097893999e-05, -0.0003550375203628474796,
+    0.00095328937973738049703, -0.0016882755560235047313, 0.0024914420961078508066,
+    -0.0037512085075692412107, 0.005370914553590063617, 1.0052589676941592334, 3.0838856104922207635,
+)  # fmt: skip
+_DOUBLE_TAIL = (
+    -2.7109920616438573243e-11, -2.5556418169965252055e-10, 1.5076572693500548083e-09,
+    -3.7894654401267369937e-09, 7.6157012080783393804e-09, -1.4960026627149240478e-08,
+    2.9147953450901080826e-08, -6.7711997758452339498e-08, 2.2900482228026654717e-07,
+    -9.9298272942317002539e-07, 4.5260625972231537039e-06, -1.9681778105531670567e-05,
+    7.5995277030017761139e-05, -0.00021503011930044477347, -0.00013871931833623122026,
+    1.0103004648645343977, 4.8499064014085844221,
+)  # fmt: skip
+
+
+_SINGLE_CENTRE_32 = tuple(np.float32(c) for c in _SINGLE_CENTRE)
+_SINGLE_TAIL_32 = tuple(np.float32(c) for c in _SINGLE_TAIL)
+_PIECE = 1 << 14
+
+
+def _horner(coefficients: Sequence[Any], w: Array) -> Array:
+    p = np.multiply(w, coefficients[0], out=...)
+    np.add(p, coefficients[1], out=p)
+    for c in coefficients[2:]:
+        np.multiply(p, w, out=p)
+        np.add(p, c, out=p)
+    return p  # type: ignore[no-any-return]
+
+
+@kernel(ops.erf_inv_p)
+def erf_inv(x: Array) -> Array:
+    if x.dtype == np.float64:
+        return _erf_inv_double(x)
+    if x.dtype != np.float32:
+        return _erf_inv_single(x.astype(np.float32)).astype(x.dtype)
+    if x.size <= _PIECE:
+        return _erf_inv_single(x)
+    out = np.empty(x.size, np.float32)
+    flat = x.reshape(-1)
+    for start in range(0, x.size, _PIECE):  # pieces stay in the cache
+        out[start : start + _PIECE] = _erf_inv_single(flat[start : start + _PIECE])
+    return out.reshape(x.shape)
+
+
+def _erf_inv_single(x: Array) -> Array:
+    w = np.multiply(x, x, out=...)
+    np.negative(w, out=w)
+    np.log1p(w, out=w)
+    np.negative(w, out=w)
+    p = _horner(_SINGLE_CENTRE_32, w - np.float32(2.5))
+    if not (w < 5).all():
+        tail = w >= np.float32(5)
+        p[tail] = _horner(_SINGLE_TAIL_32, np.sqrt(w[tail]) - np.float32(3))
+    return _finish(x, p)
+
+
+def _erf_inv_double(x: Array) -> Array:
+    w = -np.log1p(-x * x)
+    p = np.asarray(_horner(_DOUBLE_CENTRE, w - 3.125))
+    tail = w >= 6.25
+    if tail.any():
+        root = np.sqrt(w[tail])
+        p[tail] = np.where(root < 4, _horner(_DOUBLE_MIDDLE, root - 3.25), _horner(_DOUBLE_TAIL, root - 5))
+    return _finish(x, p)
+
+
+def _finish(x: Array, p: Array) -> Array:
+    out = np.multiply(p, x, out=...)
+    if not np.isfinite(out).all():
+        ends = np.abs(x) == 1
+        out[ends] = np.copysign(np.asarray(np.inf, x.dtype), x[ends])
+    return out
+
+
+# Derivatives of the incomplete gamma function by its parameter -----------------------------------
+
+
+@kernel(ops.igamma_grad_a_p)
+def igamma_grad_a(a: Array, x: Array) -> Array:
+    from scipy.special import gammaln
+
+    dtype = a.dtype
+    a, x = _double_pair(a, x)
+    with np.errstate(all="ignore"):
+        density = np.exp((a - 1) * np.log(x) - x - gammaln(a))
+        out = np.where(density > 0, density * by_density(a, x), 0.0)
+    return np.where(valid_gamma(a, x), out, np.where((a > 0) & (x == 0), 0.0, np.nan)).astype(dtype)
+
+
+@kernel(ops.random_gamma_grad_p)
+def random_gamma_grad(a: Array, sample: Array) -> Array:
+    dtype = a.dtype
+    a, x = _double_pair(a, sample)
+    with np.errstate(all="ignore"):
+        out = -by_density(a, x)
+    return np.where(valid_gamma(a, x), out, np.where((a > 0) & (x == 0), 0.0, np.nan)).astype(dtype)
+
+
+def _double_pair(a: Array, x: Array) -> tuple[Array, Array]:
+    wide = np.broadcast_arrays(a.astype(np.float64), x.astype(np.float64))
+    return wide[0], wide[1]
+
+
+def valid_gamma(a: Array, x: Array) -> Array:
+    return np.asarray((a > 0) & (x > 0) & np.isfinite(a) & np.isfinite(x))
+
+
+_LARGE = 1e6
+
+
+def by_density(a: Array, x: Array) -> Array:
+    """dP(a, x)/da divided by the gamma density at x, for float64 a, x > 0 (elsewhere meaningless).
+
+    Three forms: the power series of P below its mean, the continued fraction of Q above it (DLMF 8.7.1 and
+    8.9.2, differentiated term by term), and for huge a the derivative of Wilson and Hilferty's cube of a
+    normal variable, whose relative error is of the order of 1/a.
+    """
+    shape = a.shape
+    a, x = a.reshape(-1), x.reshape(-1)
+    out = np.full(a.shape, np.nan)
+    usable = valid_gamma(a, x)
+    large = usable & (a > _LARGE)
+    low = usable & ~large & (x <= a + 1)
+    high = usable & ~large & ~low
+    for chosen, form in ((low, _by_series), (high, _by_fraction), (large, _by_cube)):
+        if chosen.any():
+            out[chosen] = form(a[chosen], x[chosen])
+    return out.reshape(shape)
+
+
+def _by_series(a: Array, x: Array) -> Array:
+    # The sum over n of c_n (log x - digamma(a + n + 1)), c_n = x^(n+1) / (a (a+1) ... (a+n)).
+    from scipy.special import digamma
+
+    log_x = np.log(x)
+    term = x / a
+    psi = digamma(a + 1)
+    total = term * (log_x - psi)
+    for n in range(1, 200_000):
+        term = term * (x / (a + n))
+        psi = psi + 1 / (a + n)
+        change = term * (log_x - psi)
+        total = total + change
+        if n % 8 == 0 and not (np.abs(change) > 1e-17 * np.abs(total)).any():
+            break
+    return np.asarray(total)
+
+
+def _by_fraction(a: Array, x: Array) -> Array:
+    # Q = exp(-x) x^a f / Gamma(a) with f = 1/(x+1-a- 1(1-a)/(x+3-a- 2(2-a)/(x+5-a- ...))), by Lentz's
+    # algorithm on f and on its derivative by a (quantities named d*).
+    from scipy.special import digamma
+
+    b = x + 1 - a
+    c, dc = np.full_like(x, 1e300), np.zeros_like(x)
+    d = 1 / b
+    dd = d * d
+    f, df = d, dd
+    for n in range(1, 200_000):
+        numerator, dnumerator = -n * (n - a), float(n)
+        b = b + 2
+        denominator = b + numerator * d
+        ddenominator = -1 + dnumerator * d + numerator * dd
+        d = 1 / denominator
+        dd = -ddenominator * d * d
+        dc = -1 + dnumerator / c - numerator * dc / (c * c)
+        c = b + numerator / c
+        step, dstep = c * d, dc * d + c * dd
+        f, df = f * step, df * step + f * dstep
+        if n % 8 == 0 and not ((np.abs(step - 1) > 1e-16) | (np.abs(f * dstep) > 1e-16 * np.abs(df))).any():
+            break
+    return np.asarray(-x * (f * (np.log(x) - digamma(a)) + df))
+
+
+def _by_cube(a: Array, x: Array) -> Array:
+    # x = a (1 - 1/(9a) + z/(3 sqrt(a)))^3 with z fixed; the result is -dx/da.
+    root = np.cbrt(x / a)
+    inner = root - 1 + 1 / (9 * a)
+    return np.asarray(-(x / a + 3 * a * root**2 * (1 / (9 * a**2) - inner / (2 * a))))
