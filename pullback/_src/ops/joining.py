@@ -313,7 +313,7 @@ def _slice_abstract(
         raise ShapeError(f"slice: strides must be positive; got {steps}")
     if any(not 0 <= lo <= hi <= d for lo, hi, d in zip(start_indices, limit_indices, x.shape, strict=True)):
         raise ShapeError(
-            f"slice: needs 0 <= start <= limit <= size in each dimension; got starts {start_indices} and limits "
+            f"slice: needs 0 <= start <= limit <= size in each dimension; got starts {start_indices}, limits "
             f"{limit_indices} for shape {x.shape}"
         )
     bounds = zip(start_indices, limit_indices, steps, strict=True)
