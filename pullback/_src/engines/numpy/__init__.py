@@ -5,8 +5,13 @@ from . import (  # noqa: F401
     arithmetic,
     compare,
     complex,
+    conv,
     convert,
     cumulative,
+    determinant,
+    dot,
+    factorization,
+    fft,
     gather,
     iota,
     joining,
@@ -14,9 +19,13 @@ from . import (  # noqa: F401
     reduction,
     scatter,
     slicing,
+    sort,
     special,
+    stable,
+    spectral,
     structural,
     transcendental,
+    triangular,
 )
 from .engine import engine
 
