@@ -9,7 +9,7 @@ from ..core.array import ConcreteArray, scalar
 from ..core.aval import Zero
 from ..ops.structural import instantiate, strong
 from ..transforms.linearize import linearize
-from ..transforms.transpose import backward_pass
+from ..transforms.transpose import pull_back
 from .common import (
     Selected,
     check_callable,
@@ -88,7 +88,7 @@ def _pull_back_one(derivative: Any, value: Any) -> list[Any]:
     cts = [Zero(v.aval) for v in derivative.program.outvars]
     if derivative.out_nonzero[0]:
         cts[0] = one
-    return backward_pass(derivative.program, derivative.residuals, cts)
+    return pull_back(derivative.program, derivative.residuals, cts)
 
 
 def _complete(cts: list[Any], selected: Selected, nonzero: tuple[bool, ...]) -> list[Any]:

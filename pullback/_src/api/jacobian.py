@@ -15,7 +15,7 @@ from ..ops.joining import slice as slice_array
 from ..transforms.batch import Axis, batch, to_dim
 from ..transforms.jvp import jvp
 from ..transforms.linearize import linearize
-from ..transforms.transpose import backward_pass
+from ..transforms.transpose import pull_back
 from .common import (
     Selected,
     check_callable,
@@ -181,7 +181,7 @@ def _reverse(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any])
     def pull(*cts: Any) -> list[Any]:
         given = [ct for ct, nz in zip(cts, nonzero, strict=False) if nz]
         given += [Zero(v.aval) for v in program.outvars[len(given) :]]
-        return [instantiate(ct) for ct in backward_pass(program, derivative.residuals, given)]
+        return [instantiate(ct) for ct in pull_back(program, derivative.residuals, given)]
 
     if total == 1:
         # One output element: its cotangent is 1, and no axis needs to be mapped.

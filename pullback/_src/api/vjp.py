@@ -10,14 +10,13 @@ from ..base.errors import DTypeError, ShapeError
 from ..core import dtypes
 from ..core.array import Array
 from ..core.aval import ShapedArray, Zero
-from ..core.evaluate import evaluate
 from ..core.program import Program
 from ..core.staging import LinearTrace
 from ..core.trace import CURRENT
 from ..ops.structural import instantiate, strong
 from ..transforms import jvp as _jvp
 from ..transforms import linearize as _linearize
-from ..transforms.transpose import backward_pass
+from ..transforms.transpose import backward_pass, pull_back
 from .common import check_callable, check_structure, float0_zeros, flatten_output, name_of, split_aux, to_array, unflatten_output
 
 
@@ -79,7 +78,7 @@ class Pushforward(_LinearFunction):
         inputs = [
             instantiate(t) if type(t) is Zero else t for t, nz in zip(given, s.in_nonzero, strict=True) if nz
         ]
-        outs = iter(evaluate(s.program, inputs, self.residuals))
+        outs = iter(push_forward(s.program, self.residuals, inputs))
         full = [
             next(outs) if nz else instantiate(Zero(a.tangent)) if a.tangent is a else float0_zeros(a.shape)
             for a, nz in zip(s.out_avals, s.out_nonzero, strict=True)
@@ -109,7 +108,7 @@ class Pullback(_LinearFunction):
                 check_structure("vjp", s.out_tree, tree, "the function's output", "the cotangent")
         given = check_tangents("vjp", leaves, s.out_avals, cotangent=True)
         cts = [ct for ct, nz in zip(given, s.out_nonzero, strict=True) if nz]
-        results = iter(backward_pass(s.program, self.residuals, cts))
+        results = iter(pull_back(s.program, self.residuals, cts))
         out = []
         for aval, nz in zip(s.in_avals, s.in_nonzero, strict=True):
             if nz:

@@ -26,6 +26,11 @@ class Location:
         self._offset = offset
 
     @property
+    def key(self) -> tuple[int, int]:
+        """A cheap key of the place (valid while this location is alive)."""
+        return id(self._code), self._offset
+
+    @property
     def file(self) -> str:
         return self._code.co_filename
 
@@ -52,6 +57,9 @@ class Location:
         return f"Location({self})"
 
 
+# Files known to be the library's: a set look-up is cheaper than comparing paths.
+_library_files: set[str] = set()
+
 # While a program is evaluated, its equations' own locations take the place of the caller's.
 LOCATION: ContextVar[Location | None] = ContextVar("pullback_location", default=None)
 
@@ -64,8 +72,11 @@ def capture() -> Location | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(_LIBRARY_ROOT):
-            return Location(code, frame.f_lasti)
+        name = code.co_filename
+        if name not in _library_files:
+            if not name.startswith(_LIBRARY_ROOT):
+                return Location(code, frame.f_lasti)
+            _library_files.add(name)
         frame = frame.f_back  # type: ignore[assignment]
     return None
 

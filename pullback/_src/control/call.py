@@ -1,4 +1,4 @@
-"""The call of a program as one operation: what `jit` records.
+"""The rules of a called program (`core.call.jit_p`): what `jit` records.
 
 All rules are the transformations of programs, so a jitted function stays one equation (and is compiled
 once) under every transformation.
@@ -9,44 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import engine, rules
+from ..core import rules
 from ..core.aval import ShapedArray, Zero
-from ..core.evaluate import evaluate
-from ..core.primitive import Primitive
+from ..core.call import executable, jit_p
 from ..core.program import Program
-from ..core.staging import StagingTrace
-from ..core.trace import Tracer, leak_error
 from ..transforms.batch import Axis, batch_program
 from ..transforms.jvp import jvp_program
 from ..transforms.linearize import LinearizeTrace, linearize_program
 from ..transforms.transpose import transpose_program
-
-jit_p = Primitive("jit", multiple_results=True, call_like=True)
-
-
-def executable(program: Program) -> Any:
-    """The compiled program (compiled once)."""
-    compiled = program.memo.get("executable")
-    if compiled is None:
-        compiled = program.memo["executable"] = engine.get(engine.default()).compile(program)
-    return compiled
-
-
-def _evaluate(*args: Any, program: Program, name: str, inline: bool) -> list[Any]:
-    for a in args:
-        if isinstance(a, Tracer):
-            raise leak_error(a)
-    return executable(program)(args)  # type: ignore[no-any-return]
-
-
-def _abstract(*avals: ShapedArray, program: Program, name: str, inline: bool) -> list[ShapedArray]:
-    return program.out_avals
-
-
-def _staging(trace: StagingTrace, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
-    if params["inline"]:
-        return evaluate(params["program"], args)
-    return trace.record(jit_p, args, params)  # type: ignore[no-any-return]
+__all__ = ["executable", "jit_p", "merge_zeros", "split_nonzero"]
 
 
 def split_nonzero(tangents: Sequence[Any]) -> tuple[tuple[bool, ...], list[Any]]:
@@ -100,9 +71,6 @@ def _batch(
     return jit_p.bind(*values, program=batched, name=name, inline=inline), list(out_dims)
 
 
-rules.evaluate[jit_p] = _evaluate
-rules.abstract[jit_p] = _abstract
-rules.staging[jit_p] = _staging
 rules.jvp[jit_p] = _jvp
 rules.linearize[jit_p] = _linearize
 rules.transpose[jit_p] = _transpose

@@ -74,13 +74,13 @@ class _Quiet(threading.local):
         self.context.run(np.seterr, all="ignore")
 
 
-_quiet = _Quiet()
+quiet = _Quiet()
 
 
 def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """`function(*args, **kwargs)` with NumPy's floating point warnings switched off."""
     try:
-        return _quiet.context.run(function, *args, **kwargs)
+        return quiet.context.run(function, *args, **kwargs)
     except RuntimeError as error:
         if "cannot enter context" not in str(error):
             raise

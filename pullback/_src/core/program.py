@@ -75,7 +75,7 @@ class Equation:
 
 
 class Program:
-    """A program. Immutable once built; transformations memoize their results in `memo`."""
+    """A program. Immutable once built; transformations keep their results in `memo`."""
 
     __slots__ = ("invars", "outvars", "eqns", "constvars", "consts", "memo", "name", "_effects", "__weakref__")
 
@@ -131,7 +131,11 @@ class Program:
         """The same program with its constants as leading inputs."""
         if not self.constvars:
             return self
-        return Program(self.constvars + self.invars, self.outvars, self.eqns, name=self.name)
+        found = self.memo.get("consts as inputs")
+        if found is None:
+            found = Program(self.constvars + self.invars, self.outvars, self.eqns, name=self.name)
+            self.memo["consts as inputs"] = found
+        return found  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
         from .printer import program_text

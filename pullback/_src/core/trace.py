@@ -14,6 +14,7 @@ from ..base import errors, source
 from . import engine, rules
 from .array import Array, ConcreteArray, wrap
 from .aval import ShapedArray, shaped_array
+from .engine import quiet
 
 if TYPE_CHECKING:
     from .primitive import Primitive
@@ -128,7 +129,11 @@ class EvalTrace(Trace):
         if kernel is None:
             return self._without_kernel(primitive, args, params)
         try:
-            out = engine.quietly(kernel, *[a._data for a in args], **params)
+            operands = [a._data for a in args]
+            try:
+                out = quiet.context.run(kernel, *operands, **params)
+            except RuntimeError:  # entered already: a finalizer or signal handler inside a kernel
+                out = engine.quietly(kernel, *operands, **params)
         except Exception as error:
             raise explain(error, primitive, args, params) from error
         if primitive.multiple_results:

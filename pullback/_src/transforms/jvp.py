@@ -10,11 +10,13 @@ from ..base.pytree import mark_leaf_type
 from ..base.errors import NotDifferentiableError
 from ..core import rules
 from ..core.array import ConcreteArray
-from ..core.aval import Zero
+from ..core.aval import ShapedArray, Zero
+from ..core.call import call
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program
-from ..core.staging import stage
+from ..core.specialize import SecondUse, operation
+from ..core.staging import StagingTrace, stage
 from ..core.trace import CURRENT, Trace, Tracer, delegate
 
 
@@ -80,14 +82,36 @@ class JVPTrace(Trace):
         return self.pair(out, out_tangent)
 
     def apply_rule(self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]) -> Any:
+        if type(self.inner) is not StagingTrace:
+            mask = tuple([type(t) is not Zero for t in tangents])
+            avals = tuple([p.aval for p in primals])
+            pushed = _specialized.get((primitive, mask, avals, *params.items()), primitive, mask, avals, params)
+            if pushed is not None:
+                return self._apply_specialized(primitive, pushed, primals, tangents)
         rule = rules.jvp.get(primitive)
         if rule is None:
-            raise NotDifferentiableError(_no_derivative(primitive))
+            raise no_derivative(primitive)
         token = CURRENT.set(self.inner)
         try:
             return rule(primals, tangents, **params)
         finally:
             CURRENT.reset(token)
+
+    def _apply_specialized(
+        self, primitive: Primitive, pushed: tuple[Program, tuple[bool, ...]], primals: list[Any], tangents: list[Any]
+    ) -> Any:
+        program, out_nonzero = pushed
+        token = CURRENT.set(self.inner)
+        try:
+            outs = call(program, [*primals, *[t for t in tangents if type(t) is not Zero]])
+        finally:
+            CURRENT.reset(token)
+        count = len(out_nonzero)
+        given = iter(outs[count:])
+        out_tangents = [next(given) if nz else Zero(o.aval.tangent) for o, nz in zip(outs, out_nonzero, strict=False)]
+        if primitive.multiple_results:
+            return outs[:count], out_tangents
+        return outs[0], out_tangents[0]
 
     def pair(self, primal: Any, tangent: Any) -> Any:
         return primal if type(tangent) is Zero else JVPTracer(self, primal, tangent)
@@ -98,9 +122,10 @@ class JVPTrace(Trace):
         return value, Zero(value.aval.tangent)
 
 
-def _no_derivative(primitive: Primitive) -> str:
+def no_derivative(primitive: Primitive) -> NotDifferentiableError:
+    """The error for an operation without a derivative."""
     reason = rules.not_differentiable.get(primitive, "no jvp rule is defined for it")
-    return (
+    return NotDifferentiableError(
         f"the operation {primitive.name!r} cannot be differentiated: {reason}.\n"
         "Apply lax.stop_gradient to its inputs if its derivative should be zero, or give the function a rule of "
         f"its own with custom_jvp or custom_vjp.\n{source.describe(source.capture())}"
@@ -140,3 +165,12 @@ def jvp_program(program: Program, nonzero: tuple[bool, ...]) -> tuple[Program, t
         tangent_avals = [a.tangent for a, nz in zip(avals, nonzero, strict=True) if nz]
         program.memo[key] = stage(run, avals + tangent_avals, name=program.name, purpose="jvp"), out_nonzero
     return program.memo[key]  # type: ignore[no-any-return]
+
+
+def _specialize(
+    primitive: Primitive, nonzero: tuple[bool, ...], avals: tuple[ShapedArray, ...], params: dict[str, Any]
+) -> tuple[Program, tuple[bool, ...]]:
+    return jvp_program(operation(primitive, avals, params), nonzero)
+
+
+_specialized: SecondUse[tuple[Program, tuple[bool, ...]]] = SecondUse(_specialize)

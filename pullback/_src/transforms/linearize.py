@@ -13,14 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..base import source
+from ..base.source import LOCATION
 from ..core import rules
-from ..core.aval import Zero
+from ..core.aval import ShapedArray, Zero
+from ..core.call import call, eager_executable
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program, Var
+from ..core.specialize import SecondUse, carries_python, operation
 from ..core.staging import LinearTrace, StagingTrace
-from ..core.trace import CURRENT, Trace
-from .jvp import JVPTrace
+from ..core.trace import CURRENT, EVAL, Trace, delegate
+from .jvp import JVPTrace, JVPTracer, no_derivative
 
 
 class LinearizeTrace(JVPTrace):
@@ -35,22 +39,74 @@ class LinearizeTrace(JVPTrace):
         super().__init__(parent, linear)
         self.linear = linear
 
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        # The short way for plain operations; what it does is what `super().process` does.
+        parent = self.parent
+        if type(parent) is StagingTrace:
+            return super().process(primitive, args, params)
+        primals: list[Any] = []
+        tangents: list[Any] = []
+        avals: list[ShapedArray] = []
+        nonzero: list[bool] = []
+        for a in args:
+            if type(a) is JVPTracer and a._trace is self:
+                primals.append(a.primal)
+                tangents.append(a.tangent)
+                nonzero.append(True)
+            else:
+                primals.append(a)
+                nonzero.append(False)
+            avals.append(a.aval)
+        if not tangents:
+            return delegate(parent, primitive, args, params)
+        types = tuple(avals)
+        mask = tuple(nonzero)
+        key = (primitive, mask, types, *params.items()) if params else (primitive, mask, types)
+        step = _steps.get(key, primitive, mask, types, params)
+        if step is None:
+            return super().process(primitive, args, params)
+        if parent is EVAL:
+            outs = step.executable(primals)
+        else:
+            token = CURRENT.set(parent)
+            try:
+                outs = call(step.split.primal, primals)
+            finally:
+                CURRENT.reset(token)
+        count = step.count
+        residuals = outs[count:] if step.residuals_are_computed else step.split.residuals(primals, outs[count:])
+        residuals += tangents
+        recorded = self.linear.record_template(step.split.linear, step.tangent_avals, residuals)
+        if step.is_simple:
+            return JVPTracer(self, outs[0], recorded[0])
+        given = iter(recorded)
+        results = [
+            JVPTracer(self, o, next(given)) if nz else o for o, nz in zip(outs, step.split.out_nonzero, strict=False)
+        ]
+        return results if primitive.multiple_results else results[0]
+
     def apply_rule(self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]) -> Any:
-        rule = rules.linearize.get(primitive)
-        if rule is None:
-            return super().apply_rule(primitive, primals, tangents, params)
+        # One look at the stack serves all equations that the rule records.
+        place = LOCATION.set(source.capture())
         token = CURRENT.set(self.linear)
         try:
-            return rule(self, primals, tangents, **params)
+            rule = rules.linearize.get(primitive)
+            if rule is not None:
+                return rule(self, primals, tangents, **params)
+            rule = rules.jvp.get(primitive)
+            if rule is None:
+                raise no_derivative(primitive)
+            return rule(primals, tangents, **params)
         finally:
             CURRENT.reset(token)
+            LOCATION.reset(place)
 
 
 class LinearMap:
     """A linear program with its residuals.
 
     `program` takes the tangents of the inputs in `in_nonzero` and returns those of the outputs in
-    `out_nonzero`; all others are zero. `residuals` are the values of its constants.
+    `out_nonzero`; all others are zero. Its constants are open: `residuals` are their values.
     """
 
     __slots__ = ("program", "residuals", "in_nonzero", "out_nonzero")
@@ -82,14 +138,17 @@ def linearize(
     pairs = [trace.split(o) for o in outputs]
     tangents = [t for _, t in pairs]
     out_nonzero = tuple(type(t) is not Zero for t in tangents)
-    program = trace.linear.finish([t for t in tangents if type(t) is not Zero])
-    residuals = program.consts
-    return [p for p, _ in pairs], LinearMap(_without_consts(program), residuals, mask, out_nonzero)
+    program, residuals = trace.linear.finish_open([t for t in tangents if type(t) is not Zero])
+    return [p for p, _ in pairs], LinearMap(program, residuals, mask, out_nonzero)
 
 
-def _without_consts(program: Program) -> Program:
-    """The program with its constants left open: `residuals` of the `LinearMap` holds them."""
-    return Program(program.invars, program.outvars, program.eqns, program.constvars, (), program.name)
+def push_forward(program: Program, residuals: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+    """Run a linear program with open constants; from the second time on as one step."""
+    uses = program.memo.get("push forwards", 0)
+    program.memo["push forwards"] = uses + 1
+    if uses == 0 or type(CURRENT.get()) is StagingTrace or carries_python(program):
+        return evaluate(program, tangents, residuals)
+    return call(program.with_consts_as_inputs(), [*residuals, *tangents])
 
 
 class LinearizedProgram:
@@ -143,3 +202,22 @@ def linearize_program(program: Program, nonzero: tuple[bool, ...]) -> Linearized
         linear = linear_map.program.with_consts_as_inputs()
         program.memo[key] = LinearizedProgram(primal, linear, tuple(residual_inputs), linear_map.out_nonzero)
     return program.memo[key]  # type: ignore[no-any-return]
+
+
+class _Step:
+    """A plain operation at fixed types, linearized ahead of time."""
+
+    __slots__ = ("split", "executable", "count", "tangent_avals", "residuals_are_computed", "is_simple")
+
+    def __init__(
+        self, primitive: Primitive, nonzero: tuple[bool, ...], avals: tuple[ShapedArray, ...], params: dict[str, Any]
+    ) -> None:
+        self.split = linearize_program(operation(primitive, avals, params), nonzero)
+        self.executable = eager_executable(self.split.primal)
+        self.count = len(self.split.out_nonzero)
+        self.tangent_avals = self.split.linear.out_avals
+        self.residuals_are_computed = all(i is None for i in self.split.residual_inputs)
+        self.is_simple = not primitive.multiple_results and self.split.out_nonzero == (True,)
+
+
+_steps: SecondUse[_Step] = SecondUse(_Step)

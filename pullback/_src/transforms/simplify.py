@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from ..core.program import Program, Var, subprograms
 
 
-def eliminate_dead_code(program: Program, used_outputs: Sequence[bool] | None = None) -> Program:
-    """The program without the equations that no (used) output needs; those with effects are kept.
+def eliminate_dead_code(
+    program: Program, used_outputs: Sequence[bool] | None = None, *, keep_effects: bool = True
+) -> Program:
+    """The program without the equations that no (used) output needs; those with effects are kept (by default).
 
     Inputs stay as they are, so that callers need not change.
     """
@@ -19,7 +21,7 @@ def eliminate_dead_code(program: Program, used_outputs: Sequence[bool] | None = 
     kept = []
     for eqn in reversed(program.eqns):
         effectful = eqn.primitive.effectful or any(p.effectful for p in subprograms(eqn.params))
-        if effectful or any(v in needed for v in eqn.outvars):
+        if (effectful and keep_effects) or any(v in needed for v in eqn.outvars):
             kept.append(eqn)
             needed.update(v for v in eqn.invars if isinstance(v, Var))
     if len(kept) == len(program.eqns) and len(outvars) == len(program.outvars):

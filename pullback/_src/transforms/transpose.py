@@ -9,9 +9,11 @@ from ..base import source
 from ..base.errors import NotDifferentiableError
 from ..core import rules
 from ..core.aval import Zero
+from ..core.call import call
 from ..core.evaluate import evaluate
 from ..core.program import Equation, Literal, Program, Var
 from ..core.rules import Linear
+from ..core.specialize import carries_python
 from ..core.staging import LinearTrace, StagingTrace
 from ..core.trace import CURRENT
 from ..ops.structural import add_any_p
@@ -65,6 +67,20 @@ def backward_pass(program: Program, residuals: Sequence[Any], cotangents: Sequen
     finally:
         source.LOCATION.reset(token)
     return [cts.get(v, Zero(v.aval)) for v in program.invars]
+
+
+def pull_back(program: Program, residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+    """Like `backward_pass`; from the second time on, the transposed program runs as one step."""
+    uses = program.memo.get("pull backs", 0)
+    program.memo["pull backs"] = uses + 1
+    if uses == 0 or type(CURRENT.get()) is StagingTrace or carries_python(program):
+        return backward_pass(program, residuals, cotangents)
+    count = len(residuals)
+    linear = (False,) * count + (True,) * len(program.invars)
+    given = tuple([type(ct) is not Zero for ct in cotangents])
+    transposed, nonzero = transpose_program(program.with_consts_as_inputs(), linear, given)
+    outs = iter(call(transposed, [*residuals, *[ct for ct in cotangents if type(ct) is not Zero]]))
+    return [next(outs) if nz else Zero(v.aval) for v, nz in zip(program.invars, nonzero, strict=True)]
 
 
 def _no_transpose(eqn: Equation) -> str:

@@ -1,72 +1,119 @@
-"""Running whole programs on NumPy arrays."""
+"""Running whole programs on NumPy arrays.
+
+A program becomes one Python function, a line for each equation, that calls kernels on NumPy arrays: no
+tracing, no dispatch and no wrapping between operations.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from ...core import engine as registry
 from ...core.array import ConcreteArray
-from ...core.evaluate import last_uses
-from ...core.program import Literal, Program
-from ...core.trace import EVAL
+from ...core.engine import quiet, quietly
+from ...core.evaluate import evaluate, last_uses
+from ...core.program import Equation, Literal, Program, Var
+from ...core.trace import EVAL, using
 from ...transforms.simplify import eliminate_dead_code
 
 
-
 class NumpyExecutable:
-    """A program as a list of kernel calls on numbered slots."""
+    """A program as a Python function of NumPy arrays."""
+
+    __slots__ = ("program", "_run", "_pure")
 
     def __init__(self, program: Program) -> None:
         registry.load_eager()
-        program = eliminate_dead_code(program)
-        slots: dict[Any, int] = {}
-        initial: list[Any] = []
-
-        def slot(atom: Any) -> int:
-            if isinstance(atom, Literal):
-                initial.append(atom.value)
-                return len(initial) - 1
-            if atom not in slots:
-                slots[atom] = len(initial)
-                initial.append(None)
-            return slots[atom]
-
-        self._consts = [slot(v) for v in program.constvars]
-        for index, value in zip(self._consts, program.consts, strict=True):
-            initial[index] = value
-        self._inputs = [slot(v) for v in program.invars]
-        self._code: list[Any] = []
-        for eqn, dead in zip(program.eqns, last_uses(program), strict=True):
-            ins = tuple(slot(v) for v in eqn.invars)
-            outs = tuple(slot(v) for v in eqn.outvars)
-            self._code.append((eqn.primitive, ins, eqn.params, outs, tuple(slot(v) for v in dead)))
-        self._outputs = [slot(v) for v in program.outvars]
-        self._out_avals = program.out_avals
-        self._initial = initial
+        self.program = eliminate_dead_code(program)
+        self._run, self._pure = _generate(self.program)
 
     def __call__(self, args: Sequence[ConcreteArray]) -> list[ConcreteArray]:
-        values = self._initial.copy()
-        for index, value in zip(self._inputs, args, strict=True):
-            values[index] = value
-        process = EVAL.process
-        for primitive, ins, params, outs, dead in self._code:
-            result = process(primitive, tuple([values[i] for i in ins]), params)
-            if primitive.multiple_results:
-                for index, value in zip(outs, result, strict=True):
-                    values[index] = value
-            else:
-                values[outs[0]] = result
-            for index in dead:
-                values[index] = None
-        return [
-            value if value.aval is aval else ConcreteArray(value._data, aval)
-            for value, aval in zip([values[i] for i in self._outputs], self._out_avals, strict=True)
-        ]
+        try:
+            if self._pure:
+                try:
+                    return quiet.context.run(self._run, *args)
+                except RuntimeError:
+                    return quietly(self._run, *args)  # type: ignore[no-any-return]
+            # Python code of the user's may run inside: it must see the caller's context.
+            with np.errstate(all="ignore"):
+                return self._run(*args)
+        except Exception:
+            if self._pure:
+                with using(EVAL):
+                    evaluate(self.program, args)  # raises the error with the operation's own explanation
+            raise
+
+
+def _generate(program: Program) -> tuple[Callable[..., list[ConcreteArray]], bool]:
+    """The function from arrays to a list of arrays, and whether it consists of kernels only."""
+    namespace: dict[str, Any] = {"Array": ConcreteArray}
+    names: dict[Any, str] = {}
+    constants: dict[int, str] = {}
+    pure = True
+
+    def constant(value: Any) -> str:
+        if id(value) not in constants:
+            constants[id(value)] = name = f"c{len(constants)}"
+            namespace[name] = value._data
+        return constants[id(value)]
+
+    def name_of(atom: Any) -> str:
+        if isinstance(atom, Literal):
+            return constant(atom.value)
+        if atom not in names:
+            names[atom] = f"v{len(names)}"
+        return names[atom]
+
+    for var, value in zip(program.constvars, program.consts, strict=True):
+        names[var] = constant(value)
+    arguments = ", ".join(name_of(v) for v in program.invars)
+    lines = [f"def run({arguments}):"]
+    used = {v for eqn in program.eqns for v in eqn.invars if isinstance(v, Var)}
+    lines += [f"    {names[v]} = {names[v]}._data" for v in program.invars if v in used or v in program.outvars]
+    kept = set(program.constvars)
+    for number, (eqn, dead) in enumerate(zip(program.eqns, last_uses(program), strict=True)):
+        function, is_kernel = _function(eqn)
+        pure = pure and is_kernel
+        namespace[f"k{number}"] = function
+        targets = ", ".join(name_of(v) for v in eqn.outvars)
+        if eqn.primitive.multiple_results and eqn.outvars:
+            targets += ","
+        operands = ", ".join(name_of(v) for v in eqn.invars)
+        lines.append(f"    {targets + ' = ' if targets else ''}k{number}({operands})")
+        dying = ", ".join(name_of(v) for v in dead if v not in kept)
+        if dying:
+            lines.append(f"    del {dying}")
+    results = []
+    for number, atom in enumerate(program.outvars):
+        namespace[f"a{number}"] = atom.aval
+        results.append(f"Array({name_of(atom)}, a{number})")
+    lines.append(f"    return [{', '.join(results)}]")
+    exec(compile("\n".join(lines), f"<program {program.name}>", "exec"), namespace)
+    return namespace["run"], pure
+
+
+def _function(eqn: Equation) -> tuple[Callable[..., Any], bool]:
+    """What computes an equation on NumPy arrays, and whether it is a kernel."""
+    kernel = registry.kernels.get(eqn.primitive)
+    if kernel is not None:
+        return (partial(kernel, **eqn.params) if eqn.params else kernel), True
+    primitive, params = eqn.primitive, eqn.params
+    avals = [v.aval for v in eqn.invars]
+
+    def evaluate_wrapped(*operands: Any) -> Any:
+        args = tuple([ConcreteArray(o, a) for o, a in zip(operands, avals, strict=True)])
+        out = EVAL.process(primitive, args, params)
+        return [o._data for o in out] if primitive.multiple_results else out._data
+
+    return evaluate_wrapped, False
 
 
 class NumpyEngine:
-    """The engine that interprets programs with NumPy."""
+    """The engine that runs programs with NumPy."""
 
     name = "numpy"
 

@@ -1,0 +1,104 @@
+"""Single operations as programs, so that a transformation works out an operation's rule only once per type.
+
+Un-jitted code applies the same operations at the same types again and again. When a trace meets an
+operation for the second time, it transforms the one-equation program of that operation (a transformation
+of programs, which is memoized) and from then on runs the result as one step. The rules stay the only
+definition of a derivative; here they are only applied ahead of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, TypeVar
+
+from . import rules
+from .aval import ShapedArray
+from .primitive import Primitive
+from .program import Equation, Program, Var
+
+T = TypeVar("T")
+
+_LIMIT = 4096
+
+
+class SecondUse(Generic[T]):
+    """What `build(primitive, *rest)` gives for plain operations, built when a key is seen for the second time.
+
+    What is used once is not worth the building, and programs whose shapes never repeat do not fill memory
+    with transformed programs.
+    """
+
+    __slots__ = ("_build", "_entries")
+
+    def __init__(self, build: Callable[..., T]) -> None:
+        self._build = build
+        self._entries: dict[Hashable, T | _Mark] = {}
+
+    def get(self, key: Hashable, primitive: Primitive, *rest: Any) -> T | None:
+        """The entry; None on first use, for keys that cannot be hashed, and for operations that are not plain."""
+        entries = self._entries
+        try:
+            entry = entries.get(key)
+        except TypeError:
+            return None
+        if entry is None:
+            if len(entries) >= _LIMIT:
+                entries.clear()
+            entries[key] = _SEEN if is_plain(primitive) else _GENERAL
+            return None
+        if type(entry) is _Mark:
+            if entry is _GENERAL:
+                return None
+            entry = entries[key] = self._build(primitive, *rest)
+        return entry  # type: ignore[return-value]
+
+
+class _Mark:
+    """Entries of `SecondUse` that hold no value yet, or never will."""
+
+
+_SEEN = _Mark()
+_GENERAL = _Mark()
+
+
+def is_plain(primitive: Primitive) -> bool:
+    """Whether an operation is first-order and without effects, so that its rules do not depend on values."""
+    return not (
+        primitive.call_like
+        or primitive.effectful
+        or primitive in rules.staging
+        or primitive in rules.linearize
+        or primitive in rules.collective
+        or primitive not in rules.abstract
+    )
+
+
+def carries_python(program: Program) -> bool:
+    """Whether a program holds Python functions of the user's, which may do another thing at each call."""
+    found = program.memo.get("carries python")
+    if found is None:
+        found = program.memo["carries python"] = any(
+            eqn.primitive.effectful
+            or any(_is_python(v) or (isinstance(v, Program) and carries_python(v)) for v in _flat(eqn.params))
+            for eqn in program.eqns
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def _flat(params: dict[str, Any]) -> list[Any]:
+    out: list[Any] = []
+    for value in params.values():
+        out.extend(value if isinstance(value, tuple) else (value,))
+    return out
+
+
+def _is_python(value: Any) -> bool:
+    return callable(value) and not isinstance(value, (Program, type))
+
+
+def operation(primitive: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any]) -> Program:
+    """The program that applies one operation."""
+    invars = [Var(a) for a in avals]
+    out = rules.abstract[primitive](*avals, **params)
+    outvars = [Var(a) for a in (out if primitive.multiple_results else [out])]
+    return Program(invars, outvars, [Equation(primitive, invars, outvars, params, None)], name=primitive.name)
