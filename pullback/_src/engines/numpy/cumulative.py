@@ -8,15 +8,15 @@ import numpy as np
 
 from ...core.primitive import Primitive
 from ...ops import cumulative as ops
-from .reduction import LOW_PRECISION
 from .register import kernel
+from .structural import LOW_PRECISION
 
 Array = np.ndarray[Any, Any]
 
 
 def _accumulate(primitive: Primitive, function: np.ufunc) -> None:
     def run(x: Array, *, axis: int, reverse: bool) -> Array:
-        wide = np.dtype(np.float32) if x.dtype.name in LOW_PRECISION else x.dtype
+        wide = np.dtype(np.float32) if x.dtype.char in LOW_PRECISION else x.dtype
         given = np.flip(x, axis) if reverse else x
         out: Array = function.accumulate(given, axis=axis, dtype=wide)
         if wide is not x.dtype:

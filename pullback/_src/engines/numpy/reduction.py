@@ -11,10 +11,9 @@ from ...core import dtypes
 from ...core.kinds import kind
 from ...ops import reduction as ops
 from .register import kernel
+from .structural import LOW_PRECISION
 
 Array = np.ndarray[Any, Any]
-
-LOW_PRECISION = frozenset({"float16", "bfloat16"})
 
 
 def smallest(dtype: np.dtype[Any]) -> Any:
@@ -49,7 +48,7 @@ kernel(ops.reduce_min_p)(_extremum(np.minimum.reduce, greatest))
 
 @kernel(ops.reduce_prod_p)
 def reduce_prod(x: Array, *, axes: tuple[int, ...]) -> Array:
-    if x.dtype.name in LOW_PRECISION:
+    if x.dtype.char in LOW_PRECISION:
         return np.multiply.reduce(x, axis=axes, dtype=np.float32, out=...).astype(x.dtype)
     return np.multiply.reduce(x, axis=axes, dtype=x.dtype, out=...)  # type: ignore[no-any-return]
 
