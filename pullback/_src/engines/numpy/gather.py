@@ -164,6 +164,8 @@ def gather(
         partial = [d for d in kept if d not in whole]
         at_of = {d: len(batch_shape) + i for i, d in enumerate([*partial, *whole])}
         order = [*range(len(batch_shape)), *(at_of[d] for d in kept)]
+    if rank == 0:
+        out = np.asarray(out, x.dtype)  # NumPy made a scalar of it
     # `order` lists the axes of `out` as batch, then window; send them to their places in the result.
     places = [0] * rank
     for source, d in zip(order, [*batch_dims, *offset_dims], strict=True):
