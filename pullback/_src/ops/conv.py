@@ -27,7 +27,7 @@ from ..core.primitive import Primitive
 from .convert import convert_element_type
 from .dot import bind_dot, canonical_precision, result_dtype
 from .matrices import identity
-from .structural import add_any, broadcast_in_dim, moveaxis, reshape, rev, rev_p, transpose
+from .structural import add_any, broadcast_in_dim, moveaxis, reshape, rev, rev_p, transpose, zeros
 
 __all__ = [
     "ConvDimensionNumbers",
@@ -173,18 +173,18 @@ def conv_general_dilated(
         raise ShapeError(f"a convolution over {rank} spatial dimensions needs as many pairs of padding; got {padding!r}")
     if preferred_element_type is not None:
         preferred_element_type = dtypes.check_user_dtype(preferred_element_type, "conv_general_dilated")
-    out = conv_general_dilated_p.bind(
-        x,
-        w,
-        window_strides=strides,
-        padding=pads,
-        lhs_dilation=lhs_dilation,
-        rhs_dilation=rhs_dilation,
-        feature_group_count=operator.index(feature_group_count),
-        batch_group_count=operator.index(batch_group_count),
-        precision=canonical_precision(precision),
-        preferred_element_type=preferred_element_type,
-    )
+    params = {
+        "window_strides": strides,
+        "padding": pads,
+        "lhs_dilation": lhs_dilation,
+        "rhs_dilation": rhs_dilation,
+        "feature_group_count": operator.index(feature_group_count),
+        "batch_group_count": operator.index(batch_group_count),
+        "precision": canonical_precision(precision),
+        "preferred_element_type": preferred_element_type,
+    }
+    _conv_abstract(x.aval, w.aval, **params)
+    out = conv_general_dilated_p.bind(x, w, **params)
     spec = numbers.out_spec
     return transpose(out, sorted(range(len(spec)), key=spec.__getitem__))
 
@@ -509,6 +509,8 @@ def _conv_transpose(
     precision: Any,
     preferred_element_type: Any,
 ) -> list[Any]:
+    if ct.aval.size == 0:
+        return [zeros(v.aval) if type(v) is rules.Linear else None for v in (x, w)]
     groups, batches = feature_group_count, batch_group_count
     dims = range(len(padding))
     inputs = [_dilated(s, d) for s, d in zip(x.aval.shape[2:], lhs_dilation, strict=True)]

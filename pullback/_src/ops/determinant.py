@@ -58,17 +58,23 @@ pinv_p = Primitive("pinv")
 
 def det(x: Any) -> Array:
     """The determinants of (a stack of) square matrices."""
-    return det_p.bind(as_array(x, name="det"))  # type: ignore[no-any-return]
+    x = as_array(x, name="det")
+    check_matrix("det", x.aval, square=True)
+    return det_p.bind(x)  # type: ignore[no-any-return]
 
 
 def slogdet(x: Any) -> tuple[Array, Array]:
     """The sign (for complex matrices: the phase) of the determinant, and the logarithm of its size."""
-    return tuple(slogdet_p.bind(as_array(x, name="slogdet")))  # type: ignore[return-value]
+    x = as_array(x, name="slogdet")
+    check_matrix("slogdet", x.aval, square=True)
+    return tuple(slogdet_p.bind(x))  # type: ignore[return-value]
 
 
 def pinv(x: Any, rtol: Any) -> Array:
     """The Moore-Penrose inverse; singular values up to `rtol` times the largest count as zero."""
-    return pinv_p.bind(as_array(x, name="pinv"), as_array(rtol, name="pinv"))  # type: ignore[no-any-return]
+    x, rtol = as_array(x, name="pinv"), as_array(rtol, name="pinv")
+    _pinv_abstract(x.aval, rtol.aval)
+    return pinv_p.bind(x, rtol)  # type: ignore[no-any-return]
 
 
 # det ----------------------------------------------------------------------------------------------
@@ -168,7 +174,7 @@ def _pinv_abstract(x: ShapedArray, rtol: ShapedArray) -> ShapedArray:
     check_matrix("pinv", x)
     if broadcast_shapes("pinv", x.shape[:-2], rtol.shape) != x.shape[:-2]:
         raise ShapeError(f"pinv: a tolerance of shape {rtol.shape} does not fit matrices of shape {x.shape}")
-    return shaped_array((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+    return shaped_array((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype, x.weak_type and rtol.weak_type)
 
 
 def _pinv_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:

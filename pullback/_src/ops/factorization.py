@@ -86,8 +86,8 @@ def cholesky(x: Any, *, symmetrize_input: bool = True) -> Array:
         L, with NaNs for matrices that are not positive definite.
     """
     x = as_array(x, name="cholesky")
+    check_matrix("cholesky", x.aval, square=True)
     if symmetrize_input:
-        _cholesky_abstract(x.aval)
         x = symmetrize(x)
     return cholesky_p.bind(x)  # type: ignore[no-any-return]
 
@@ -130,7 +130,9 @@ def lu(x: Any) -> tuple[Array, Array, Array]:
         L (without its diagonal of ones) and U in one array of x's shape; the pivots (..., min(m, n)), int32, row i
         having been swapped with row pivots[i]; and the permutation (..., m), int32, so that x[permutation] = L U.
     """
-    return tuple(lu_p.bind(as_array(x, name="lu")))  # type: ignore[return-value]
+    x = as_array(x, name="lu")
+    check_matrix("lu", x.aval)
+    return tuple(lu_p.bind(x))  # type: ignore[return-value]
 
 
 def _lu_abstract(x: ShapedArray) -> list[ShapedArray]:
@@ -209,9 +211,10 @@ def lu_pivots_to_permutation(pivots: Any, permutation_size: int) -> Array:
     Returns:
         (..., permutation_size) integers: the row that ends up in each place.
     """
-    return lu_pivots_to_permutation_p.bind(  # type: ignore[no-any-return]
-        as_array(pivots, name="lu_pivots_to_permutation"), permutation_size=operator.index(permutation_size)
-    )
+    pivots = as_array(pivots, name="lu_pivots_to_permutation")
+    size = operator.index(permutation_size)
+    _pivots_abstract(pivots.aval, permutation_size=size)
+    return lu_pivots_to_permutation_p.bind(pivots, permutation_size=size)  # type: ignore[no-any-return]
 
 
 def _pivots_abstract(pivots: ShapedArray, *, permutation_size: int) -> ShapedArray:
@@ -220,7 +223,7 @@ def _pivots_abstract(pivots: ShapedArray, *, permutation_size: int) -> ShapedArr
             "lu_pivots_to_permutation expects integers of shape (..., k) with k at most permutation_size "
             f"({permutation_size}); got {pivots.str_short()}"
         )
-    return shaped_array((*pivots.shape[:-1], permutation_size), pivots.dtype)
+    return shaped_array((*pivots.shape[:-1], permutation_size), pivots.dtype, pivots.weak_type)
 
 
 rules.abstract[lu_pivots_to_permutation_p] = _pivots_abstract
@@ -245,8 +248,9 @@ def qr(x: Any, *, pivoting: bool = False, full_matrices: bool = True, use_magma:
     Returns:
         (q, r), or (q, r, p) with the int32 permutation p of shape (..., n).
     """
-    out = qr_p.bind(as_array(x, name="qr"), pivoting=bool(pivoting), full_matrices=bool(full_matrices))
-    return tuple(out)
+    x = as_array(x, name="qr")
+    check_matrix("qr", x.aval)
+    return tuple(qr_p.bind(x, pivoting=bool(pivoting), full_matrices=bool(full_matrices)))
 
 
 def _qr_abstract(x: ShapedArray, *, pivoting: bool, full_matrices: bool) -> list[ShapedArray]:
@@ -318,7 +322,9 @@ householder_product_p = Primitive("householder_product")
 
 def geqrf(x: Any) -> tuple[Array, Array]:
     """The QR factorisation in LAPACK's form: reflectors below R, and their factors tau (..., min(m, n))."""
-    return tuple(geqrf_p.bind(as_array(x, name="geqrf")))  # type: ignore[return-value]
+    x = as_array(x, name="geqrf")
+    check_matrix("geqrf", x.aval)
+    return tuple(geqrf_p.bind(x))  # type: ignore[return-value]
 
 
 def householder_product(a: Any, taus: Any) -> Array:
@@ -331,7 +337,9 @@ def householder_product(a: Any, taus: Any) -> Array:
     Returns:
         (..., m, n).
     """
-    return householder_product_p.bind(as_array(a), as_array(taus))  # type: ignore[no-any-return]
+    a, taus = as_array(a, name="householder_product"), as_array(taus, name="householder_product")
+    _householder_abstract(a.aval, taus.aval)
+    return householder_product_p.bind(a, taus)  # type: ignore[no-any-return]
 
 
 def _geqrf_abstract(x: ShapedArray) -> list[ShapedArray]:
@@ -347,7 +355,7 @@ def _householder_abstract(a: ShapedArray, taus: ShapedArray) -> ShapedArray:
             "householder_product expects reflectors (..., m, n) with m >= n and factors (..., k) with k <= n; got "
             f"shapes {a.shape} and {taus.shape}"
         )
-    return a.strip_weak_type()
+    return a if taus.weak_type else a.strip_weak_type()
 
 
 rules.abstract[geqrf_p] = _geqrf_abstract

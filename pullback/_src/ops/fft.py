@@ -68,6 +68,7 @@ def fft(x: Any, fft_type: FftType | str, fft_lengths: Any) -> Array:
         return x
     if found is not FftType.RFFT and kind(x.aval.dtype) == "f":
         x = convert_element_type(x, dtypes.to_complex_dtype(x.aval.dtype))
+    _fft_abstract(x.aval, fft_type=found, fft_lengths=lengths)
     return fft_p.bind(x, fft_type=found, fft_lengths=lengths)  # type: ignore[no-any-return]
 
 

@@ -138,7 +138,14 @@ rules.abstract[eigh_p] = _eigh_abstract
 rules.jvp[eigh_p] = _eigh_jvp
 rules.batch[eigh_p] = batch_leading(eigh_p)
 no_transpose(eigh_p, "eigenvectors and -values are not linear in the matrix")
-rules.abstract[eigvalsh_p] = lambda x, *, lower: _eigh_abstract(x, lower=lower)[1]
+
+
+def _eigvalsh_abstract(x: ShapedArray, *, lower: bool) -> ShapedArray:
+    check_matrix("eigvalsh", x, square=True)
+    return shaped_array(x.shape[:-1], dtypes.to_real_dtype(x.dtype), x.weak_type)
+
+
+rules.abstract[eigvalsh_p] = _eigvalsh_abstract
 rules.jvp[eigvalsh_p] = _eigvalsh_jvp
 rules.batch[eigvalsh_p] = batch_leading(eigvalsh_p)
 no_transpose(eigvalsh_p, "eigenvalues are not linear in the matrix")
@@ -169,6 +176,7 @@ def svd(
         (u, s, vh), or s alone: (..., k), descending.
     """
     x = as_array(x, name="svd")
+    check_matrix("svd", x.aval)
     if subset_by_index is not None and tuple(subset_by_index) != (0, min(x.aval.shape[-2:])):
         raise NotImplementedError("svd: subset_by_index is not supported; take a part of the result instead")
     if not compute_uv:
@@ -275,8 +283,10 @@ def eig(
         [w, vl, vr] (without those that were not asked for): eigenvalues (..., n), and in columns of (..., n, n) the
         normalised vectors with vl^H x = w vl^H and x vr = w vr. Left vectors have no derivative.
     """
+    x = as_array(x, name="eig")
+    check_matrix("eig", x.aval, square=True)
     return eig_p.bind(  # type: ignore[no-any-return]
-        as_array(x, name="eig"),
+        x,
         compute_left_eigenvectors=bool(compute_left_eigenvectors),
         compute_right_eigenvectors=bool(compute_right_eigenvectors),
     )
@@ -328,12 +338,16 @@ def schur(
     """The Schur decomposition X = Z T Z^H: (t, z), or (t,) without vectors. T is (quasi-)upper triangular."""
     if sort_eig_vals or select_callable is not None:
         raise NotImplementedError("schur: sorting of eigenvalues is not supported")
-    return tuple(schur_p.bind(as_array(x, name="schur"), compute_schur_vectors=bool(compute_schur_vectors)))
+    x = as_array(x, name="schur")
+    check_matrix("schur", x.aval, square=True)
+    return tuple(schur_p.bind(x, compute_schur_vectors=bool(compute_schur_vectors)))
 
 
 def hessenberg(a: Any) -> tuple[Array, Array]:
     """The Hessenberg form in LAPACK's storage: (a, taus), reflectors below the first subdiagonal."""
-    return tuple(hessenberg_p.bind(as_array(a, name="hessenberg")))  # type: ignore[return-value]
+    a = as_array(a, name="hessenberg")
+    check_matrix("hessenberg", a.aval, square=True)
+    return tuple(hessenberg_p.bind(a))  # type: ignore[return-value]
 
 
 def tridiagonal(a: Any, *, lower: bool = True) -> tuple[Array, Array, Array, Array]:
@@ -342,7 +356,9 @@ def tridiagonal(a: Any, *, lower: bool = True) -> tuple[Array, Array, Array, Arr
     Returns:
         (a, d, e, taus): reflectors in a's triangle, the real diagonal (..., n) and off-diagonal (..., n - 1).
     """
-    return tuple(tridiagonal_p.bind(as_array(a, name="tridiagonal"), lower=bool(lower)))  # type: ignore[return-value]
+    a = as_array(a, name="tridiagonal")
+    check_matrix("tridiagonal", a.aval, square=True)
+    return tuple(tridiagonal_p.bind(a, lower=bool(lower)))  # type: ignore[return-value]
 
 
 def _schur_abstract(x: ShapedArray, *, compute_schur_vectors: bool) -> list[ShapedArray]:

@@ -18,7 +18,7 @@ from ..core.primitive import Primitive
 from .arithmetic import mul_p, sub_p
 from .complex import neg_p
 from .dot import matmul
-from .families import mismatch
+from .families import mismatch, result_weak
 from .joining import pad
 from .matrices import (
     batch_leading,
@@ -108,6 +108,7 @@ def triangular_solve(
     if vector:
         shape = b.aval.shape
         b = reshape(b, (*shape, 1) if left_side else (*shape[:-1], 1, *shape[-1:]))
+    _check_system("triangular_solve", a.aval, b.aval, left_side)
     out = bind_triangular(a, b, left_side, lower, transpose_a, conjugate_a, unit_diagonal)
     return reshape(out, shape) if vector else out  # type: ignore[no-any-return]
 
@@ -200,7 +201,9 @@ def solve(a: Any, b: Any, *, transpose_a: bool = False) -> Array:
     Returns:
         X, of the shape of b. A singular matrix gives infinities and NaNs.
     """
-    return solve_p.bind(as_array(a, name="solve"), as_array(b, name="solve"), transpose_a=transpose_a)  # type: ignore[no-any-return]
+    a, b = as_array(a, name="solve"), as_array(b, name="solve")
+    _check_system("solve", a.aval, b.aval, True)
+    return solve_p.bind(a, b, transpose_a=transpose_a)  # type: ignore[no-any-return]
 
 
 def _solve_abstract(a: ShapedArray, b: ShapedArray, *, transpose_a: bool) -> ShapedArray:
@@ -228,7 +231,9 @@ inv_p = Primitive("inv")
 
 def inv(a: Any) -> Array:
     """The inverses of (a stack of) square matrices; infinities and NaNs for singular ones."""
-    return inv_p.bind(as_array(a, name="inv"))  # type: ignore[no-any-return]
+    a = as_array(a, name="inv")
+    check_matrix("inv", a.aval, square=True)
+    return inv_p.bind(a)  # type: ignore[no-any-return]
 
 
 def _inv_abstract(a: ShapedArray) -> ShapedArray:
@@ -264,6 +269,7 @@ def tridiagonal_solve(dl: Any, d: Any, du: Any, b: Any, *, perturb_singular: boo
     if perturb_singular:
         raise NotImplementedError("tridiagonal_solve: perturb_singular=True is not supported on the CPU")
     arrays = [as_array(x, name="tridiagonal_solve") for x in (dl, d, du, b)]
+    _tridiagonal_abstract(*[x.aval for x in arrays])
     return tridiagonal_solve_p.bind(*arrays)  # type: ignore[no-any-return]
 
 
@@ -276,7 +282,7 @@ def _tridiagonal_abstract(dl: ShapedArray, d: ShapedArray, du: ShapedArray, b: S
             "tridiagonal_solve expects diagonals of one shape (..., n) and a right-hand side (..., n, m); got "
             f"{dl.shape}, {d.shape}, {du.shape} and {b.shape}"
         )
-    return b
+    return b if result_weak((dl, d, du)) else b.strip_weak_type()
 
 
 def _shift_rows(x: Any, by: int) -> Any:

@@ -65,13 +65,20 @@ def make_plan(dimension_numbers: Any, x_rank: int, y_rank: int) -> Contraction:
     batch = tuple(range(len(xb)))
     if xb == batch and yb == batch and x_rank == y_rank == len(xb) + 2:
         last, previous = x_rank - 1, x_rank - 2
-        if (xc, yc) == ((last,), (previous,)):
-            return np.matmul
-        if (xc, yc) == ((last,), (last,)):
-            return lambda x, y: np.matmul(x, y.swapaxes(-1, -2))
-        if (xc, yc) == ((previous,), (previous,)):
-            return lambda x, y: np.matmul(x.swapaxes(-1, -2), y)
+        if len(xc) == 1:
+            return _batched(len(xb), xc[0] == last, yc[0] == previous)
     return _general(dimension_numbers, x_rank, y_rank)
+
+
+def _batched(batch_rank: int, last: bool, first: bool) -> Contraction:
+    """Stacks of matrices: sum over the last (or last but one) dimension of x and the first (or last) of y's matrices."""
+
+    def contract(x: Array, y: Array) -> Array:
+        if x.shape[:batch_rank] != y.shape[:batch_rank]:
+            raise ValueError("batch dimensions differ")  # matmul would broadcast them
+        return np.matmul(x if last else x.swapaxes(-1, -2), y if first else y.swapaxes(-1, -2))
+
+    return contract
 
 
 def _general(dimension_numbers: Any, x_rank: int, y_rank: int) -> Contraction:
@@ -87,6 +94,8 @@ def _general(dimension_numbers: Any, x_rank: int, y_rank: int) -> Contraction:
         x_free = x.shape[batch_rank : batch_rank + x_free_rank]
         y_free = y.shape[batch_rank + contracted :]
         summed = math.prod(y.shape[batch_rank : batch_rank + contracted])
+        if y.shape[: batch_rank + contracted] != batch + x.shape[batch_rank + x_free_rank :]:
+            raise ValueError("batch or contracted dimensions differ")
         rows, columns = math.prod(x_free), math.prod(y_free)
         left, right = x.reshape(*batch, rows, summed), y.reshape(*batch, summed, columns)
         return np.matmul(left, right).reshape((*batch, *x_free, *y_free))
