@@ -13,13 +13,19 @@ from ..core.kinds import kind
 from ..lib.numpy.promotion import asarray
 from .vjp import jvp, vjp
 
-_TOLERANCE = {"float16": 1e-2, "bfloat16": 1e-1, "float32": 2e-3, "float64": 1e-5, "complex64": 2e-3, "complex128": 1e-5}
+_TOLERANCE = {
+    "float16": 1e-2,
+    "bfloat16": 1e-1,
+    "float32": 2e-3,
+    "float64": 1e-5,
+    "complex64": 2e-3,
+    "complex128": 1e-5,
+}
 _EPS = {"float32": 1e-2, "complex64": 1e-2}
 
 
 def _inexact(x: Any) -> bool:
     return kind(asarray(x).aval.dtype) in "fc"
-
 
 
 def _random_like(rng: np.random.Generator, x: Any) -> Any:
@@ -72,9 +78,10 @@ def _assert_close(found: Any, expected: Any, atol: float, rtol: float, what: str
             where = pytree.keystr(path)
             worst = np.unravel_index(np.argmax(np.abs(a - b)), a.shape) if a.ndim else ()
             raise AssertionError(
-                f"{what}{' at ' + where if where else ''}: the derivative gives {a[worst]}, finite differences give {b[worst]} "
-                f"(at index {worst} of shape {a.shape}; atol={atol}, rtol={rtol}). Either a rule is wrong, or the "
-                "function is not smooth there, or eps does not suit it."
+                f"{what}{' at ' + where if where else ''}: the derivative gives {a[worst]}, finite "
+                f"differences give {b[worst]} (at index {worst} of shape {a.shape}; atol={atol}, "
+                f"rtol={rtol}). Either a rule is wrong, or the function is not smooth there, or eps does not "
+                "suit it."
             )
 
 
@@ -100,7 +107,9 @@ def check_jvp(
     direction = pytree.tree_map(lambda x: _random_like(rng, x), args)
     value, tangent = f_jvp(args, direction)
     _assert_close(value, f(*args), atol, rtol, f"{err_msg} jvp's value".strip())
-    _assert_close(tangent, _difference_quotient(f, args, direction, eps), atol, rtol, f"{err_msg} jvp's tangent".strip())
+    _assert_close(
+        tangent, _difference_quotient(f, args, direction, eps), atol, rtol, f"{err_msg} jvp's tangent".strip()
+    )
 
 
 def check_vjp(
@@ -129,7 +138,11 @@ def check_vjp(
     cotangent = pytree.tree_map(lambda x: _random_like(rng, x), value)
     pulled = pull(cotangent)
     _assert_close(
-        _pairing(pulled, direction), _pairing(cotangent, quotient), atol, rtol, f"{err_msg} vjp's product <ct, J v>".strip()
+        _pairing(pulled, direction),
+        _pairing(cotangent, quotient),
+        atol,
+        rtol,
+        f"{err_msg} vjp's product <ct, J v>".strip(),
     )
 
 

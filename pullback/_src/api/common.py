@@ -22,9 +22,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 def check_callable(name: str, fun: Any) -> None:
     """Raise a TypeError unless `fun` can be called."""
     if not callable(fun):
-        raise TypeError(f"{name} expects a function as its first argument, got {fun!r} of type {type(fun).__name__}")
+        raise TypeError(
+            f"{name} expects a function as its first argument, got {fun!r} of type {type(fun).__name__}"
+        )
     if inspect.isgeneratorfunction(fun):
-        raise TypeError(f"{name} expects a function that returns arrays, got the generator function {fun.__name__}")
+        raise TypeError(
+            f"{name} expects a function that returns arrays, got the generator function {fun.__name__}"
+        )
 
 
 def name_of(fun: Any) -> str:
@@ -40,7 +44,9 @@ def wraps(fun: Callable[..., Any], prefix: str) -> Callable[[F], F]:
         name = name_of(fun)
         wrapper.__name__ = f"{prefix}({name})" if prefix else name
         if fun.__doc__ and prefix:
-            wrapper.__doc__ = f"{prefix} of {name}: takes the same arguments.\n\nOriginal documentation:\n\n{fun.__doc__}"
+            wrapper.__doc__ = (
+                f"{prefix} of {name}: takes the same arguments.\n\nOriginal documentation:\n\n{fun.__doc__}"
+            )
         return wrapper
 
     return decorate
@@ -55,7 +61,8 @@ def to_array(value: Any, what: str) -> Array:
     except TypeError:
         raise TypeError(
             f"{what}: expected an array or a number, got {_short(value)} of type {type(value).__name__}. "
-            "Pass other values by closure or functools.partial, or mark them static where the transformation allows it."
+            "Pass other values by closure or functools.partial, or mark them static where the transformation "
+            "allows it."
         ) from None
 
 
@@ -72,15 +79,20 @@ def normalize_argnums(name: str, argnums: Any, count: int) -> tuple[int, ...]:
         ValueError: a position that the call does not have.
     """
     try:
-        given = (operator.index(argnums),) if not isinstance(argnums, (tuple, list)) else tuple(map(operator.index, argnums))
+        given = (
+            (operator.index(argnums),)
+            if not isinstance(argnums, (tuple, list))
+            else tuple(map(operator.index, argnums))
+        )
     except TypeError:
         raise TypeError(f"{name}: argnums must be an int or a tuple of ints, got {argnums!r}") from None
     out = []
     for n in given:
         if not -count <= n < count:
             raise ValueError(
-                f"{name}: argnums={argnums} asks for positional argument {n}, but the function was called with "
-                f"{count} positional argument{'s' if count != 1 else ''}. Pass differentiated arguments by position."
+                f"{name}: argnums={argnums} asks for positional argument {n}, but the function was called "
+                f"with {count} positional argument{'s' if count != 1 else ''}. Pass differentiated arguments "
+                "by position."
             )
         out.append(n % count)
     return tuple(out)
@@ -129,8 +141,8 @@ def split_aux(name: str, out: Any) -> tuple[Any, Any]:
     """The pair (output, auxiliary data) that a function with has_aux=True returns."""
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise TypeError(
-            f"{name} with has_aux=True expects the function to return a pair (output, aux), got {type(out).__name__}"
-            + (f" of length {len(out)}" if isinstance(out, (tuple, list)) else "")
+            f"{name} with has_aux=True expects the function to return a pair (output, aux), got "
+            f"{type(out).__name__}" + (f" of length {len(out)}" if isinstance(out, (tuple, list)) else "")
         )
     return out[0], out[1]
 
@@ -143,7 +155,8 @@ def check_inputs(name: str, selected: Selected, *, holomorphic: bool, allow_int:
             if letter != "c":
                 raise DTypeError(
                     f"{name} with holomorphic=True expects complex inputs, got {leaf.aval.str_short()} at "
-                    f"argument{selected.paths()[i]}. Convert it, e.g. with numpy.complex64, or drop holomorphic=True."
+                    f"argument {_position(selected, i)}. Convert it, e.g. with numpy.complex64, or drop "
+                    "holomorphic=True."
                 )
         elif letter in "biuk0" and not allow_int:
             raise DTypeError(
@@ -153,8 +166,9 @@ def check_inputs(name: str, selected: Selected, *, holomorphic: bool, allow_int:
             )
         elif letter == "c" and name in ("jacfwd", "jacfwd/hessian"):
             raise DTypeError(
-                f"{name} expects real-valued inputs unless holomorphic=True, got {leaf.aval.str_short()}. If the "
-                "function is holomorphic pass holomorphic=True; otherwise use jvp or vjp directly."
+                f"{name} expects real-valued inputs unless holomorphic=True, got {leaf.aval.str_short()} at "
+                f"argument {_position(selected, i)}. If the function is holomorphic pass holomorphic=True; "
+                "otherwise use jvp or vjp directly."
             )
 
 
@@ -169,22 +183,24 @@ def check_scalar_output(name: str, fun: Any, output: Any, *, holomorphic: bool) 
     if aval.shape != ():
         raise TypeError(
             f"{name} expects the function to return a scalar (shape ()), but {name_of(fun)} returned "
-            f"{aval.str_short()} of shape {aval.shape}. Reduce it (for example with .sum()), or use jacrev, jacfwd or vjp."
+            f"{aval.str_short()} of shape {aval.shape}. Reduce it (for example with .sum()), or use jacrev, "
+            "jacfwd or vjp."
         )
     letter = kind(aval.dtype)
     if holomorphic and letter != "c":
         raise DTypeError(
-            f"{name} with holomorphic=True expects a complex output, but {name_of(fun)} returned {aval.str_short()}"
+            f"{name} with holomorphic=True expects a complex output, but {name_of(fun)} returned "
+            f"{aval.str_short()}"
         )
     if not holomorphic and letter == "c":
         raise DTypeError(
-            f"{name} expects a real-valued output, but {name_of(fun)} returned {aval.str_short()}. If the function is "
-            "holomorphic pass holomorphic=True; otherwise take the real part, or use vjp."
+            f"{name} expects a real-valued output, but {name_of(fun)} returned {aval.str_short()}. If the "
+            "function is holomorphic pass holomorphic=True; otherwise take the real part, or use vjp."
         )
     if letter not in "fc":
         raise DTypeError(
-            f"{name} expects a real-valued output of a float dtype, but {name_of(fun)} returned {aval.str_short()}; "
-            "convert it, e.g. with .astype(float)"
+            f"{name} expects a real-valued output of a float dtype, but {name_of(fun)} returned "
+            f"{aval.str_short()}; convert it, e.g. with .astype(float)"
         )
 
 
@@ -203,7 +219,9 @@ def unflatten_output(tree: Any, leaves: Sequence[Any]) -> Any:
 def check_structure(name: str, expected: Any, got: Any, expected_name: str, got_name: str) -> None:
     """Raise a StructureError naming the differing path unless the two structures are equal."""
     if expected != got:
-        raise StructureError(f"{name}: {pytree.explain_structure_difference(expected, got, expected_name, got_name)}")
+        raise StructureError(
+            f"{name}: {pytree.explain_structure_difference(expected, got, expected_name, got_name)}"
+        )
 
 
 def float0_zeros(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

@@ -35,7 +35,11 @@ def ravel_pytree(tree: Any) -> tuple[Array, Callable[[Any], Any]]:
     dtype = promoted[0].aval.dtype
     avals = [a.aval for a in arrays]
     total = sum(a.size for a in avals)
-    flat = concatenate([reshape(a, (a.aval.size,)) for a in promoted], 0) if len(promoted) > 1 else reshape(promoted[0], (total,))
+    flat = (
+        concatenate([reshape(a, (a.aval.size,)) for a in promoted], 0)
+        if len(promoted) > 1
+        else reshape(promoted[0], (total,))
+    )
 
     def unravel(vector: Any) -> Any:
         vector = asarray(vector)

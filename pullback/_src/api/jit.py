@@ -75,9 +75,9 @@ class JitFunction:
         except TypeError:
             names = argument_names(self._fun, tree)
             raise TypeError(
-                f"jit({name_of(self._fun)}): the argument {names[index]} is {value!r} of type {type(value).__name__}, "
-                "which is no array, number or pytree of those. Mark it static (static_argnums or static_argnames) if "
-                "the program depends on it."
+                f"jit({name_of(self._fun)}): the argument {names[index]} is {value!r} of type "
+                f"{type(value).__name__}, which is no array, number or pytree of those. Mark it static "
+                "(static_argnums or static_argnames) if the program depends on it."
             ) from None
 
     def _split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -94,9 +94,9 @@ class JitFunction:
             except TypeError:
                 shown = f"argument {where}" if isinstance(where, int) else f"the argument {where!r}"
                 raise ValueError(
-                    f"jit({name_of(self._fun)}): {shown} is static, so it must be hashable, but it is {value!r} of type "
-                    f"{type(value).__name__}. Pass a tuple instead of a list, a frozen dataclass instead of a dict; "
-                    "arrays must not be static."
+                    f"jit({name_of(self._fun)}): {shown} is static, so it must be hashable, but it is "
+                    f"{value!r} of type {type(value).__name__}. Pass a tuple instead of a list, a frozen "
+                    "dataclass instead of a dict; arrays must not be static."
                 ) from None
         dynamic_args = tuple([a for i, a in enumerate(args) if i not in positions])
         dynamic_kwargs = {k: v for k, v in kwargs.items() if k not in self._static_argnames}
@@ -111,7 +111,9 @@ class JitFunction:
 
         return stage_function(self._fun, pytree.canonical_structure(tree), avals, call, purpose="jit")
 
-    def stage(self, args: tuple[Any, ...], kwargs: dict[str, Any], axis_env: Iterable[tuple[Any, int]] = ()) -> StagedFunction:
+    def stage(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], axis_env: Iterable[tuple[Any, int]] = ()
+    ) -> StagedFunction:
         """Trace at these arguments' types (arrays, or anything with shape and dtype), without a cache."""
         dynamic, static = self._split(args, kwargs)
         leaves, tree = pytree.flatten(dynamic)
@@ -208,8 +210,8 @@ class Compiled:
             f.shape != e.shape or f.dtype != e.dtype for f, e in zip(found, expected, strict=True)
         ):
             raise TypeError(
-                f"a compiled function was called with arguments of types [{_types(found)}]; it was compiled for "
-                f"[{_types(expected)}]"
+                f"a compiled function was called with arguments of types [{_types(found)}]; it was compiled "
+                f"for [{_types(expected)}]"
             )
         return self._staged.unflatten(self._executable([*self._staged.consts, *values]))
 
@@ -226,7 +228,11 @@ def _ints(name: str, value: Any) -> tuple[int, ...]:
     if value is None:
         return ()
     try:
-        return (operator.index(value),) if not isinstance(value, (tuple, list, set)) else tuple(map(operator.index, value))
+        return (
+            (operator.index(value),)
+            if not isinstance(value, (tuple, list, set))
+            else tuple(map(operator.index, value))
+        )
     except TypeError:
         raise TypeError(f"jit: {name} must be an int or a sequence of ints, got {value!r}") from None
 
@@ -259,11 +265,13 @@ def jit(
     Args:
         fun: a function of pytrees of arrays. It is run once, on tracers, for each combination of the
             arguments' structures, shapes and dtypes.
-        static_argnums: positions of arguments on whose value the program may depend: hashable, passed as they are.
+        static_argnums: positions of arguments on whose value the program may depend: hashable, passed as
+            they are.
         static_argnames: the same by name. An argument given by name or number is static either way.
         donate_argnums, donate_argnames: arguments whose memory may be reused for results.
         inline: when the function is called inside another that is being traced, record its operations there.
-        keep_unused, device, backend, in_shardings, out_shardings: accepted for compatibility; no effect on one CPU.
+        keep_unused, device, backend, in_shardings, out_shardings: accepted for compatibility; no effect on
+            one CPU.
 
     Returns:
         A function with the same signature, with the methods `lower`, `eval_shape`, `clear_cache`.
@@ -294,7 +302,9 @@ def _resolve_static(
     except (TypeError, ValueError):
         return numbers, names
     positional = [
-        p.name for p in parameters if p.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        p.name
+        for p in parameters
+        if p.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     ]
     variadic = any(p.kind == inspect.Parameter.VAR_POSITIONAL for p in parameters)
     keywords = any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters)
@@ -302,8 +312,8 @@ def _resolve_static(
     for n in numbers:
         if not variadic and not -count <= n < count:
             raise ValueError(
-                f"jit({name_of(fun)}): static_argnums={n} is out of range: the function has {count} positional "
-                f"parameters ({', '.join(positional) or 'none'})"
+                f"jit({name_of(fun)}): static_argnums={n} is out of range: the function has {count} "
+                f"positional parameters ({', '.join(positional) or 'none'})"
             )
     for n in names:
         if n not in {p.name for p in parameters} and not keywords:

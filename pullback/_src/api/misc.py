@@ -66,7 +66,9 @@ def devices(backend: str | None = None) -> list[Device]:
     return [_cpu()]
 
 
-def local_devices(process_index: int | None = None, backend: str | None = None, host_id: int | None = None) -> list[Device]:
+def local_devices(
+    process_index: int | None = None, backend: str | None = None, host_id: int | None = None
+) -> list[Device]:
     """The devices of this process."""
     return devices(backend)
 
@@ -96,7 +98,9 @@ def default_backend() -> str:
     return "cpu"
 
 
-def device_put(x: Any, device: Any = None, *, src: Any = None, donate: bool = False, may_alias: bool | None = None) -> Any:
+def device_put(
+    x: Any, device: Any = None, *, src: Any = None, donate: bool = False, may_alias: bool | None = None
+) -> Any:
     """A pytree of numbers and NumPy arrays as one of arrays."""
     return pytree.tree_map(asarray, x)
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..base import pytree
 from ..core import dtypes
 from ..core.array import Array, as_array
-from ..core.aval import ShapeDtypeStruct, ShapedArray, shaped_array
+from ..core.aval import ShapedArray, ShapeDtypeStruct, shaped_array
 from ..core.program import Program
 from ..core.staging import stage
 from .common import flatten_output, name_of, unflatten_output
@@ -54,7 +54,7 @@ def stage_function(
     *,
     purpose: str,
 ) -> StagedFunction:
-    """Record `call(pytree of tracers)`, where the pytree has the structure `in_tree` and leaves of types `avals`."""
+    """Record `call(pytree of tracers)`, a pytree of structure `in_tree` with leaves of types `avals`."""
     out_tree: Any = None
     name = name_of(fun)
 
@@ -104,6 +104,10 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     leaves, tree = pytree.flatten((args, kwargs))
     staged = stage_function(
-        fun, tree, [abstractify(v) for v in leaves], lambda both: fun(*both[0], **both[1]), purpose="eval_shape"
+        fun,
+        tree,
+        [abstractify(v) for v in leaves],
+        lambda both: fun(*both[0], **both[1]),
+        purpose="eval_shape",
     )
     return staged.unflatten([shape_struct(a) for a in staged.program.out_avals])

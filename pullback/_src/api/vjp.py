@@ -16,14 +16,34 @@ from ..core.trace import CURRENT
 from ..ops.structural import instantiate, strong
 from ..transforms import jvp as _jvp
 from ..transforms import linearize as _linearize
+from ..transforms.linearize import push_forward
+from ..transforms.linearize import push_forward
 from ..transforms.transpose import backward_pass, pull_back
-from .common import check_callable, check_structure, float0_zeros, flatten_output, name_of, split_aux, to_array, unflatten_output
+from .common import (
+    check_callable,
+    check_structure,
+    flatten_output,
+    float0_zeros,
+    name_of,
+    split_aux,
+    to_array,
+    unflatten_output,
+)
 
 
 class _Signature:
     """What a linear map takes and gives: the static part of `Pushforward` and `Pullback`."""
 
-    __slots__ = ("program", "in_tree", "out_tree", "in_avals", "out_avals", "in_nonzero", "out_nonzero", "name")
+    __slots__ = (
+        "program",
+        "in_tree",
+        "out_tree",
+        "in_avals",
+        "out_avals",
+        "in_nonzero",
+        "out_nonzero",
+        "name",
+    )
 
     def __init__(
         self,
@@ -62,7 +82,8 @@ class _LinearFunction:
 
     def __repr__(self) -> str:
         kind = type(self).__name__
-        return f"{kind} of {self.signature.name}, with {len(self.residuals)} residuals; pushforward:\n{self.program}"
+        count = len(self.residuals)
+        return f"{kind} of {self.signature.name}, with {count} residuals; pushforward:\n{self.program}"
 
 
 class Pushforward(_LinearFunction):
@@ -125,11 +146,15 @@ def _leaf_tree() -> Any:
 
 for _cls in (Pushforward, Pullback):
     pytree.register_pytree_node(
-        _cls, lambda f: (f.residuals, f.signature), lambda signature, residuals, cls=_cls: cls(signature, residuals)
+        _cls,
+        lambda f: (f.residuals, f.signature),
+        lambda signature, residuals, cls=_cls: cls(signature, residuals),
     )
 
 
-def check_tangents(name: str, leaves: Sequence[Any], avals: Sequence[ShapedArray], *, cotangent: bool = False) -> list[Any]:
+def check_tangents(
+    name: str, leaves: Sequence[Any], avals: Sequence[ShapedArray], *, cotangent: bool = False
+) -> list[Any]:
     """Tangents (cotangents) as arrays, checked against the primals' types; float0 ones become `Zero`."""
     word = "cotangent" if cotangent else "tangent"
     primal = "output" if cotangent else "primal"
@@ -139,15 +164,17 @@ def check_tangents(name: str, leaves: Sequence[Any], avals: Sequence[ShapedArray
             dtype = getattr(value, "dtype", None)
             if dtype is not None and dtype != dtypes.float0:
                 raise DTypeError(
-                    f"{name}: the {word} of an {primal} of dtype {dtypes.dtype_name(aval.dtype)} must have dtype float0, "
-                    f"got {dtype}. Use numpy.zeros(shape, dtypes.float0), or differentiate by other arguments only."
+                    f"{name}: for the {primal} of dtype {dtypes.dtype_name(aval.dtype)} the {word} must have "
+                    f"dtype float0, got {dtype}. Use numpy.zeros(shape, dtypes.float0), or differentiate by "
+                    "other arguments only."
                 )
             out.append(Zero(aval.tangent))
             continue
         array = to_array(value, f"{name}: a {word}")
         if array.aval.shape != aval.shape:
             raise ShapeError(
-                f"{name}: each {word} must have the shape of its {primal}: expected {aval.shape}, got {array.aval.shape}"
+                f"{name}: each {word} must have the shape of its {primal}: expected {aval.shape}, got "
+                f"{array.aval.shape}"
             )
         if array.aval.dtype != aval.dtype:
             if array.aval.weak_type and not isinstance(value, Array):
@@ -155,8 +182,8 @@ def check_tangents(name: str, leaves: Sequence[Any], avals: Sequence[ShapedArray
             if array.aval.dtype != aval.dtype:
                 raise DTypeError(
                     f"{name}: each {word} must have the dtype of its {primal}: expected "
-                    f"{dtypes.dtype_name(aval.dtype)}, got {dtypes.dtype_name(array.aval.dtype)}. Convert it with "
-                    f".astype({dtypes.dtype_name(aval.dtype)!r})."
+                    f"{dtypes.dtype_name(aval.dtype)}, got {dtypes.dtype_name(array.aval.dtype)}. Convert it "
+                    f"with .astype({dtypes.dtype_name(aval.dtype)!r})."
                 )
         out.append(strong(array))
     return out
@@ -217,7 +244,9 @@ def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], ha
     program = derivative.program
     if has_aux:
         kept = sum(derivative.out_nonzero[:count])
-        program = Program(program.invars, program.outvars[:kept], program.eqns, program.constvars, (), program.name)
+        program = Program(
+            program.invars, program.outvars[:kept], program.eqns, program.constvars, (), program.name
+        )
     signature = _Signature(
         program,
         in_tree,
@@ -232,7 +261,9 @@ def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], ha
     return unflatten_output(out_tree, outs), (signature, derivative.residuals), aux_out
 
 
-def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+def jvp(
+    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> Any:
     """Push tangents forward along `fun`.
 
     Args:
@@ -275,7 +306,9 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     tangent = unflatten_output(
         out_tree,
         [
-            (instantiate(t) if t.aval.dtype != dtypes.float0 else float0_zeros(t.shape)) if type(t) is Zero else t
+            (instantiate(t) if t.aval.dtype != dtypes.float0 else float0_zeros(t.shape))
+            if type(t) is Zero
+            else t
             for t in pushed[:count]
         ],
     )
@@ -290,7 +323,8 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
         primals: arrays, or objects with shape and dtype: only these are looked at.
 
     Returns:
-        A function from a cotangent, in the structure of `fun`'s output, to a tuple of cotangents of the inputs.
+        A function from a cotangent, in the structure of `fun`'s output, to a tuple with a cotangent for each
+        input.
 
     Raises:
         TypeError: `fun` applies an operation that is not linear (when the result is called).
@@ -302,7 +336,9 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     inputs = [tape.new_input(a) for a in avals]
     token = CURRENT.set(tape)
     try:
-        outs, out_tree = flatten_output(fun(*pytree.unflatten(in_tree, inputs)), "linear_transpose: the output")
+        outs, out_tree = flatten_output(
+            fun(*pytree.unflatten(in_tree, inputs)), "linear_transpose: the output"
+        )
         program = tape.finish(outs, name_of(fun))
     finally:
         tape.active = False
@@ -311,7 +347,13 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     def transposed(cotangent: Any) -> tuple[Any, ...]:
         ct_leaves, ct_tree = flatten_output(cotangent, "linear_transpose: a cotangent")
         expected = _leaf_tree() if out_tree is None else out_tree
-        check_structure("linear_transpose", expected, _leaf_tree() if ct_tree is None else ct_tree, "the output", "the cotangent")
+        check_structure(
+            "linear_transpose",
+            expected,
+            _leaf_tree() if ct_tree is None else ct_tree,
+            "the output",
+            "the cotangent",
+        )
         cts = check_tangents("linear_transpose", ct_leaves, program.out_avals, cotangent=True)
         results = backward_pass(program, program.consts, cts)
         return pytree.unflatten(in_tree, [instantiate(r) for r in results])  # type: ignore[no-any-return]

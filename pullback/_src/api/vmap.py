@@ -45,26 +45,34 @@ def vmap(
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
     if not (in_axes is None or isinstance(in_axes, (int, tuple, dict)) or hasattr(in_axes, "__index__")):
-        raise TypeError(f"vmap: in_axes must be an int, None, or a tuple with an entry for each argument, got {in_axes!r}")
+        raise TypeError(
+            f"vmap: in_axes must be an int, None, or a tuple with an entry for each argument, got {in_axes!r}"
+        )
 
     @wraps(fun, "vmap")
     def mapped(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
             raise ValueError(
-                f"vmap: in_axes {in_axes} has {len(in_axes)} entries, but {name_of(fun)} was called with {len(args)} "
-                "positional arguments; there must be one for each (keyword arguments are mapped over axis 0)"
+                f"vmap: in_axes {in_axes} has {len(in_axes)} entries, but {name_of(fun)} was called with "
+                f"{len(args)} positional arguments; there must be one for each (keyword arguments are mapped "
+                "over axis 0)"
             )
         leaves, tree = pytree.flatten((args, kwargs))
         axes = pytree.flatten_axes("vmap in_axes", tree, (in_axes, 0))
         values = [v if isinstance(v, Array) else to_array(v, "vmap: an argument") for v in leaves]
-        dims = [None if a is None else _axis(fun, tree, i, v, a) for i, (v, a) in enumerate(zip(values, axes, strict=True))]
+        dims = [
+            None if a is None else _axis(fun, tree, i, v, a)
+            for i, (v, a) in enumerate(zip(values, axes, strict=True))
+        ]
         size = _size(fun, tree, values, dims, axis_size)
         out_tree: Any = None
 
         def flat(*xs: Any) -> list[Any]:
             nonlocal out_tree
             inner_args, inner_kwargs = pytree.unflatten(tree, xs)
-            out_leaves, out_tree = flatten_output(fun(*inner_args, **inner_kwargs), "vmap: the function's output")
+            out_leaves, out_tree = flatten_output(
+                fun(*inner_args, **inner_kwargs), "vmap: the function's output"
+            )
             return out_leaves
 
         outs, out_dims = batch(flat, Axis(size, axis_name), values, dims)
@@ -83,25 +91,31 @@ def _axis(fun: Callable[..., Any], tree: Any, leaf: int, value: Any, axis: Any) 
     try:
         number = operator.index(axis)
     except TypeError:
-        raise TypeError(f"vmap: in_axes must have ints and None as leaves, got {axis!r} of type {type(axis).__name__}") from None
+        raise TypeError(
+            f"vmap: in_axes must have ints and None as leaves, got {axis!r} of type {type(axis).__name__}"
+        ) from None
     ndim = value.aval.ndim
     if not -ndim <= number < ndim:
         raise ValueError(
-            f"vmap: axis {number} is out of range for the argument {argument_names(fun, tree)[leaf]} of shape "
-            f"{value.aval.shape}, which has {ndim} dimension{'s' if ndim != 1 else ''}. Use in_axes=None for arguments "
-            "that are not mapped."
+            f"vmap: axis {number} is out of range for the argument {argument_names(fun, tree)[leaf]} of "
+            f"shape {value.aval.shape}, which has {ndim} dimension{'s' if ndim != 1 else ''}. Use "
+            "in_axes=None for arguments that are not mapped."
         )
     return number % ndim
 
 
-def _size(fun: Callable[..., Any], tree: Any, values: list[Any], dims: list[int | None], given: int | None) -> int:
+def _size(
+    fun: Callable[..., Any], tree: Any, values: list[Any], dims: list[int | None], given: int | None
+) -> int:
     sizes = {v.aval.shape[d] for v, d in zip(values, dims, strict=True) if d is not None}
     if given is not None:
         sizes.add(operator.index(given))
     if len(sizes) == 1:
         return sizes.pop()
     if not sizes:
-        raise ValueError("vmap needs at least one mapped argument (an in_axes entry that is not None), or axis_size")
+        raise ValueError(
+            "vmap needs at least one mapped argument (an in_axes entry that is not None), or axis_size"
+        )
     lines = [
         f"    the argument {name} of shape {v.aval.shape} has size {v.aval.shape[d]} along axis {d}"
         for name, v, d in zip(argument_names(fun, tree), values, dims, strict=True)
@@ -116,10 +130,14 @@ def _place(value: Any, dim: int | None, wanted: Any, size: int) -> Any:
     if wanted is None:
         if dim is not None:
             raise ValueError(
-                f"vmap: out_axes is None for a result of shape {value.aval.shape} that depends on mapped arguments; give it an int"
+                f"vmap: out_axes is None for a result of shape {value.aval.shape} (with the mapped axis) "
+                "that depends on mapped arguments; give it an int"
             )
         return value
     ndim = value.aval.ndim + (dim is None)
     if not -ndim <= wanted < ndim:
-        raise ValueError(f"vmap: out_axes {wanted} is out of range for a result with {ndim} dimensions (the mapped one included)")
+        raise ValueError(
+            f"vmap: out_axes {wanted} is out of range for a result with {ndim} dimensions (the mapped one "
+            "included)"
+        )
     return to_dim(value, dim, wanted % ndim, size)

@@ -17,6 +17,7 @@ from ..transforms.batch import Axis, batch_program
 from ..transforms.jvp import jvp_program
 from ..transforms.linearize import LinearizeTrace, linearize_program
 from ..transforms.transpose import transpose_program
+
 __all__ = ["executable", "jit_p", "merge_zeros", "split_nonzero"]
 
 
@@ -43,7 +44,13 @@ def _jvp(
 
 
 def _linearize(
-    trace: LinearizeTrace, primals: Sequence[Any], tangents: Sequence[Any], *, program: Program, name: str, inline: bool
+    trace: LinearizeTrace,
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    program: Program,
+    name: str,
+    inline: bool,
 ) -> tuple[list[Any], list[Any]]:
     mask, given = split_nonzero(tangents)
     split = linearize_program(program, mask)
@@ -65,7 +72,13 @@ def _transpose(cts: Sequence[Any], *args: Any, program: Program, name: str, inli
 
 
 def _batch(
-    axis: Axis, values: Sequence[Any], dims: Sequence[int | None], *, program: Program, name: str, inline: bool
+    axis: Axis,
+    values: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    program: Program,
+    name: str,
+    inline: bool,
 ) -> tuple[list[Any], list[int | None]]:
     batched, out_dims = batch_program(program, axis, tuple(dims))
     return jit_p.bind(*values, program=batched, name=name, inline=inline), list(out_dims)

@@ -197,7 +197,9 @@ def array_repr(array: ConcreteArray) -> str:
     last_line = body[body.rfind("\n") + 1 :]
     width = np.get_printoptions()["linewidth"]
     separator = ", "
-    if len(last_line) + len(dtype_text) + 3 > width or ("\n" not in body and len(prefix + body) + len(dtype_text) + 3 > width):
+    if len(last_line) + len(dtype_text) + 3 > width or (
+        "\n" not in body and len(prefix + body) + len(dtype_text) + 3 > width
+    ):
         separator = ",\n" + " " * len(prefix)
     return f"{prefix}{body}{separator}{dtype_text})"
 
@@ -224,7 +226,11 @@ def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> Concret
         if not info.min <= value <= info.max:
             raise OverflowError(
                 f"the Python integer {value} does not fit into {dtype.name}"
-                + ("; enable 64-bit types with config.update('enable_x64', True)" if dtype.itemsize == 4 else "")
+                + (
+                    "; enable 64-bit types with config.update('enable_x64', True)"
+                    if dtype.itemsize == 4
+                    else ""
+                )
             )
     array = ConcreteArray(np.array(value, dtype), shaped_array((), dtype, True))
     if len(_scalars) < 4096:

@@ -109,7 +109,12 @@ class ShapeDtypeStruct:
 
     def update(self, **changes: Any) -> ShapeDtypeStruct:
         """A copy with some attributes replaced."""
-        now = {"shape": self.shape, "dtype": self.dtype, "weak_type": self.weak_type, "sharding": self.sharding}
+        now = {
+            "shape": self.shape,
+            "dtype": self.dtype,
+            "weak_type": self.weak_type,
+            "sharding": self.sharding,
+        }
         return ShapeDtypeStruct(**{**now, **changes})
 
     def __len__(self) -> int:
@@ -118,9 +123,10 @@ class ShapeDtypeStruct:
         return self.shape[0]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ShapeDtypeStruct) and (self.shape, self.dtype, self.weak_type, self.sharding) == (
-            other.shape, other.dtype, other.weak_type, other.sharding,
-        )  # fmt: skip
+        return isinstance(other, ShapeDtypeStruct) and self._key() == other._key()
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.shape, self.dtype, self.weak_type, self.sharding
 
     def __hash__(self) -> int:
         return hash((self.shape, str(self.dtype), self.weak_type))

@@ -35,7 +35,10 @@ def axis_size(name: Any) -> int:
     sizes = _sizes.get()
     if name not in sizes:
         bound = ", ".join(map(repr, sizes)) or "none"
-        raise NameError(f"unbound axis name {name!r}; bound axes here: {bound}. Bind it with vmap(..., axis_name={name!r})")
+        raise NameError(
+            f"unbound axis name {name!r}; bound axes here: {bound}. Bind it with vmap(..., "
+            f"axis_name={name!r})"
+        )
     return sizes[name]
 
 

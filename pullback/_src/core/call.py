@@ -1,4 +1,4 @@
-"""Calling a program: the primitive behind `jit`, and of everything that runs a recorded program as one step."""
+"""Calling a program: the primitive behind `jit` and of of all that runs a recorded program as one step."""
 
 from __future__ import annotations
 

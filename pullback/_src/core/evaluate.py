@@ -32,7 +32,9 @@ def evaluate(program: Program, args: Sequence[Any], consts: Sequence[Any] | None
 
     `consts` replaces the program's own constants. Intermediate values are dropped after their last use.
     """
-    values: dict[Var, Any] = dict(zip(program.constvars, program.consts if consts is None else consts, strict=True))
+    values: dict[Var, Any] = dict(
+        zip(program.constvars, program.consts if consts is None else consts, strict=True)
+    )
     values.update(zip(program.invars, args, strict=True))
     token = LOCATION.set(None)
     try:

@@ -41,7 +41,9 @@ def _value(value: Any) -> str:
     return str(data)
 
 
-def program_text(program: Program, *, indent: int = 0, source_info: bool = False, names: _Names | None = None) -> str:
+def program_text(
+    program: Program, *, indent: int = 0, source_info: bool = False, names: _Names | None = None
+) -> str:
     """The program as text; `source_info` adds each equation's place in the user's code."""
     names = names or _Names()
     pad = "  " * indent
@@ -69,12 +71,16 @@ def _used(program: Program) -> set[Var]:
     return used
 
 
-def equation_text(eqn: Equation, names: _Names | None = None, used: set[Var] | None = None, indent: int = 0) -> str:
+def equation_text(
+    eqn: Equation, names: _Names | None = None, used: set[Var] | None = None, indent: int = 0
+) -> str:
     """One equation as text."""
     names = names or _Names()
     args = " ".join(names.atom(v) for v in eqn.invars)
     params = _params_text(eqn.params, indent)
-    outs = " ".join(names.typed(v) if used is None or v in used else f"_:{v.aval.str_short()}" for v in eqn.outvars)
+    outs = " ".join(
+        names.typed(v) if used is None or v in used else f"_:{v.aval.str_short()}" for v in eqn.outvars
+    )
     return f"{outs} = {eqn.primitive.name}{params} {args}".rstrip()
 
 

@@ -77,7 +77,17 @@ class Equation:
 class Program:
     """A program. Immutable once built; transformations keep their results in `memo`."""
 
-    __slots__ = ("invars", "outvars", "eqns", "constvars", "consts", "memo", "name", "_effects", "__weakref__")
+    __slots__ = (
+        "invars",
+        "outvars",
+        "eqns",
+        "constvars",
+        "consts",
+        "memo",
+        "name",
+        "_effects",
+        "__weakref__",
+    )
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ _LIMIT = 4096
 
 
 class SecondUse(Generic[T]):
-    """What `build(primitive, *rest)` gives for plain operations, built when a key is seen for the second time.
+    """What `build(primitive, *rest)` gives for plain operations, built when a key is seen the second time.
 
     What is used once is not worth the building, and programs whose shapes never repeat do not fill memory
     with transformed programs.
@@ -35,7 +35,7 @@ class SecondUse(Generic[T]):
         self._entries: dict[Hashable, T | _Mark] = {}
 
     def get(self, key: Hashable, primitive: Primitive, *rest: Any) -> T | None:
-        """The entry; None on first use, for keys that cannot be hashed, and for operations that are not plain."""
+        """The entry; None on first use, for keys that cannot be hashed, for operations that are not plain."""
         entries = self._entries
         try:
             entry = entries.get(key)

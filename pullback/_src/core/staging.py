@@ -65,7 +65,9 @@ class StagingTrace(Trace):
             return f"input {index} of a function traced for {purpose}"
         for eqn in self.eqns:
             if tracer.var in eqn.outvars:
-                return f"the result of {eqn.primitive.name} ({eqn.location}) in a function traced for {purpose}"
+                return (
+                    f"the result of {eqn.primitive.name} ({eqn.location}) in a function traced for {purpose}"
+                )
         return f"traced for {purpose}"
 
     def new_input(self, aval: ShapedArray) -> StagingTracer:
@@ -207,7 +209,7 @@ class LinearTrace(StagingTrace):
             parts.append(item.program if type(item) is Template else (item.primitive, *item.params.items()))
             if location is not None:
                 parts.append(location.key)
-            # A literal is known by its value's identity; the numbers of variables are negative to differ from it.
+            # A literal is known by its value's identity; the numbers of variables are negative to differ.
             parts.append(tuple([~number[v] if type(v) is Var else id(v.value) for v in item.invars]))  # type: ignore[union-attr]
             for v in item.outvars:
                 number[v] = len(number)
@@ -225,7 +227,9 @@ class Template(Equation):
 
     __slots__ = ("program",)
 
-    def __init__(self, program: Program, invars: Sequence[Atom], outvars: Sequence[Var], location: Any) -> None:
+    def __init__(
+        self, program: Program, invars: Sequence[Atom], outvars: Sequence[Var], location: Any
+    ) -> None:
         self.program = program
         self.invars = invars
         self.outvars = outvars
@@ -234,8 +238,7 @@ class Template(Equation):
     def write_out(self, eqns: list[Equation], replaced: dict[Any, Atom]) -> None:
         """Append the program's equations, with its results in place of this item's."""
         names: dict[Var, Atom] = {
-            v: replaced.get(a, a)
-            for v, a in zip(self.program.invars, self.invars, strict=True)
+            v: replaced.get(a, a) for v, a in zip(self.program.invars, self.invars, strict=True)
         }
         for eqn in self.program.eqns:
             fresh = [Var(v.aval) for v in eqn.outvars]

@@ -55,11 +55,17 @@ class Tracer(Array):
         return f"{type(self).__name__}<{self.aval.str_short()}>"
 
     def __format__(self, spec: str) -> str:
-        return format(repr(self), spec) if not spec else format(self._concrete_or_raise("format()", errors.ConcretizationTypeError), spec)
+        return (
+            format(repr(self), spec)
+            if not spec
+            else format(self._concrete_or_raise("format()", errors.ConcretizationTypeError), spec)
+        )
 
     # Conversions to Python and NumPy need a value; where there is none the error says what to do instead.
 
-    def _concrete_or_raise(self, use: str, error: type[errors.ConcretizationTypeError], hint: str = "") -> ConcreteArray:
+    def _concrete_or_raise(
+        self, use: str, error: type[errors.ConcretizationTypeError], hint: str = ""
+    ) -> ConcreteArray:
         value = self.concrete()
         if value is not None:
             return value
@@ -93,8 +99,8 @@ class Tracer(Array):
         return self._concrete_or_raise(
             "a Python integer (range(), indexing a list, a shape)",
             errors.TracerIntegerConversionError,
-            "Index arrays, not lists, with traced integers; use lax.fori_loop for loops; pass shapes as static "
-            "arguments (static_argnums of jit).",
+            "Index arrays, not lists, with traced integers; use lax.fori_loop for loops; pass shapes as "
+            "static arguments (static_argnums of jit).",
         ).__index__()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -114,7 +120,10 @@ class Tracer(Array):
         return self
 
 
-_CAST_HINT = "Keep the value as an array (numpy.astype, .astype(...)), or compute it outside of the transformed function."
+_CAST_HINT = (
+    "Keep the value as an array (numpy.astype, .astype(...)), or compute it outside of the transformed "
+    "function."
+)
 
 
 class EvalTrace(Trace):
@@ -154,11 +163,15 @@ class EvalTrace(Trace):
             engine.load_eager()
             if primitive in engine.kernels:
                 return self.process(primitive, args, params)
-            raise NotImplementedError(f"the primitive {primitive.name!r} has no implementation for evaluation")
+            raise NotImplementedError(
+                f"the primitive {primitive.name!r} has no implementation for evaluation"
+            )
         return rule(*args, **params)
 
 
-def explain(error: Exception, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
+def explain(
+    error: Exception, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
+) -> Exception:
     """A better error than the engine's: a leak, or what the shape rule says; otherwise the original."""
     for a in args:
         if isinstance(a, Tracer):

@@ -45,7 +45,9 @@ class BatchTracer(Tracer):
         if aval is None:
             full = self.value.aval
             shape = full.shape
-            aval = self._aval = shaped_array(shape[: self.dim] + shape[self.dim + 1 :], full.dtype, full.weak_type)
+            aval = self._aval = shaped_array(
+                shape[: self.dim] + shape[self.dim + 1 :], full.dtype, full.weak_type
+            )
         return aval
 
     def describe(self) -> str:
@@ -58,8 +60,8 @@ mark_leaf_type(BatchTracer)
 class BatchTrace(Trace):
     """Applies each primitive's batch rule.
 
-    A tracer belongs to an axis rather than to a trace: a function with its own rules is mapped in a trace of its
-    own, wherever its rules run, and may close over values that are mapped by the same vmap.
+    A tracer belongs to an axis rather than to a trace: a function with its own rules is mapped in a trace of
+    its own, wherever its rules run, and may close over values that are mapped by the same vmap.
     """
 
     __slots__ = ("parent", "axis")
@@ -110,7 +112,8 @@ class BatchTrace(Trace):
     def _reached_inside(self, params: dict[str, Any]) -> bool:
         """Whether a call without batched operands may still depend on this axis.
 
-        It does if its program has collectives over the axis; a Python function may also close over batched values.
+        It does if its program has collectives over the axis; a Python function may also close over batched
+        values.
         """
         name = self.axis.name
         if name is not None and any(name in named_axes(p) for p in subprograms(params)):
@@ -165,7 +168,10 @@ def batch_program(
             nonlocal found
             outs, found = batch(lambda *xs: evaluate(program, xs), axis, values, dims)
             if out_dims is not None:
-                outs = [o if w is None else to_dim(o, d, w, axis.size) for o, d, w in zip(outs, found, out_dims, strict=True)]
+                outs = [
+                    o if w is None else to_dim(o, d, w, axis.size)
+                    for o, d, w in zip(outs, found, out_dims, strict=True)
+                ]
                 found = [d if w is None else w for d, w in zip(found, out_dims, strict=True)]
             return outs
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import source
-from ..base.pytree import mark_leaf_type
 from ..base.errors import NotDifferentiableError
+from ..base.pytree import mark_leaf_type
 from ..core import rules
 from ..core.array import ConcreteArray
 from ..core.aval import ShapedArray, Zero
@@ -81,11 +81,15 @@ class JVPTrace(Trace):
             return [self.pair(p, t) for p, t in zip(out, out_tangent, strict=True)]
         return self.pair(out, out_tangent)
 
-    def apply_rule(self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]) -> Any:
+    def apply_rule(
+        self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]
+    ) -> Any:
         if type(self.inner) is not StagingTrace:
             mask = tuple([type(t) is not Zero for t in tangents])
             avals = tuple([p.aval for p in primals])
-            pushed = _specialized.get((primitive, mask, avals, *params.items()), primitive, mask, avals, params)
+            pushed = _specialized.get(
+                (primitive, mask, avals, *params.items()), primitive, mask, avals, params
+            )
             if pushed is not None:
                 return self._apply_specialized(primitive, pushed, primals, tangents)
         rule = rules.jvp.get(primitive)
@@ -98,7 +102,11 @@ class JVPTrace(Trace):
             CURRENT.reset(token)
 
     def _apply_specialized(
-        self, primitive: Primitive, pushed: tuple[Program, tuple[bool, ...]], primals: list[Any], tangents: list[Any]
+        self,
+        primitive: Primitive,
+        pushed: tuple[Program, tuple[bool, ...]],
+        primals: list[Any],
+        tangents: list[Any],
     ) -> Any:
         program, out_nonzero = pushed
         token = CURRENT.set(self.inner)
@@ -108,7 +116,9 @@ class JVPTrace(Trace):
             CURRENT.reset(token)
         count = len(out_nonzero)
         given = iter(outs[count:])
-        out_tangents = [next(given) if nz else Zero(o.aval.tangent) for o, nz in zip(outs, out_nonzero, strict=False)]
+        out_tangents = [
+            next(given) if nz else Zero(o.aval.tangent) for o, nz in zip(outs, out_nonzero, strict=False)
+        ]
         if primitive.multiple_results:
             return outs[:count], out_tangents
         return outs[0], out_tangents[0]
@@ -127,13 +137,15 @@ def no_derivative(primitive: Primitive) -> NotDifferentiableError:
     reason = rules.not_differentiable.get(primitive, "no jvp rule is defined for it")
     return NotDifferentiableError(
         f"the operation {primitive.name!r} cannot be differentiated: {reason}.\n"
-        "Apply lax.stop_gradient to its inputs if its derivative should be zero, or give the function a rule of "
-        f"its own with custom_jvp or custom_vjp.\n{source.describe(source.capture())}"
+        "Apply lax.stop_gradient to its inputs if its derivative should be zero, or give the function a rule "
+        f"of its own with custom_jvp or custom_vjp.\n{source.describe(source.capture())}"
     )
 
 
-def jvp(function: Callable[..., Sequence[Any]], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """Push `tangents` (arrays or `Zero`) along `function` of flat arguments; returns primals and tangents out."""
+def jvp(
+    function: Callable[..., Sequence[Any]], primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Push `tangents` (arrays or `Zero`) along `function` of flat arguments; returns primals and tangents."""
     trace = JVPTrace(CURRENT.get())
     arguments = [trace.pair(p, t) for p, t in zip(primals, tangents, strict=True)]
     token = CURRENT.set(trace)
@@ -147,7 +159,7 @@ def jvp(function: Callable[..., Sequence[Any]], primals: Sequence[Any], tangents
 
 
 def jvp_program(program: Program, nonzero: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
-    """The program of (primals, nonzero tangents) -> (primals out, nonzero tangents out), and which those are."""
+    """The program of (primals, nonzero tangents) -> (primals, nonzero tangents) out, and which those are."""
     key = ("jvp", nonzero)
     if key not in program.memo:
         out_nonzero: tuple[bool, ...] = ()
@@ -156,7 +168,9 @@ def jvp_program(program: Program, nonzero: tuple[bool, ...]) -> tuple[Program, t
             nonlocal out_nonzero
             primals = flat[: len(program.invars)]
             given = iter(flat[len(program.invars) :])
-            tangents = [next(given) if nz else Zero(p.aval.tangent) for p, nz in zip(primals, nonzero, strict=True)]
+            tangents = [
+                next(given) if nz else Zero(p.aval.tangent) for p, nz in zip(primals, nonzero, strict=True)
+            ]
             outs, out_tangents = jvp(lambda *xs: evaluate(program, xs), primals, tangents)
             out_nonzero = tuple(type(t) is not Zero for t in out_tangents)
             return outs + [t for t in out_tangents if type(t) is not Zero]

@@ -74,18 +74,23 @@ class LinearizeTrace(JVPTrace):
             finally:
                 CURRENT.reset(token)
         count = step.count
-        residuals = outs[count:] if step.residuals_are_computed else step.split.residuals(primals, outs[count:])
+        residuals = (
+            outs[count:] if step.residuals_are_computed else step.split.residuals(primals, outs[count:])
+        )
         residuals += tangents
         recorded = self.linear.record_template(step.split.linear, step.tangent_avals, residuals)
         if step.is_simple:
             return JVPTracer(self, outs[0], recorded[0])
         given = iter(recorded)
         results = [
-            JVPTracer(self, o, next(given)) if nz else o for o, nz in zip(outs, step.split.out_nonzero, strict=False)
+            JVPTracer(self, o, next(given)) if nz else o
+            for o, nz in zip(outs, step.split.out_nonzero, strict=False)
         ]
         return results if primitive.multiple_results else results[0]
 
-    def apply_rule(self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]) -> Any:
+    def apply_rule(
+        self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]
+    ) -> Any:
         # One look at the stack serves all equations that the rule records.
         place = LOCATION.set(source.capture())
         token = CURRENT.set(self.linear)
@@ -112,7 +117,11 @@ class LinearMap:
     __slots__ = ("program", "residuals", "in_nonzero", "out_nonzero")
 
     def __init__(
-        self, program: Program, residuals: Sequence[Any], in_nonzero: tuple[bool, ...], out_nonzero: tuple[bool, ...]
+        self,
+        program: Program,
+        residuals: Sequence[Any],
+        in_nonzero: tuple[bool, ...],
+        out_nonzero: tuple[bool, ...],
     ) -> None:
         self.program = program
         self.residuals = tuple(residuals)
@@ -127,7 +136,8 @@ def linearize(
     trace = LinearizeTrace(CURRENT.get())
     mask = tuple(p.aval.tangent is p.aval for p in primals) if nonzero is None else tuple(nonzero)
     arguments = [
-        trace.pair(p, trace.linear.new_input(p.aval.tangent)) if nz else p for p, nz in zip(primals, mask, strict=True)
+        trace.pair(p, trace.linear.new_input(p.aval.tangent)) if nz else p
+        for p, nz in zip(primals, mask, strict=True)
     ]
     token = CURRENT.set(trace)
     try:
@@ -165,7 +175,11 @@ class LinearizedProgram:
     __slots__ = ("primal", "linear", "residual_inputs", "out_nonzero")
 
     def __init__(
-        self, primal: Program, linear: Program, residual_inputs: tuple[int | None, ...], out_nonzero: tuple[bool, ...]
+        self,
+        primal: Program,
+        linear: Program,
+        residual_inputs: tuple[int | None, ...],
+        out_nonzero: tuple[bool, ...],
     ) -> None:
         self.primal = primal
         self.linear = linear
@@ -210,7 +224,11 @@ class _Step:
     __slots__ = ("split", "executable", "count", "tangent_avals", "residuals_are_computed", "is_simple")
 
     def __init__(
-        self, primitive: Primitive, nonzero: tuple[bool, ...], avals: tuple[ShapedArray, ...], params: dict[str, Any]
+        self,
+        primitive: Primitive,
+        nonzero: tuple[bool, ...],
+        avals: tuple[ShapedArray, ...],
+        params: dict[str, Any],
     ) -> None:
         self.split = linearize_program(operation(primitive, avals, params), nonzero)
         self.executable = eager_executable(self.split.primal)

@@ -10,7 +10,7 @@ from ..core.program import Program, Var, subprograms
 def eliminate_dead_code(
     program: Program, used_outputs: Sequence[bool] | None = None, *, keep_effects: bool = True
 ) -> Program:
-    """The program without the equations that no (used) output needs; those with effects are kept (by default).
+    """The program without the equations that no (used) output needs; effects are kept (by default).
 
     Inputs stay as they are, so that callers need not change.
     """
@@ -28,3 +28,12 @@ def eliminate_dead_code(
         return program
     kept.reverse()
     return Program(program.invars, outvars, kept, program.constvars, program.consts, program.name)
+
+
+def outputs_only(program: Program, outputs: tuple[int, ...]) -> Program:
+    """The program with some of its outputs only, and without what only the others needed."""
+    key = ("outputs", outputs)
+    if key not in program.memo:
+        used = [i in outputs for i in range(len(program.outvars))]
+        program.memo[key] = eliminate_dead_code(program, used)
+    return program.memo[key]  # type: ignore[no-any-return]

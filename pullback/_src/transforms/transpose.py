@@ -44,7 +44,10 @@ def backward_pass(program: Program, residuals: Sequence[Any], cotangents: Sequen
                 ct_out: Any = [cts.pop(v, None) for v in eqn.outvars]
                 if all(ct is None for ct in ct_out):
                     continue
-                ct_out = [Zero(v.aval.tangent) if ct is None else ct for v, ct in zip(eqn.outvars, ct_out, strict=True)]
+                ct_out = [
+                    Zero(v.aval.tangent) if ct is None else ct
+                    for v, ct in zip(eqn.outvars, ct_out, strict=True)
+                ]
             else:
                 ct_out = cts.pop(eqn.outvars[0], None)
                 if ct_out is None:
@@ -86,12 +89,14 @@ def pull_back(program: Program, residuals: Sequence[Any], cotangents: Sequence[A
 def _no_transpose(eqn: Equation) -> str:
     reason = rules.not_transposable.get(eqn.primitive, "it is not linear in these arguments")
     return (
-        f"the operation {eqn.primitive.name!r} cannot be transposed (reverse-mode differentiation): {reason}.\n"
-        f"{source.describe(eqn.location)}"
+        f"the operation {eqn.primitive.name!r} cannot be transposed (reverse-mode differentiation): "
+        f"{reason}.\n{source.describe(eqn.location)}"
     )
 
 
-def transpose_program(program: Program, linear: tuple[bool, ...], ct_nonzero: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
+def transpose_program(
+    program: Program, linear: tuple[bool, ...], ct_nonzero: tuple[bool, ...]
+) -> tuple[Program, tuple[bool, ...]]:
     """The transpose of a program that is linear in the inputs marked by `linear`.
 
     Returns the program of (the other inputs, cotangents of the outputs in `ct_nonzero`) -> cotangents of
@@ -101,15 +106,22 @@ def transpose_program(program: Program, linear: tuple[bool, ...], ct_nonzero: tu
     if key not in program.memo:
         staging = StagingTrace("differentiation")
         tape = LinearTrace(staging)
-        inputs = [(tape if lin else staging).new_input(a) for a, lin in zip(program.in_avals, linear, strict=True)]
-        given = [staging.new_input(v.aval.tangent) for v, nz in zip(program.outvars, ct_nonzero, strict=True) if nz]
+        inputs = [
+            (tape if lin else staging).new_input(a) for a, lin in zip(program.in_avals, linear, strict=True)
+        ]
+        given = [
+            staging.new_input(v.aval.tangent) for v, nz in zip(program.outvars, ct_nonzero, strict=True) if nz
+        ]
         token = CURRENT.set(tape)
         try:
             outputs = evaluate(program, inputs)
             taped = tape.finish(outputs)
             CURRENT.set(staging)
             rest = iter(given)
-            cts = [next(rest) if nz else Zero(v.aval.tangent) for v, nz in zip(taped.outvars, ct_nonzero, strict=True)]
+            cts = [
+                next(rest) if nz else Zero(v.aval.tangent)
+                for v, nz in zip(taped.outvars, ct_nonzero, strict=True)
+            ]
             results = backward_pass(taped, taped.consts, cts)
         finally:
             CURRENT.reset(token)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...base.errors import DTypeError
-from ...core.array import Array, ConcreteArray, scalar
 from ...core import dtypes
+from ...core.array import Array, ConcreteArray, scalar
 from ...core.aval import ShapedArray, shaped_array
 from ...core.engine import quietly
 from ...core.kinds import kind
@@ -31,7 +31,9 @@ Binary = Callable[[Any, Any], Any]
 _current = CURRENT.get
 
 
-def _short_cut(ufunc: np.ufunc, general: Binary, array_kinds: str, int_kinds: str, result_bool: bool) -> Binary:
+def _short_cut(
+    ufunc: np.ufunc, general: Binary, array_kinds: str, int_kinds: str, result_bool: bool
+) -> Binary:
     """An operator: `ufunc` on concrete operands that need no promotion, `general` otherwise.
 
     `array_kinds`: dtypes for which NumPy's and the library's result dtypes agree; `int_kinds`: those
@@ -186,7 +188,12 @@ def power(x: Any, y: Any) -> Any:
         if y == 0:
             return full(x.aval.shape, 1, x.aval.dtype)
         return ar.integer_pow(x, y)
-    if isinstance(x, Array) and isinstance(y, Array) and kind(x.aval.dtype) in "fc" and kind(y.aval.dtype) in "iu":
+    if (
+        isinstance(x, Array)
+        and isinstance(y, Array)
+        and kind(x.aval.dtype) in "fc"
+        and kind(y.aval.dtype) in "iu"
+    ):
         return ar.pow_p.bind(x, y)
     x, y = promote("power", x, y)
     if kind(x.aval.dtype) == "b":
@@ -233,9 +240,14 @@ def _abs(self: Any) -> Any:
 
 
 def _power_operator(self: Any, other: Any) -> Any:
-    if type(self) is ConcreteArray and other.__class__ is int and other == 2 and _current() is EVAL:
-        if kind(self.aval.dtype) in "ifc":
-            return ConcreteArray(quietly(np.square, self._data, out=...), self.aval)
+    if (
+        other.__class__ is int
+        and other == 2
+        and type(self) is ConcreteArray
+        and _current() is EVAL
+        and kind(self.aval.dtype) in "ifc"
+    ):
+        return ConcreteArray(quietly(np.square, self._data, out=...), self.aval)
     if not is_arraylike(other):
         return NotImplemented
     return power(self, other)

@@ -47,7 +47,11 @@ def check_arraylike(name: str, *xs: Any) -> None:
         if not is_arraylike(x):
             raise TypeError(
                 f"{name} requires arrays or numbers, got {type(x)} at position {position}."
-                + (" Convert lists and tuples with numpy.array first." if isinstance(x, (list, tuple)) else "")
+                + (
+                    " Convert lists and tuples with numpy.array first."
+                    if isinstance(x, (list, tuple))
+                    else ""
+                )
             )
 
 
@@ -185,7 +189,10 @@ def _from_sequence(x: Any, dtype: np.dtype[Any] | None) -> Array:
             dtype = dtypes.default_float_dtype()
         else:
             dtype = dtypes.lattice_result_type(*[_described(leaf) for leaf in leaves])[0]
-    if any(isinstance(leaf, Tracer) or (isinstance(leaf, Array) and dtypes.is_key(leaf.aval.dtype)) for leaf in leaves):
+    if any(
+        isinstance(leaf, Tracer) or (isinstance(leaf, Array) and dtypes.is_key(leaf.aval.dtype))
+        for leaf in leaves
+    ):
         return _stack(x, dtype)
     try:
         data = np.array(_to_numpy(x))
