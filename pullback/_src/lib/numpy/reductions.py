@@ -233,7 +233,7 @@ def _extremum(
     if where is not None:
         if initial is None:
             raise ValueError(
-                f"{name} of no elements is undefined: with the mask 'where', 'initial' must say what it should be"
+                f"{name} of no elements is undefined: with the mask 'where', give 'initial', its value then"
             )
         worst = extreme_value(x.aval.dtype, greatest=combine is min_p)
         x = masked(name, x, where, worst)
@@ -241,7 +241,7 @@ def _extremum(
     shape = x.aval.shape
     if initial is None and x.aval.size == 0 and 0 in [shape[i] for i in axes]:
         raise ValueError(
-            f"{name} of no elements (shape {shape}, axes {axes}) is undefined; 'initial' can say what it should be"
+            f"{name} of no elements (shape {shape}, axes {axes}) is undefined; give 'initial', its value then"
         )
     result = primitive.bind(x, axes=axes)
     if initial is not None:
@@ -342,8 +342,8 @@ def mean(
     Args:
         a: an array or a number.
         axis, keepdims, where: as for `sum`.
-        dtype: the dtype in which to compute, and of the result (default: that of `a`, or the default float for
-            integers). Half precision is computed in float32.
+        dtype: the dtype in which to compute, and of the result (default: that of `a`; for ints the default
+            float). Half precision is computed in float32.
     """
     if (
         dtype is None
@@ -486,8 +486,8 @@ def average(
             sizes = tuple(x.aval.shape[i] for i in axes)
             if axis is None or w.aval.shape != sizes:
                 raise ShapeError(
-                    f"average: weights of shape {w.aval.shape} fit neither the array's shape {x.aval.shape} nor "
-                    f"the sizes of the axes ({'none given' if axis is None else sizes})"
+                    f"average: weights of shape {w.aval.shape} fit neither the array's shape {x.aval.shape} "
+                    f"nor the sizes of the axes ({'none given' if axis is None else sizes})"
                 )
             w = reshape(w, tuple(d if i in axes else 1 for i, d in enumerate(x.aval.shape)))
         total = sum(broadcast_to(w, x.aval.shape), axes, keepdims=keepdims)
