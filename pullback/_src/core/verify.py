@@ -6,8 +6,7 @@ from typing import Any
 
 from ..base.errors import VerificationError
 from . import rules
-from .printer import equation_text
-from .program import Equation, Literal, Program, Var, subprograms
+from .program import Equation, Literal, Program, Var, equation_text, subprograms
 
 
 def verify(program: Program) -> Program:
