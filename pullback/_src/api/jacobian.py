@@ -7,14 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from ..base import pytree
+from ..base.errors import DTypeError
+from ..base import pytree
+from ..base.errors import DTypeError
 from ..core.array import wrap
-from ..core.aval import ShapedArray, Zero
+from ..core.aval import ShapedArray
 from ..core.kinds import kind
-from ..ops.structural import full, instantiate, reshape, strong
+from ..core.program import Program
+from ..ops.diagonal import embed_diagonal
 from ..ops.joining import slice as slice_array
+from ..ops.structural import full, instantiate, reshape, strong
 from ..transforms.batch import Axis, batch, to_dim
-from ..transforms.jvp import jvp
-from ..transforms.linearize import linearize
+from ..transforms.diagonal import diagonal_coefficients, diagonal_outputs
+from ..transforms.linearize import LinearMap, linearize, push_forward
+from ..transforms.simplify import outputs_only
 from ..transforms.transpose import pull_back
 from .common import (
     Selected,
@@ -26,12 +33,10 @@ from .common import (
     unflatten_output,
     wraps,
 )
-from ..base.errors import DTypeError
-from ..base import pytree
 
 
 def _basis(avals: Sequence[ShapedArray]) -> list[Any]:
-    """The standard basis of the space of arrays of these types: for each, an array with a leading axis over it."""
+    """The standard basis of the space of arrays of these types: an array for each, the basis along axis 0."""
     total = sum(a.size for a in avals)
     offset = 0
     out = []
@@ -61,7 +66,10 @@ def _blocks(flat: Any, axis: int, avals: Sequence[ShapedArray]) -> list[Any]:
 
 
 def jacfwd(
-    fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, holomorphic: bool = False
+    fun: Callable[..., Any],
+    argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> Callable[..., Any]:
     """The Jacobian of `fun` by forward mode: one pass for each input element; for tall Jacobians.
 
@@ -73,8 +81,8 @@ def jacfwd(
         holomorphic: a promise that `fun` is holomorphic; inputs must then be complex.
 
     Returns:
-        A function of the same arguments. Its result has the structure of the output with, in the place of each
-        leaf, the structure of the input; each array has shape `output.shape + input.shape`.
+        A function of the same arguments. Its result has the structure of the output with, in the place of
+        each leaf, the structure of the input; each array has shape `output.shape + input.shape`.
     """
     return _jacobian("jacfwd", fun, argnums, has_aux, holomorphic, _forward)
 
@@ -136,72 +144,155 @@ def _check_output(name: str, fun: Callable[..., Any], leaf: Any, holomorphic: bo
     letter = kind(leaf.aval.dtype)
     if name == "jacfwd":
         if holomorphic and letter != "c":
-            raise DTypeError(f"jacfwd with holomorphic=True expects complex outputs, got {leaf.aval.str_short()}")
+            raise DTypeError(
+                f"jacfwd with holomorphic=True expects complex outputs, got {leaf.aval.str_short()}"
+            )
         return
     if holomorphic and letter != "c":
-        raise DTypeError(f"{name} with holomorphic=True expects complex outputs, but {name_of(fun)} returned {leaf.aval.str_short()}")
+        raise DTypeError(
+            f"{name} with holomorphic=True expects complex outputs, but {name_of(fun)} returned "
+            f"{leaf.aval.str_short()}"
+        )
     if not holomorphic and letter == "c":
         raise DTypeError(
             f"{name} expects real-valued outputs unless holomorphic=True, but {name_of(fun)} returned "
-            f"{leaf.aval.str_short()}. If the function is holomorphic pass holomorphic=True; otherwise use vjp."
+            f"{leaf.aval.str_short()}. If the function is holomorphic pass holomorphic=True; otherwise use "
+            "vjp."
         )
     if letter not in "fc":
-        raise DTypeError(f"{name} expects outputs of a float dtype, but {name_of(fun)} returned {leaf.aval.str_short()}")
+        raise DTypeError(
+            f"{name} expects outputs of a float dtype, but {name_of(fun)} returned {leaf.aval.str_short()}"
+        )
 
 
-def _forward(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any]) -> tuple[list[list[Any]], list[Any]]:
+Rows = list[list[Any]]
+
+
+def _forward(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any]) -> tuple[Rows, list[Any]]:
+    # The function runs once, and its linear part on the whole basis: cheaper than a jvp of it all on a
+    # basis, at the memory of the residuals.
+    values, derivative, program = _linear_part(flat, leaves, state)
     avals = [v.aval for v in leaves]
-    basis = _basis(avals)
     total = sum(a.size for a in avals)
 
-    def push(*tangents: Any) -> list[Any]:
-        values, pushed = jvp(flat, leaves, tangents)
-        count = state["count"]
-        state["out_avals"] = [v.aval for v in values[:count]]
-        return [*[instantiate(t) for t in pushed[:count]], *values[count:]]
+    def push(program: Program, basis: Sequence[Any]) -> list[Any]:
+        outs, dims = batch(
+            lambda *tangents: push_forward(program, derivative.residuals, tangents),
+            Axis(total),
+            basis,
+            [0] * len(basis),
+        )
+        columns = [
+            to_dim(o, d, o.aval.ndim - (d is not None), total) for o, d in zip(outs, dims, strict=True)
+        ]
+        return [_blocks(c, c.aval.ndim - 1, avals) for c in columns]
 
-    outs, dims = batch(push, Axis(total), basis, [0] * len(basis))
+    rows = _assemble(program, derivative.residuals, avals, lambda rest: push(rest, _basis(avals)))
+    return _with_zero_rows(rows, derivative.out_nonzero, values, leaves, state["count"]), values[
+        state["count"] :
+    ]
+
+
+def _reverse(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any]) -> tuple[Rows, list[Any]]:
+    values, derivative, program = _linear_part(flat, leaves, state)
     count = state["count"]
-    rows = []
-    for out, dim in zip(outs[:count], dims[:count], strict=True):
-        last = to_dim(out, dim, out.aval.ndim - (dim is not None), total)
-        rows.append(_blocks(last, last.aval.ndim - 1, avals))
-    return rows, outs[count:]
+    inputs = [v.aval for v, nz in zip(leaves, derivative.in_nonzero, strict=True) if nz]
+
+    def pull(program: Program) -> Rows:
+        outs = program.out_avals
+        total = sum(a.size for a in outs)
+
+        def pulled(*cts: Any) -> list[Any]:
+            return [instantiate(ct) for ct in pull_back(program, derivative.residuals, cts)]
+
+        if len(outs) == total == 1:
+            # One output element: its cotangent is 1, and no axis needs to be mapped.
+            (out,) = outs
+            found = pulled(strong(full(out.shape, 1, out.dtype)))
+            return [[reshape(p, (*out.shape, *p.aval.shape)) for p in found]]
+        found, dims = batch(pulled, Axis(total), _basis(outs), [0] * len(outs))
+        columns = [to_dim(p, d, 0, total) for p, d in zip(found, dims, strict=True)]
+        by_input = [_blocks(c, 0, outs) for c in columns]
+        return [[column[i] for column in by_input] for i in range(len(outs))]
+
+    rows = _assemble(program, derivative.residuals, inputs, pull)
+    complete = []
+    for row, out in zip(_nonzero_rows(rows, derivative.out_nonzero[:count]), values[:count], strict=True):
+        given = iter(row or [])
+        blocks = []
+        for leaf, nz in zip(leaves, derivative.in_nonzero, strict=True):
+            shape = (*out.aval.shape, *leaf.aval.shape)
+            if not nz:
+                blocks.append(np.zeros(shape, leaf.aval.tangent.dtype))
+            else:
+                blocks.append(next(given) if row else full(shape, 0, leaf.aval.dtype))
+        complete.append(blocks)
+    return complete, values[count:]
 
 
-def _reverse(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any]) -> tuple[list[list[Any]], list[Any]]:
+def _linear_part(
+    flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any]
+) -> tuple[list[Any], LinearMap, Program]:
+    """Values, derivative, and its program without the tangents of auxiliary outputs."""
     values, derivative = linearize(flat, leaves)
-    count = state["count"]
-    outs = values[:count]
-    avals = [o.aval for o in outs]
-    total = sum(a.size for a in avals)
-    nonzero = derivative.out_nonzero
     program = derivative.program
+    kept = sum(derivative.out_nonzero[: state["count"]])
+    if kept < len(program.outvars):
+        program = outputs_only(program, tuple(range(kept)))
+    return values, derivative, program
 
-    def pull(*cts: Any) -> list[Any]:
-        given = [ct for ct, nz in zip(cts, nonzero, strict=False) if nz]
-        given += [Zero(v.aval) for v in program.outvars[len(given) :]]
-        return [instantiate(ct) for ct in pull_back(program, derivative.residuals, given)]
 
-    if total == 1:
-        # One output element: its cotangent is 1, and no axis needs to be mapped.
-        pulled = pull(*[strong(full(a.shape, 1, a.dtype)) for a in avals])
-        pulled = [reshape(p, (1, *p.aval.shape)) for p in pulled]
-    else:
-        found, dims = batch(pull, Axis(total), _basis(avals), [0] * count)
-        pulled = [to_dim(p, d, 0, total) for p, d in zip(found, dims, strict=True)]
-    columns = iter(pulled)
-    by_input = []
-    for leaf, nz in zip(leaves, derivative.in_nonzero, strict=True):
-        if nz:
-            by_input.append(_blocks(next(columns), 0, avals))
-        else:
-            by_input.append([np.zeros((*a.shape, *leaf.aval.shape), leaf.aval.tangent.dtype) for a in avals])
-    return [[column[i] for column in by_input] for i in range(count)], values[count:]
+def _assemble(
+    program: Program,
+    residuals: Sequence[Any],
+    inputs: Sequence[ShapedArray],
+    dense: Callable[[Program], Rows],
+) -> Rows:
+    """A row of blocks for each output: diagonal ones from their coefficients, all others by `dense`."""
+    source = diagonal_outputs(program)
+    diagonal = [i for i, s in enumerate(source) if s is not None]
+    rows: Rows = [[] for _ in source]
+    if diagonal:
+        coefficients = iter(diagonal_coefficients(program, residuals))
+        for i in diagonal:
+            out = program.outvars[i].aval
+            for k, aval in enumerate(inputs):
+                shape = (*out.shape, *aval.shape)
+                if k == source[i]:
+                    block = embed_diagonal(reshape(next(coefficients), (aval.size,)))
+                    rows[i].append(reshape(block, shape))
+                else:
+                    rows[i].append(full(shape, 0, aval.dtype))
+    others = tuple(i for i, s in enumerate(source) if s is None)
+    if others:
+        rest = outputs_only(program, others) if diagonal else program
+        for i, row in zip(others, dense(rest), strict=True):
+            rows[i] = row
+    return rows
+
+
+def _nonzero_rows(rows: Rows, nonzero: Sequence[bool]) -> list[list[Any] | None]:
+    given = iter(rows)
+    return [next(given) if nz else None for nz in nonzero]
+
+
+def _with_zero_rows(
+    rows: Rows, nonzero: Sequence[bool], values: Sequence[Any], leaves: Sequence[Any], count: int
+) -> Rows:
+    """Rows of zeros for the outputs that do not depend on the inputs."""
+    return [
+        row
+        if row is not None
+        else [full((*v.aval.shape, *leaf.aval.shape), 0, v.aval.dtype) for leaf in leaves]
+        for row, v in zip(_nonzero_rows(rows, nonzero[:count]), values[:count], strict=True)
+    ]
 
 
 def hessian(
-    fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, holomorphic: bool = False
+    fun: Callable[..., Any],
+    argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> Callable[..., Any]:
     """The Hessian of `fun`, forward over reverse: `jacfwd(jacrev(fun))`.
 

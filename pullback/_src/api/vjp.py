@@ -17,7 +17,6 @@ from ..ops.structural import instantiate, strong
 from ..transforms import jvp as _jvp
 from ..transforms import linearize as _linearize
 from ..transforms.linearize import push_forward
-from ..transforms.linearize import push_forward
 from ..transforms.transpose import backward_pass, pull_back
 from .common import (
     check_callable,
