@@ -9,7 +9,9 @@ First-order perturbation theory, with `.` the elementwise product:
   (J. Townsend, "Differentiating the singular value decomposition", 2016). For complex matrices, where each pair
   of vectors has a free phase, the diagonal of U^H dU carries all of it: i Im(P_ii) / s_i.
 * General A V = V diag(w): with M = V^-1 dA V, dw = diag(M), dV = V (F . M), made orthogonal in the real sense to
-  each (normalised) vector (Giles 2008, section 3.1; Boeddeker et al. 2017 for the normalisation).
+  each vector and turned so that the largest element stays real: LAPACK's normalisation (Giles 2008, section 3.1;
+  Boeddeker et al., "On the computation of complex-valued gradients with application to statistically optimum
+  beamforming", 2017).
 
 Where two values coincide, vectors are not differentiable and F is infinite or NaN; derivatives of the values
 alone (`compute_uv=False`, `eigvalsh`) do not use F and stay finite.
@@ -30,15 +32,15 @@ from ..core.kinds import kind
 from ..core.primitive import Primitive
 from .arithmetic import add_p, div_p, mul_p, sub_p
 from .compare import eq_p, select_n_p
-from .complex import real_p
+from .complex import complex_p, conj_p, imag_p, real_p
 from .convert import convert_element_type
 from .dot import matmul
 from .factorization import half, symmetrize
+from .iota import iota_p
 from .matrices import (
     adjoint,
     batch_leading,
     check_matrix,
-    conj,
     diagonal,
     diagonal_mask,
     diagonal_part,
@@ -48,10 +50,13 @@ from .matrices import (
     scale_columns,
     scale_rows,
 )
+from .reduction import argmax
 from .structural import add_any, reduce_sum_p, reshape
 from .triangular import solve_p
 
 __all__ = ["eig", "eigh", "hessenberg", "schur", "svd", "tridiagonal"]
+
+_INT32 = np.dtype(np.int32)
 
 
 def _real(x: Any) -> Any:
@@ -315,9 +320,21 @@ def _eig_jvp(
     if not compute_right_eigenvectors:
         return [w], [dw]
     dv = matmul(v, mul_p.bind(_inverse_gaps(w), inner))
-    # Normalised vectors move orthogonally to themselves.
-    along = _real(reduce_sum_p.bind(mul_p.bind(conj(v), dv), axes=(v.aval.ndim - 2,)))
-    return [w, v], [dw, sub_p.bind(dv, scale_columns(v, _as(along, v.aval.dtype)))]
+    return [w, v], [dw, sub_p.bind(dv, scale_columns(v, _drift(v, dv)))]
+
+
+def _drift(v: Any, dv: Any) -> Any:
+    """How much of each vector itself its tangent must lose, for the length to stay 1 and the largest element real."""
+    rank = v.aval.ndim
+    squares = mul_p.bind(conj_p.bind(v), v)
+    largest = argmax(real_p.bind(squares), rank - 2, _INT32)
+    shape = largest.aval.shape
+    rows = iota_p.bind(dtype=_INT32, shape=(v.aval.shape[-2], 1), dimension=0)
+    chosen = eq_p.bind(rows, reshape(largest, (*shape[:-1], 1, shape[-1])))
+    pick = lambda x: reduce_sum_p.bind(select_n_p.bind(chosen, scalar(0, x.aval.dtype), x), axes=(rank - 2,))
+    along = real_p.bind(reduce_sum_p.bind(mul_p.bind(conj_p.bind(v), dv), axes=(rank - 2,)))
+    turn = div_p.bind(imag_p.bind(pick(dv)), real_p.bind(pick(v)))
+    return complex_p.bind(along, turn)
 
 
 rules.abstract[eig_p] = _eig_abstract
