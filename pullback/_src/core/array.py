@@ -83,6 +83,11 @@ class ConcreteArray(Array):
                 "random keys cannot be converted to NumPy arrays; use random.key_data(key) for their words"
             )
         if dtype is not None and np.dtype(dtype) != self._data.dtype:
+            if copy is False:
+                raise ValueError(
+                    f"an array of dtype {dtypes.dtype_name(self.aval.dtype)} cannot become one of dtype "
+                    f"{np.dtype(dtype).name} without a copy; leave out copy=False"
+                )
             return self._data.astype(dtype)
         if copy:
             return self._data.copy()
@@ -93,11 +98,22 @@ class ConcreteArray(Array):
     def __buffer__(self, flags: int) -> memoryview:
         return memoryview(self.__array__())
 
-    def __dlpack__(self, **options: Any) -> Any:
-        options.setdefault("copy", None)
-        if options["copy"] is None and not self._data.flags.writeable:
-            options["copy"] = True
-        return self._data.__dlpack__(**options)
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        # DLPack can mark memory as read-only since its version 1; for older consumers it must be copied.
+        if max_version is not None and max_version >= (1, 0) and not copy:
+            return self.__array__().__dlpack__(
+                stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+            )
+        if copy is False:
+            raise BufferError("arrays are immutable, which DLPack can say only from version 1.0 on; allow a copy")
+        return self._data.copy().__dlpack__(stream=stream)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._data.__dlpack_device__()
@@ -106,7 +122,7 @@ class ConcreteArray(Array):
         if self.aval.size != 1:
             raise ValueError(
                 f"the truth value of an array with {self.aval.size} elements (shape {self.shape}) is "
-                "ambiguous; use .any() or .all()"
+                "ambiguous; use .any() or .all(), or .size > 0 to ask whether it has elements"
             )
         return bool(self._data.reshape(()))
 
@@ -134,9 +150,14 @@ class ConcreteArray(Array):
         return self._data.item()
 
     def __format__(self, spec: str) -> str:
-        if self.aval.ndim == 0 and spec:
-            return format(self._data[()], spec)
-        return format(str(self), spec)
+        if not spec:
+            return str(self)
+        if self.aval.ndim > 0:
+            raise TypeError(
+                f"the format {spec!r} applies to arrays without dimensions, got shape {self.shape}; format the "
+                "elements, or use numpy.array2string"
+            )
+        return format(self._data[()], spec)
 
     def __str__(self) -> str:
         if dtypes.is_key(self.aval.dtype):
@@ -189,9 +210,9 @@ def array_repr(array: ConcreteArray) -> str:
     if aval.dtype == dtypes.float0:
         body = np.array2string(np.zeros(aval.shape, bool), separator=", ", prefix=prefix)
     elif aval.size == 0 and aval.ndim > 0:
-        body = "[]" if aval.ndim == 1 else f"[], shape={aval.shape}"
+        body = f"[], shape={aval.shape}"
     else:
-        body = np.array2string(array._data, separator=", ", prefix=prefix)
+        body = np.array2string(array._data, separator=", ", prefix=prefix, suffix=",")
     if aval.weak_type:
         dtype_text += ", weak_type=True"
     last_line = body[body.rfind("\n") + 1 :]
@@ -209,7 +230,7 @@ def wrap(data: np.ndarray[Any, Any], weak_type: bool = False) -> ConcreteArray:
     return ConcreteArray(data, shaped_array(data.shape, data.dtype, weak_type))
 
 
-_scalars: dict[tuple[type, Any, Any], ConcreteArray] = {}
+_scalars: dict[tuple[type, Any, np.dtype[Any]], ConcreteArray] = {}
 
 
 def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> ConcreteArray:
@@ -217,9 +238,10 @@ def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> Concret
 
     Small tables of constants recur in every program, so the arrays are cached.
     """
-    key = (type(value), value, dtype)
+    # 0.0 equals -0.0, so where a zero is in play the text is what tells values apart.
+    key = (type(value), value if value and type(value) is not complex else repr(value), dtype)
     found = _scalars.get(key)
-    if found is not None and value:  # 0.0 == -0.0: zeros are not told apart by the key
+    if found is not None:
         return found
     if dtype.kind in "iu" and not isinstance(value, bool):
         info = dtypes.iinfo(dtype)
@@ -261,12 +283,23 @@ def as_array(value: Any, *, name: str = "argument") -> Array:
         convert = getattr(type(value), hook, None)
         if convert is not None:
             return as_array(convert(value), name=name)
-    if isinstance(value, memoryview) or hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+    if hasattr(value, "__array__") or hasattr(value, "__array_interface__") or _has_buffer(value):
         return from_numpy(np.asarray(value))
     raise TypeError(
         f"{name}: expected an array or a number, got {_show(value)} of type {type(value).__name__}."
         + (" Convert lists and tuples with numpy.array first." if isinstance(value, (list, tuple)) else "")
     )
+
+
+def _has_buffer(value: Any) -> bool:
+    """Whether an object offers its numbers by the buffer protocol (array.array, memoryview, ...)."""
+    if isinstance(value, (str, bytes)):
+        return False
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True
 
 
 def from_numpy(value: np.ndarray[Any, Any] | np.generic, *, copy: bool = True) -> ConcreteArray:

@@ -70,7 +70,7 @@ def load_eager() -> None:
 # a tenth of numpy.errstate.
 class _Quiet(threading.local):
     def __init__(self) -> None:
-        self.context = contextvars.copy_context()
+        self.context = contextvars.Context()  # empty: it keeps nothing of the caller's alive
         self.context.run(np.seterr, all="ignore")
 
 
