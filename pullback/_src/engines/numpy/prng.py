@@ -130,6 +130,14 @@ def by_element(k0: int, k1: int, n: int) -> tuple[Array, Array]:
 def threefry(k0: Any, k1: Any, c0: Any, c1: Any) -> tuple[Array, Array]:
     """The generator on uint32 arrays of any shapes, which broadcast."""
     k0, k1, c0, c1 = np.broadcast_arrays(k0, k1, c0, c1)
+    n = c0.size
+    if n == 0:
+        return np.empty(c0.shape, np.uint32), np.empty(c0.shape, np.uint32)
+    if n <= _FEW:
+        packed = [int.from_bytes(v.astype("<u8").tobytes(), "little") for v in (k0, k1, c0, c1)]
+        ones, mask = _lanes(n)
+        y0, y1 = _rounds_of_integers(packed[0], packed[1], packed[2], packed[3], ones, mask)
+        return _words(y0, n).reshape(c0.shape), _words(y1, n).reshape(c0.shape)
     x0 = np.array(c0, np.uint32, order="C").reshape(-1)
     x1 = np.array(c1, np.uint32, order="C").reshape(-1)
     _vectors(np.ascontiguousarray(k0).reshape(-1), np.ascontiguousarray(k1).reshape(-1), x0, x1)
@@ -215,12 +223,10 @@ def random_split(keys: Array, *, shape: tuple[int, ...], partitionable: bool = F
     if keys.ndim == 0:
         k0, k1 = keys["fry"].tolist()
         return from_words(split(k0, k1, n, partitionable).reshape(*shape, 2))
-    words = key_words(keys)
-    if n * len(words) <= _FEW or n > _FEW:
-        out = [split(k0, k1, n, partitionable) for k0, k1 in words]
-        stacked = np.stack(out) if out else np.empty((0, n, 2), np.uint32)
-    else:
+    if n <= _PIECE:
         stacked = _split_many(keys["fry"].reshape(-1, 2), n, partitionable)
+    else:
+        stacked = np.stack([split(k0, k1, n, partitionable) for k0, k1 in key_words(keys)])
     return from_words(stacked.reshape(*keys.shape, *shape, 2))
 
 
@@ -252,7 +258,7 @@ def random_bits(keys: Array, *, bit_width: int, shape: tuple[int, ...], partitio
         k0, k1 = keys["fry"].tolist()
         return bits(k0, k1, bit_width, n, partitionable).reshape(shape)
     out = np.empty((keys.size, n), ops.UNSIGNED[bit_width])
-    if bit_width == 32 and n <= 2 * _FEW and keys.size * n > 2 * _FEW:
+    if bit_width == 32 and n <= _PIECE:
         _fill_many(out, keys["fry"].reshape(-1, 2), n, partitionable)
     else:
         for row, (k0, k1) in zip(out, key_words(keys), strict=True):
