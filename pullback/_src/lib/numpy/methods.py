@@ -6,7 +6,7 @@ from types import FunctionType
 from typing import Any
 
 from ...core.array import Array
-from . import operators
+from . import creation, elementwise, floating, indexing, manipulation, operators, reductions, updates
 
 
 def attach(methods: dict[str, Any]) -> None:
@@ -18,5 +18,5 @@ def attach(methods: dict[str, Any]) -> None:
         setattr(Array, name, method)
 
 
-for _methods in (operators.METHODS,):
-    attach(_methods)
+for _chapter in (operators, elementwise, floating, creation, indexing, updates, manipulation, reductions):
+    attach(_chapter.METHODS)
