@@ -14,7 +14,7 @@ from ..core.array import Array, as_array, scalar
 from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
-from .compare import eq_p, gt_p, lt_p, select_n_p
+from .compare import eq_p, ge_p, gt_p, lt_p, select_n_p
 from .complex import conj_p, neg_p, real_p
 from .convert import convert_element_type
 from .families import (
@@ -30,6 +30,37 @@ from .families import (
     unbroadcast,
 )
 from .structural import broadcast_to, full
+
+__all__ = [
+    "abs",
+    "add",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_xor",
+    "ceil",
+    "clamp",
+    "clz",
+    "div",
+    "floor",
+    "integer_pow",
+    "is_finite",
+    "log",
+    "max",
+    "min",
+    "mul",
+    "nextafter",
+    "population_count",
+    "pow",
+    "rem",
+    "round",
+    "shift_left",
+    "shift_right_arithmetic",
+    "shift_right_logical",
+    "sign",
+    "square",
+    "sub",
+]
 
 Linear = rules.Linear
 
@@ -248,7 +279,9 @@ def _abs_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]
         size = select_n_p.bind(at_zero, ans, full((), 1, ans.aval.dtype))
         direction = div_p.bind(conj_p.bind(x), convert_element_type(size, x.aval.dtype))
         return ans, real_p.bind(mul_p.bind(t, direction))
-    return ans, mul_p.bind(t, sign_p.bind(x))
+    # At zero the derivative from the right.
+    direction = select_n_p.bind(ge_p.bind(x, _like(x, 0)), full((), -1, x.aval.dtype), full((), 1, x.aval.dtype))
+    return ans, mul_p.bind(t, direction)
 
 
 abs_p = elementwise("abs", None, accepts="iufc")

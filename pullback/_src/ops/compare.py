@@ -25,6 +25,8 @@ from .families import (
 )
 from .structural import broadcast_to, full
 
+__all__ = ["eq", "ge", "gt", "le", "lt", "ne", "select", "select_n"]
+
 _BOOL = np.dtype(np.bool_)
 
 

@@ -15,6 +15,8 @@ from .convert import convert_element_type
 from .families import binary, elementwise, unary, unbroadcast
 from .structural import full
 
+__all__ = ["complex", "conj", "imag", "neg", "real"]
+
 neg_p = elementwise("neg", lambda t, ans, x: neg_p.bind(t), accepts="iufc")
 rules.transpose[neg_p] = lambda ct, x: [neg_p.bind(ct)]
 

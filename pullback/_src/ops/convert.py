@@ -15,6 +15,8 @@ from ..core.primitive import Primitive
 from .families import elementwise
 from .structural import moveaxis
 
+__all__ = ["bitcast_convert_type", "convert_element_type"]
+
 convert_element_type_p = Primitive("convert_element_type")
 
 

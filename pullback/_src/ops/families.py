@@ -18,6 +18,8 @@ from ..core.kinds import kind
 from ..core.primitive import Primitive
 from .structural import add_any, broadcast_to, moveaxis, reduce_sum_p, reshape
 
+__all__ = ["broadcast_shapes"]
+
 Partial = Callable[..., Any]
 
 FLOAT = "f"

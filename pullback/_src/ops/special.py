@@ -21,6 +21,23 @@ from .complex import neg_p
 from .families import elementwise, operands
 from .transcendental import exp_p, log1p_p
 
+__all__ = [
+    "bessel_i0e",
+    "bessel_i1e",
+    "betainc",
+    "digamma",
+    "erf",
+    "erf_inv",
+    "erfc",
+    "igamma",
+    "igamma_grad_a",
+    "igammac",
+    "lgamma",
+    "polygamma",
+    "random_gamma_grad",
+    "zeta",
+]
+
 
 def _c(x: Any, value: float) -> Any:
     return scalar(value, x.aval.dtype)

@@ -20,6 +20,8 @@ from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
 
+__all__ = ["broadcast_in_dim", "expand_dims", "full", "reshape", "rev", "squeeze", "transpose"]
+
 
 def linear_primitive(name: str) -> Primitive:
     """A primitive of one operand in which it is linear: its jvp is itself."""

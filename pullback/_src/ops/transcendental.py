@@ -14,6 +14,30 @@ from .arithmetic import add_p, div_p, mul_p, square_p, sub_p
 from .complex import neg_p
 from .families import binary, elementwise, unary
 
+__all__ = [
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "cos",
+    "cosh",
+    "exp",
+    "exp2",
+    "expm1",
+    "log1p",
+    "logistic",
+    "rsqrt",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+]
+
 
 def _c(x: Any, value: float) -> Any:
     return scalar(value, x.aval.dtype)

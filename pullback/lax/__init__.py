@@ -1,0 +1,26 @@
+"""Operations that do not promote dtypes, and control flow: the layer below `pullback.numpy`."""
+
+from pullback._src.control.cond import *
+from pullback._src.control.map import *
+from pullback._src.control.scan import *
+from pullback._src.control.while_loop import *
+from pullback._src.ops.arithmetic import *
+from pullback._src.ops.collective import *
+from pullback._src.ops.compare import *
+from pullback._src.ops.complex import *
+from pullback._src.ops.conv import *
+from pullback._src.ops.convert import *
+from pullback._src.ops.cumulative import *
+from pullback._src.ops.dot import *
+from pullback._src.ops.families import *
+from pullback._src.ops.fft import *
+from pullback._src.ops.gather import *
+from pullback._src.ops.iota import *
+from pullback._src.ops.joining import *
+from pullback._src.ops.reduction import *
+from pullback._src.ops.scatter import *
+from pullback._src.ops.slicing import *
+from pullback._src.ops.sort import *
+from pullback._src.ops.special import *
+from pullback._src.ops.structural import *
+from pullback._src.ops.transcendental import *
