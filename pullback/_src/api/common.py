@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import operator
 from collections.abc import Callable, Sequence
@@ -25,7 +24,8 @@ def check_callable(name: str, fun: Any) -> None:
         raise TypeError(
             f"{name} expects a function as its first argument, got {fun!r} of type {type(fun).__name__}"
         )
-    if inspect.isgeneratorfunction(fun):
+    code = getattr(fun, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_GENERATOR:
         raise TypeError(
             f"{name} expects a function that returns arrays, got the generator function {fun.__name__}"
         )
@@ -37,16 +37,19 @@ def name_of(fun: Any) -> str:
 
 
 def wraps(fun: Callable[..., Any], prefix: str) -> Callable[[F], F]:
-    """functools.wraps that survives callables without the usual attributes and says what was done."""
+    """Like functools.wraps, but for any callable, saying what was done, and cheap.
+
+    Transformations are applied inside other functions again and again, so that this counts.
+    """
 
     def decorate(wrapper: F) -> F:
-        functools.update_wrapper(wrapper, fun, updated=())
         name = name_of(fun)
         wrapper.__name__ = f"{prefix}({name})" if prefix else name
-        if fun.__doc__ and prefix:
-            wrapper.__doc__ = (
-                f"{prefix} of {name}: takes the same arguments.\n\nOriginal documentation:\n\n{fun.__doc__}"
-            )
+        wrapper.__doc__ = fun.__doc__
+        wrapper.__wrapped__ = fun  # type: ignore[attr-defined]
+        module = getattr(fun, "__module__", None)
+        if module is not None:
+            wrapper.__module__ = module
         return wrapper
 
     return decorate

@@ -50,36 +50,38 @@ def value_and_grad(
     Raises:
         TypeError: the output is no scalar, or a dtype has no derivative (when the result is called).
     """
-    return _value_and_grad("value_and_grad", fun, argnums, has_aux, holomorphic, allow_int)
+    check_callable("value_and_grad", fun)
 
-
-def _value_and_grad(
-    name: str, fun: Callable[..., Any], argnums: Any, has_aux: bool, holomorphic: bool, allow_int: bool
-) -> Callable[..., tuple[Any, Any]]:
-    check_callable(name, fun)
-
-    @wraps(fun, name)
+    @wraps(fun, "value_and_grad")
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        selected = Selected(name, argnums, args, kwargs)
-        check_inputs(name, selected, holomorphic=holomorphic, allow_int=allow_int)
-        aux_tree: Any = None
-
-        def flat(*leaves: Any) -> list[Any]:
-            nonlocal aux_tree
-            out = selected.call(fun, leaves)
-            if not has_aux:
-                return [to_array(out, f"{name}: the function's output")]
-            out, aux = split_aux(name, out)
-            aux_leaves, aux_tree = flatten_output(aux, f"{name}: auxiliary data")
-            return [to_array(out, f"{name}: the function's output"), *aux_leaves]
-
-        (value, *aux), derivative = linearize(flat, selected.leaves, None)
-        check_scalar_output(name, fun, value, holomorphic=holomorphic)
-        gradients = _pull_back_one(derivative, value)
-        gradient = selected.unflatten(_complete(gradients, selected, derivative.in_nonzero))
-        return ((value, unflatten_output(aux_tree, aux)) if has_aux else value), gradient
+        selected = Selected("value_and_grad", argnums, args, kwargs)
+        value, aux, gradient = _compute("value_and_grad", fun, selected, has_aux, holomorphic, allow_int)
+        return ((value, aux) if has_aux else value), gradient
 
     return value_and_gradient
+
+
+def _compute(
+    name: str, fun: Callable[..., Any], selected: Selected, has_aux: bool, holomorphic: bool, allow_int: bool
+) -> tuple[Any, Any, Any]:
+    """The value, the auxiliary data and the gradient."""
+    check_inputs(name, selected, holomorphic=holomorphic, allow_int=allow_int)
+    aux_tree: Any = None
+
+    def flat(*leaves: Any) -> list[Any]:
+        nonlocal aux_tree
+        out = selected.call(fun, leaves)
+        if not has_aux:
+            return [to_array(out, f"{name}: the function's output")]
+        out, aux = split_aux(name, out)
+        aux_leaves, aux_tree = flatten_output(aux, f"{name}: auxiliary data")
+        return [to_array(out, f"{name}: the function's output"), *aux_leaves]
+
+    (value, *aux), derivative = linearize(flat, selected.leaves, None)
+    check_scalar_output(name, fun, value, holomorphic=holomorphic)
+    gradients = _pull_back_one(derivative, value)
+    gradient = selected.unflatten(_complete(gradients, selected, derivative.in_nonzero))
+    return value, unflatten_output(aux_tree, aux) if has_aux else None, gradient
 
 
 def _pull_back_one(derivative: Any, value: Any) -> list[Any]:
@@ -126,19 +128,12 @@ def grad(
     Returns:
         A function of the same arguments returning the gradient, or `(gradient, aux)` with `has_aux`.
     """
-    both = _value_and_grad("grad", fun, argnums, has_aux, holomorphic, allow_int)
+    check_callable("grad", fun)
 
-    if has_aux:
-
-        @wraps(fun, "grad")
-        def gradient(*args: Any, **kwargs: Any) -> Any:
-            (_, aux), g = both(*args, **kwargs)
-            return g, aux
-
-    else:
-
-        @wraps(fun, "grad")
-        def gradient(*args: Any, **kwargs: Any) -> Any:
-            return both(*args, **kwargs)[1]
+    @wraps(fun, "grad")
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        selected = Selected("grad", argnums, args, kwargs)
+        _, aux, result = _compute("grad", fun, selected, has_aux, holomorphic, allow_int)
+        return (result, aux) if has_aux else result
 
     return gradient

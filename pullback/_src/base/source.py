@@ -11,7 +11,8 @@ import linecache
 import os
 import sys
 from contextvars import ContextVar
-from types import CodeType
+from types import CodeType, FrameType
+from typing import Protocol
 
 _LIBRARY_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 
@@ -26,9 +27,9 @@ class Location:
         self._offset = offset
 
     @property
-    def key(self) -> tuple[int, int]:
-        """A cheap key of the place (valid while this location is alive)."""
-        return id(self._code), self._offset
+    def place(self) -> tuple[CodeType, int]:
+        """The code object and the offset of the instruction in it."""
+        return self._code, self._offset
 
     @property
     def file(self) -> str:
@@ -79,6 +80,43 @@ def capture() -> Location | None:
             _library_files.add(name)
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+class _HasDepth(Protocol):
+    depth: int
+
+
+def place(holder: _HasDepth) -> tuple[CodeType | None, int]:
+    """Like `capture`, as a bare pair, for one caller of this function that is reached in few ways.
+
+    Looking at every frame of the stack is what costs; `holder.depth` remembers where the user's was.
+    """
+    location = LOCATION.get()
+    if location is not None:
+        return location.place
+    depth = holder.depth
+    if depth:
+        try:
+            frame: FrameType | None = sys._getframe(depth)
+            inner = sys._getframe(depth - 1)
+        except ValueError:
+            pass
+        else:
+            code = frame.f_code  # type: ignore[union-attr]
+            if inner.f_code.co_filename in _library_files and not code.co_filename.startswith(_LIBRARY_ROOT):
+                return code, frame.f_lasti  # type: ignore[union-attr]
+    depth = 1
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename not in _library_files:
+            if not code.co_filename.startswith(_LIBRARY_ROOT):
+                holder.depth = depth
+                return code, frame.f_lasti
+            _library_files.add(code.co_filename)
+        frame = frame.f_back
+        depth += 1
+    return None, 0
 
 
 def describe(location: Location | None) -> str:

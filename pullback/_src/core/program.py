@@ -216,7 +216,7 @@ def program_text(
     used = _used(program)
     lines = []
     for eqn in program.eqns:
-        line = pad + "    " + equation_text(eqn, names, used, indent + 2)
+        line = pad + "    " + equation_text(eqn, names, used, indent + 2, source_info)
         if source_info and eqn.location is not None:
             line += f"  # {eqn.location.file}:{eqn.location.line}"
         lines.append(line)
@@ -235,34 +235,38 @@ def _used(program: Program) -> set[Var]:
 
 
 def equation_text(
-    eqn: Equation, names: _Names | None = None, used: set[Var] | None = None, indent: int = 0
+    eqn: Equation,
+    names: _Names | None = None,
+    used: set[Var] | None = None,
+    indent: int = 0,
+    source_info: bool = False,
 ) -> str:
     """One equation as text."""
     names = names or _Names()
     args = " ".join(names.atom(v) for v in eqn.invars)
-    params = _params_text(eqn.params, indent)
+    params = _params_text(eqn.params, indent, source_info)
     outs = " ".join(
         names.typed(v) if used is None or v in used else f"_:{v.aval.str_short()}" for v in eqn.outvars
     )
     return f"{outs} = {eqn.primitive.name}{params} {args}".rstrip()
 
 
-def _params_text(params: dict[str, Any], indent: int) -> str:
+def _params_text(params: dict[str, Any], indent: int, source_info: bool) -> str:
     if not params:
         return ""
     pad = "  " * (indent + 1)
-    items = [f"{key}={_param_text(params[key], indent + 1)}" for key in sorted(params)]
+    items = [f"{key}={_param_text(params[key], indent + 1, source_info)}" for key in sorted(params)]
     text = "[" + " ".join(items) + "]"
     if "\n" not in text and len(text) <= 80:
         return text
     return "[\n" + "".join(f"{pad}{item}\n" for item in items) + "  " * indent + "]"
 
 
-def _param_text(value: Any, indent: int) -> str:
+def _param_text(value: Any, indent: int, source_info: bool) -> str:
     if isinstance(value, Program):
-        return program_text(value, indent=indent)
+        return program_text(value, indent=indent, source_info=source_info)
     if isinstance(value, tuple) and any(isinstance(v, Program) for v in value):
-        return "(" + ", ".join(_param_text(v, indent) for v in value) + ")"
+        return "(" + ", ".join(_param_text(v, indent, source_info) for v in value) + ")"
     if isinstance(value, np.dtype):
         return dtypes.dtype_name(value)
     if callable(value) and not isinstance(value, type):

@@ -28,15 +28,15 @@ class SecondUse(Generic[T]):
     with transformed programs.
     """
 
-    __slots__ = ("_build", "_entries")
+    __slots__ = ("_build", "entries")
 
     def __init__(self, build: Callable[..., T]) -> None:
         self._build = build
-        self._entries: dict[Hashable, T | _Mark] = {}
+        self.entries: dict[Hashable, T | _Mark] = {}
 
     def get(self, key: Hashable, primitive: Primitive, *rest: Any) -> T | None:
-        """The entry; None on first use, for keys that cannot be hashed, for operations that are not plain."""
-        entries = self._entries
+        """The entry, built if need be; None on first use, for keys that cannot be hashed, for operations that are not plain."""
+        entries = self.entries
         try:
             entry = entries.get(key)
         except TypeError:

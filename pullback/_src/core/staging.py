@@ -46,7 +46,7 @@ class StagingTrace(Trace):
     name = "staging (jit, scan, make_jaxpr, ...)"
 
     def __init__(self, purpose: str = "") -> None:
-        super().__init__()
+        super().__init__(eager=False)
         self.eqns: list[Equation] = []
         self.invars: list[Var] = []
         self.constvars: list[Var] = []
@@ -123,12 +123,7 @@ class StagingTrace(Trace):
 
 
 class LinearTrace(StagingTrace):
-    """Records the operations on its own tracers; everything else goes to `parent`.
-
-    Besides equations the tape may hold `Template`s: linear programs to be written out later. A program
-    with the same structure as an earlier one need not be written out at all: `finish` returns the earlier
-    one, with all that has been derived from it (its transpose, its compiled form).
-    """
+    """Records the operations on its own tracers; everything else goes to `parent`."""
 
     __slots__ = ("parent",)
 
@@ -137,6 +132,7 @@ class LinearTrace(StagingTrace):
     def __init__(self, parent: Trace) -> None:
         super().__init__()
         self.parent = parent
+        self.eager = parent.eager
 
     def _is_literal(self, value: ConcreteArray) -> bool:
         # Python numbers are the same at every point; other scalars are residuals.
@@ -148,109 +144,6 @@ class LinearTrace(StagingTrace):
                 rule = rules.staging.get(primitive)
                 return self.record(primitive, args, params) if rule is None else rule(self, args, params)
         return self.parent.process(primitive, args, params)
-
-    def record_template(
-        self, program: Program, out_avals: Sequence[ShapedArray], args: Sequence[Any]
-    ) -> list[StagingTracer]:
-        """Apply a linear program (without constants) to residuals and tangents; returns its results."""
-        atom = self.atom
-        outvars = [Var(a) for a in out_avals]
-        self.eqns.append(Template(program, [atom(a) for a in args], outvars, source.capture()))
-        return [StagingTracer(self, v) for v in outvars]
-
-    def finish(self, outputs: Sequence[Any], name: str = "") -> Program:
-        """The recorded program; its constants are the residuals."""
-        program = self._write_out([self.atom(o) for o in outputs], name)
-        return Program(program.invars, program.outvars, program.eqns, program.constvars, self.consts, name)
-
-    def finish_open(self, outputs: Sequence[Any], name: str = "") -> tuple[Program, Sequence[Any]]:
-        """The recorded program with its constants left open, and the residuals that belong there.
-
-        Tapes of equal structure give the same program, and with it everything derived from it.
-        """
-        outvars = [self.atom(o) for o in outputs]
-        key = self._structure(outvars)
-        known = None if key is None else _structures.get(key)
-        if known is None:
-            known = self._write_out(outvars, name)
-            if key is not None:
-                if len(_structures) >= _MAX_STRUCTURES:
-                    _structures.clear()
-                _structures[key] = known
-        self.active = False
-        return known, self.consts
-
-    def _write_out(self, outvars: Sequence[Atom], name: str) -> Program:
-        eqns: list[Equation] = []
-        replaced: dict[Any, Atom] = {}
-        for item in self.eqns:
-            if type(item) is Template:
-                item.write_out(eqns, replaced)
-            else:
-                item.invars = [replaced.get(v, v) for v in item.invars]
-                eqns.append(item)
-        self.active = False
-        return Program(self.invars, [replaced.get(v, v) for v in outvars], eqns, self.constvars, (), name)
-
-    def _structure(self, outvars: Sequence[Atom]) -> Any:
-        """A key that is equal for tapes of equal structure; None if there is none."""
-        number: dict[Any, int] = {}
-        for v in self.invars:
-            number[v] = len(number)
-        for v in self.constvars:
-            number[v] = len(number)
-        parts: list[Any] = [
-            len(self.invars),
-            tuple([v.aval for v in self.invars]),
-            tuple([v.aval for v in self.constvars]),
-        ]
-        for item in self.eqns:
-            location = item.location
-            parts.append(item.program if type(item) is Template else (item.primitive, *item.params.items()))
-            if location is not None:
-                parts.append(location.key)
-            # A literal is known by its value's identity; the numbers of variables are negative to differ.
-            parts.append(tuple([~number[v] if type(v) is Var else id(v.value) for v in item.invars]))  # type: ignore[union-attr]
-            for v in item.outvars:
-                number[v] = len(number)
-        parts.append(tuple([~number[v] if type(v) is Var else id(v.value) for v in outvars]))  # type: ignore[union-attr]
-        key = tuple(parts)
-        try:
-            hash(key)
-        except TypeError:
-            return None
-        return key
-
-
-class Template(Equation):
-    """On the tape of a `LinearTrace`: a whole linear program applied to variables."""
-
-    __slots__ = ("program",)
-
-    def __init__(
-        self, program: Program, invars: Sequence[Atom], outvars: Sequence[Var], location: Any
-    ) -> None:
-        self.program = program
-        self.invars = invars
-        self.outvars = outvars
-        self.location = location
-
-    def write_out(self, eqns: list[Equation], replaced: dict[Any, Atom]) -> None:
-        """Append the program's equations, with its results in place of this item's."""
-        names: dict[Var, Atom] = {
-            v: replaced.get(a, a) for v, a in zip(self.program.invars, self.invars, strict=True)
-        }
-        for eqn in self.program.eqns:
-            fresh = [Var(v.aval) for v in eqn.outvars]
-            operands = [names[v] if type(v) is Var else v for v in eqn.invars]
-            eqns.append(Equation(eqn.primitive, operands, fresh, eqn.params, self.location))
-            names.update(zip(eqn.outvars, fresh, strict=True))
-        for outer, inner in zip(self.outvars, self.program.outvars, strict=True):
-            replaced[outer] = names[inner] if type(inner) is Var else inner
-
-
-_MAX_STRUCTURES = 1024
-_structures: dict[Any, Program] = {}
 
 
 def stage(

@@ -21,14 +21,22 @@ if TYPE_CHECKING:
 
 
 class Trace:
-    """A way to process primitives. `active` turns False when its transformation has ended."""
+    """A way to process primitives.
 
-    __slots__ = ("active", "location")
+    Attributes:
+        active: turns False when the transformation has ended.
+        eager: whether operations on concrete arrays are evaluated at once (they are unless a program is
+            being staged), so that libraries may compute them without asking the trace.
+        location: where in the user's code the transformation was started.
+    """
+
+    __slots__ = ("active", "eager", "location")
 
     name = "trace"
 
-    def __init__(self) -> None:
+    def __init__(self, *, eager: bool) -> None:
         self.active = True
+        self.eager = eager
         self.location = None
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -147,11 +155,15 @@ class EvalTrace(Trace):
             raise explain(error, primitive, args, params) from error
         if primitive.multiple_results:
             return [wrap(o) for o in out]
+        if "weak_type" in params:
+            return ConcreteArray(out, shaped_array(out.shape, out.dtype, params["weak_type"]))
         weak = bool(args)
         for a in args:
             if not a.aval.weak_type:
                 weak = False
                 break
+        if weak and out.dtype.kind == "b":  # comparisons; bools are never weakly typed
+            weak = False
         return ConcreteArray(out, shaped_array(out.shape, out.dtype, weak))
 
     def _without_kernel(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -197,7 +209,7 @@ def leak_error(tracer: Tracer) -> errors.UnexpectedTracerError:
     )
 
 
-EVAL = EvalTrace()
+EVAL = EvalTrace(eager=True)
 CURRENT: ContextVar[Trace] = ContextVar("pullback_trace", default=EVAL)
 
 

@@ -54,7 +54,10 @@ def _verify_equation(eqn: Equation, defined: set[Var]) -> None:
     rule = rules.abstract.get(eqn.primitive)
     if rule is None:
         raise fail(f"the primitive {eqn.primitive} has no shape rule")
-    expected: Any = rule(*[a.aval for a in eqn.invars], **eqn.params)
+    try:
+        expected: Any = rule(*[a.aval for a in eqn.invars], **eqn.params)
+    except Exception as error:
+        raise fail(f"the shape rule refuses the operands: {error}") from error
     expected = list(expected) if eqn.primitive.multiple_results else [expected]
     found = [v.aval for v in eqn.outvars]
     if [e.strip_weak_type() for e in expected] != [f.strip_weak_type() for f in found]:

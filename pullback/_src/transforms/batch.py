@@ -69,7 +69,7 @@ class BatchTrace(Trace):
     name = "batching (vmap)"
 
     def __init__(self, parent: Trace, axis: Axis) -> None:
-        super().__init__()
+        super().__init__(eager=parent.eager)
         self.parent = parent
         self.axis = axis
         self.location = source.capture()

@@ -49,16 +49,15 @@ mark_leaf_type(JVPTracer)
 
 
 class JVPTrace(Trace):
-    """Applies each primitive's jvp rule; rules run under `inner`, the trace below."""
+    """Applies each primitive's jvp rule; rules run under `parent`, the trace below."""
 
-    __slots__ = ("parent", "inner")
+    __slots__ = ("parent",)
 
     name = "forward-mode differentiation (jvp)"
 
-    def __init__(self, parent: Trace, inner: Trace | None = None) -> None:
-        super().__init__()
+    def __init__(self, parent: Trace) -> None:
+        super().__init__(eager=parent.eager)
         self.parent = parent
-        self.inner = inner or parent
         self.location = source.capture()
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -84,7 +83,7 @@ class JVPTrace(Trace):
     def apply_rule(
         self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]
     ) -> Any:
-        if type(self.inner) is not StagingTrace:
+        if type(self.parent) is not StagingTrace:
             mask = tuple([type(t) is not Zero for t in tangents])
             avals = tuple([p.aval for p in primals])
             pushed = _specialized.get(
@@ -95,7 +94,7 @@ class JVPTrace(Trace):
         rule = rules.jvp.get(primitive)
         if rule is None:
             raise no_derivative(primitive)
-        token = CURRENT.set(self.inner)
+        token = CURRENT.set(self.parent)
         try:
             return rule(primals, tangents, **params)
         finally:
@@ -109,7 +108,7 @@ class JVPTrace(Trace):
         tangents: list[Any],
     ) -> Any:
         program, out_nonzero = pushed
-        token = CURRENT.set(self.inner)
+        token = CURRENT.set(self.parent)
         try:
             outs = call(program, [*primals, *[t for t in tangents if type(t) is not Zero]])
         finally:

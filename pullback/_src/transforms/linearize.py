@@ -14,97 +14,143 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import source
+from ..base.pytree import mark_leaf_type
 from ..base.source import LOCATION
 from ..core import rules
+from ..core.array import ConcreteArray
 from ..core.aval import ShapedArray, Zero
-from ..core.call import call, eager_executable
+from ..core.call import call
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program, Var
 from ..core.specialize import SecondUse, carries_python, operation
-from ..core.staging import LinearTrace, StagingTrace
-from ..core.trace import CURRENT, EVAL, Trace, delegate
-from .jvp import JVPTrace, JVPTracer, no_derivative
+from ..core.staging import StagingTrace
+from ..core.engine import quiet
+from ..core.trace import CURRENT, EVAL, Trace, Tracer, delegate
+from .jvp import concrete, no_derivative
+from .tape import Step, Tape
 
 
-class LinearizeTrace(JVPTrace):
-    """Runs jvp rules with known primals and recorded tangents (in `linear`)."""
+class LinearizeTracer(Tracer):
+    """A known primal with a tangent on the tape."""
 
-    __slots__ = ("linear",)
+    __slots__ = ("primal", "ref", "aval")
+
+    def __init__(self, trace: LinearizeTrace, primal: Any, ref: int) -> None:
+        self._trace = trace
+        self.primal = primal
+        self.ref = ref
+        self.aval = primal.aval
+
+    def concrete(self) -> ConcreteArray | None:
+        return concrete(self.primal)
+
+    def __repr__(self) -> str:
+        return f"LinearizeTracer<{self.aval.str_short()}>(primal={self.primal!r})"
+
+
+mark_leaf_type(LinearizeTracer)
+
+
+class LinearizeTrace(Trace):
+    """Runs jvp rules with known primals and tangents that are recorded on `tape`."""
+
+    __slots__ = ("parent", "tape")
 
     name = "reverse-mode differentiation (grad, vjp, linearize)"
 
     def __init__(self, parent: Trace) -> None:
-        linear = LinearTrace(parent)
-        super().__init__(parent, linear)
-        self.linear = linear
+        super().__init__(eager=parent.eager)
+        self.parent = parent
+        self.tape = Tape(parent)
+        self.location = source.capture()
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        # The short way for plain operations; what it does is what `super().process` does.
         parent = self.parent
-        if type(parent) is StagingTrace:
-            return super().process(primitive, args, params)
         primals: list[Any] = []
-        tangents: list[Any] = []
-        avals: list[ShapedArray] = []
-        nonzero: list[bool] = []
+        refs: list[int] = []
+        parts: list[Any] = [primitive]
         for a in args:
-            if type(a) is JVPTracer and a._trace is self:
+            if type(a) is LinearizeTracer and a._trace is self:
                 primals.append(a.primal)
-                tangents.append(a.tangent)
-                nonzero.append(True)
+                refs.append(a.ref)
             else:
                 primals.append(a)
-                nonzero.append(False)
-            avals.append(a.aval)
-        if not tangents:
+                parts.append(None)  # marks the next type as that of a constant
+            parts.append(a.aval)
+        if not refs:
             return delegate(parent, primitive, args, params)
-        types = tuple(avals)
-        mask = tuple(nonzero)
-        key = (primitive, mask, types, *params.items()) if params else (primitive, mask, types)
-        step = _steps.get(key, primitive, mask, types, params)
-        if step is None:
-            return super().process(primitive, args, params)
-        if parent is EVAL:
-            outs = step.executable(primals)
-        else:
-            token = CURRENT.set(parent)
+        step = None
+        if type(parent) is not StagingTrace:
+            if params:
+                parts += params.items()
+            key = tuple(parts)
             try:
-                outs = call(step.split.primal, primals)
-            finally:
-                CURRENT.reset(token)
-        count = step.count
-        residuals = (
-            outs[count:] if step.residuals_are_computed else step.split.residuals(primals, outs[count:])
-        )
-        residuals += tangents
-        recorded = self.linear.record_template(step.split.linear, step.tangent_avals, residuals)
+                step = _steps.entries.get(key)
+            except TypeError:
+                pass
+            if type(step) is not Step:
+                step = _steps.get(key, primitive, self._nonzero(args), tuple([a.aval for a in args]), params)
+        if type(step) is not Step:
+            return self._apply_rule(primitive, args, primals, params)
+        if parent is EVAL and step.kernel is not None:
+            try:
+                data = quiet.context.run(step.kernel, *[p._data for p in primals])
+            except Exception:
+                return EVAL.process(primitive, tuple(primals), params)  # raises with an explanation
+            out: Any = ConcreteArray(data, step.result)
+            primals.append(out)
+        else:
+            out = delegate(parent, primitive, tuple(primals), params)
+            if primitive.multiple_results:
+                primals += out
+            else:
+                primals.append(out)
+        ref = self.tape.record_step(step, [primals[i] for i in step.needs], refs)
         if step.is_simple:
-            return JVPTracer(self, outs[0], recorded[0])
-        given = iter(recorded)
-        results = [
-            JVPTracer(self, o, next(given)) if nz else o
-            for o, nz in zip(outs, step.split.out_nonzero, strict=False)
-        ]
+            return LinearizeTracer(self, out, ref)
+        results = []
+        for o, nz in zip(out if primitive.multiple_results else [out], step.out_nonzero, strict=True):
+            results.append(LinearizeTracer(self, o, ref) if nz else o)
+            ref -= nz
         return results if primitive.multiple_results else results[0]
 
-    def apply_rule(
-        self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]
+    def _nonzero(self, args: Sequence[Any]) -> tuple[bool, ...]:
+        return tuple([type(a) is LinearizeTracer and a._trace is self for a in args])
+
+    def _apply_rule(
+        self, primitive: Primitive, args: Sequence[Any], primals: list[Any], params: dict[str, Any]
     ) -> Any:
+        """Run the primitive's rule, with the tape as the current trace."""
+        tangents = [self.split(a)[1] for a in args]
         # One look at the stack serves all equations that the rule records.
         place = LOCATION.set(source.capture())
-        token = CURRENT.set(self.linear)
+        token = CURRENT.set(self.tape)
         try:
             rule = rules.linearize.get(primitive)
             if rule is not None:
-                return rule(self, primals, tangents, **params)
-            rule = rules.jvp.get(primitive)
-            if rule is None:
-                raise no_derivative(primitive)
-            return rule(primals, tangents, **params)
+                out, out_tangent = rule(self, primals, tangents, **params)
+            else:
+                rule = rules.jvp.get(primitive)
+                if rule is None:
+                    raise no_derivative(primitive)
+                out, out_tangent = rule(primals, tangents, **params)
         finally:
             CURRENT.reset(token)
             LOCATION.reset(place)
+        if primitive.multiple_results:
+            return [self.pair(p, t) for p, t in zip(out, out_tangent, strict=True)]
+        return self.pair(out, out_tangent)
+
+    def pair(self, primal: Any, tangent: Any) -> Any:
+        """A tracer, or the primal itself if the tangent is zero."""
+        return primal if type(tangent) is Zero else LinearizeTracer(self, primal, self.tape.ref(tangent))
+
+    def split(self, value: Any) -> tuple[Any, Any]:
+        """The primal, and its tangent as a value for rules to compute with."""
+        if type(value) is LinearizeTracer and value._trace is self:
+            return value.primal, self.tape.tangent(value.ref, value.aval.tangent)
+        return value, Zero(value.aval.tangent)
 
 
 class LinearMap:
@@ -136,7 +182,7 @@ def linearize(
     trace = LinearizeTrace(CURRENT.get())
     mask = tuple(p.aval.tangent is p.aval for p in primals) if nonzero is None else tuple(nonzero)
     arguments = [
-        trace.pair(p, trace.linear.new_input(p.aval.tangent)) if nz else p
+        LinearizeTracer(trace, p, trace.tape.new_input(p.aval.tangent)) if nz else p
         for p, nz in zip(primals, mask, strict=True)
     ]
     token = CURRENT.set(trace)
@@ -145,11 +191,11 @@ def linearize(
     finally:
         CURRENT.reset(token)
         trace.active = False
-    pairs = [trace.split(o) for o in outputs]
-    tangents = [t for _, t in pairs]
-    out_nonzero = tuple(type(t) is not Zero for t in tangents)
-    program, residuals = trace.linear.finish_open([t for t in tangents if type(t) is not Zero])
-    return [p for p, _ in pairs], LinearMap(program, residuals, mask, out_nonzero)
+    out_nonzero = tuple([type(o) is LinearizeTracer and o._trace is trace for o in outputs])
+    refs = [o.ref for o, nz in zip(outputs, out_nonzero, strict=True) if nz]
+    program, residuals = trace.tape.finish_open(refs)
+    values = [o.primal if nz else o for o, nz in zip(outputs, out_nonzero, strict=True)]
+    return values, LinearMap(program, residuals, mask, out_nonzero)
 
 
 def push_forward(program: Program, residuals: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
@@ -218,24 +264,13 @@ def linearize_program(program: Program, nonzero: tuple[bool, ...]) -> Linearized
     return program.memo[key]  # type: ignore[no-any-return]
 
 
-class _Step:
-    """A plain operation at fixed types, linearized ahead of time."""
-
-    __slots__ = ("split", "executable", "count", "tangent_avals", "residuals_are_computed", "is_simple")
-
-    def __init__(
-        self,
-        primitive: Primitive,
-        nonzero: tuple[bool, ...],
-        avals: tuple[ShapedArray, ...],
-        params: dict[str, Any],
-    ) -> None:
-        self.split = linearize_program(operation(primitive, avals, params), nonzero)
-        self.executable = eager_executable(self.split.primal)
-        self.count = len(self.split.out_nonzero)
-        self.tangent_avals = self.split.linear.out_avals
-        self.residuals_are_computed = all(i is None for i in self.split.residual_inputs)
-        self.is_simple = not primitive.multiple_results and self.split.out_nonzero == (True,)
+def _step(
+    primitive: Primitive, nonzero: tuple[bool, ...], avals: tuple[ShapedArray, ...], params: dict[str, Any]
+) -> Step:
+    split = linearize_program(operation(primitive, avals, params), nonzero)
+    computed = split.primal.outvars[len(split.out_nonzero) :]
+    residuals = split.residuals(split.primal.invars, computed)
+    return Step(primitive, params, split.primal, split.linear, residuals, split.out_nonzero)
 
 
-_steps: SecondUse[_Step] = SecondUse(_Step)
+_steps: SecondUse[Step] = SecondUse(_step)

@@ -18,7 +18,7 @@ from ...core import dtypes
 from ...core.array import Array, ConcreteArray
 from ...core.aval import shaped_array
 from ...core.kinds import kind
-from ...core.trace import CURRENT, EVAL
+from ...core.trace import CURRENT
 from ...ops.arithmetic import rem_p
 from ...ops.convert import convert_element_type
 from ...ops.families import broadcast_shapes
@@ -103,7 +103,7 @@ def getitem(x: Any, index: Any) -> Any:
         NonConcreteBooleanIndexError: a traced mask.
         TypeError: a list, a string or floating-point numbers as index.
     """
-    if type(x) is ConcreteArray and _current() is EVAL:
+    if type(x) is ConcreteArray and _current().eager:
         aval = x.aval
         data = x._data
         try:
@@ -133,7 +133,7 @@ def iterate(x: Any) -> Iterator[Any]:
 def rows(x: Any) -> list[Any]:
     """The elements of x along its first dimension."""
     shape = x.aval.shape
-    if type(x) is ConcreteArray and _current() is EVAL:
+    if type(x) is ConcreteArray and _current().eager:
         aval = shaped_array(shape[1:], x.aval.dtype, x.aval.weak_type)
         data = x._data
         if len(shape) > 1:
@@ -314,6 +314,15 @@ def take(
         x, axis = reshape(x, (x.aval.size,)), 0
     axis = as_axis(axis, x.aval.ndim)
     size = x.aval.shape[axis]
+    if type(x) is ConcreteArray and type(index) is ConcreteArray and _current().eager:
+        style = _NUMPY_MODES.get(mode)
+        if style is not None and size:
+            try:
+                data = np.take(x._data, index._data, axis, mode=style)  # type: ignore[call-overload]
+            except (IndexError, TypeError):
+                pass  # out of bounds (to be filled), or unsigned indices too wide for NumPy
+            else:
+                return _like(np.asarray(data, x.aval.dtype), x)
     if mode == "raise":
         raise NotImplementedError("take: mode 'raise' is not supported; use 'fill', 'clip' or 'wrap'")
     if mode == "wrap":
@@ -343,6 +352,15 @@ def take(
         mode=parsed,
         fill_value=_python_number(fill_value) if parsed is Mode.FILL_OR_DROP else None,
     )
+
+
+# NumPy's "raise" serves where nothing is out of bounds.
+_NUMPY_MODES = {None: "raise", "fill": "raise", "clip": "clip", "wrap": "wrap"}
+
+
+def _like(data: np.ndarray[Any, Any], x: Any) -> ConcreteArray:
+    """An array around `data` with the weak type of x."""
+    return ConcreteArray(data, shaped_array(data.shape, data.dtype, x.aval.weak_type))
 
 
 def _python_number(value: Any) -> Any:

@@ -152,7 +152,8 @@ def _slice(item: slice, size: int, position: int) -> tuple[int, int, int]:
     except ConcretizationTypeError:
         raise IndexError(
             f"the bounds of a slice must be static integers; got {item} at position {position}. "
-            "The result's shape would depend on values; use lax.dynamic_slice for a slice of static size at a traced place."
+            "The result's shape would depend on values; use lax.dynamic_slice for a slice of static size at "
+            "a traced place."
         ) from None
     return start, step, len(range(start, stop, step))
 

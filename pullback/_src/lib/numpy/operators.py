@@ -18,17 +18,19 @@ from ...core.array import Array, ConcreteArray, scalar
 from ...core.aval import ShapedArray, shaped_array
 from ...core.engine import quietly
 from ...core.kinds import kind
-from ...core.trace import CURRENT, EVAL
+from ...core.trace import CURRENT
 from ...ops import arithmetic as ar
 from ...ops import compare as cmp
 from ...ops.complex import neg_p
+from ...ops.convert import convert_element_type
 from ...ops.structural import full
 from . import promotion
-from .promotion import is_arraylike, promote, promote_inexact
+from .promotion import check_arraylike, is_arraylike, promote, promote_inexact, strengthen
 
 Binary = Callable[[Any, Any], Any]
 
 _current = CURRENT.get
+_COMMON = (Array, float, int)
 
 
 def _short_cut(
@@ -42,7 +44,7 @@ def _short_cut(
     number_kinds = {float: "fc" if "f" in array_kinds else "", int: int_kinds}
 
     def operator(self: Any, other: Any) -> Any:
-        if type(self) is ConcreteArray and _current() is EVAL:
+        if type(self) is ConcreteArray and _current().eager:
             a: ShapedArray = self.aval
             if type(other) is ConcreteArray:
                 b: ShapedArray = other.aval
@@ -65,7 +67,7 @@ def _short_cut(
                     if result_bool:
                         return ConcreteArray(data, shaped_array(a.shape, data.dtype))
                     return ConcreteArray(data, a)
-        if not is_arraylike(other):
+        if not isinstance(other, _COMMON) and not is_arraylike(other):
             return NotImplemented
         return general(self, other)
 
@@ -87,7 +89,7 @@ def _number_first(ufunc: np.ufunc, general: Binary, kinds: str, int_kinds: str) 
     """`number op array` with the same short cut."""
 
     def reflected(self: Any, other: Any) -> Any:
-        if type(self) is ConcreteArray and _current() is EVAL:
+        if type(self) is ConcreteArray and _current().eager:
             a: ShapedArray = self.aval
             allowed = kinds if type(other) is float else int_kinds if type(other) is int else ""
             if allowed and kind(a.dtype) in allowed and a.dtype.isbuiltin == 1:
@@ -104,7 +106,8 @@ def _number_first(ufunc: np.ufunc, general: Binary, kinds: str, int_kinds: str) 
 
 def _binary(name: str, primitive: Any) -> Binary:
     def function(x: Any, y: Any) -> Any:
-        x, y = promote(name, x, y)
+        if not (isinstance(x, Array) and isinstance(y, Array) and x.aval.dtype is y.aval.dtype):
+            x, y = promote(name, x, y)
         if promotion.rank_promotion_is_checked():
             promotion.check_rank_promotion(name, x.aval.shape, y.aval.shape)
         return primitive.bind(x, y)
@@ -137,39 +140,55 @@ def divide(x: Any, y: Any) -> Any:
     return ar.div_p.bind(x, y)
 
 
+def _promote_numbers(name: str, x: Any, y: Any) -> list[Any]:
+    """`promote`, with bools as integers."""
+    x, y = promote(name, x, y)
+    if x.aval.dtype.kind == "b":
+        dtype = dtypes.default_int_dtype()
+        return [convert_element_type(x, dtype), convert_element_type(y, dtype)]
+    return [x, y]
+
+
 def floor_divide(x: Any, y: Any) -> Any:
     """The largest integer not above x / y."""
-    x, y = promote("floor_divide", x, y)
+    x, y = _promote_numbers("floor_divide", x, y)
     letter = kind(x.aval.dtype)
-    if letter == "b":
-        raise DTypeError("floor_divide of bools is not defined; convert to an integer dtype")
     if letter == "u":
         return ar.div_p.bind(x, y)
+    zero = scalar(0, x.aval.dtype)
     if letter == "i":
         quotient = ar.div_p.bind(x, y)
         remainder = ar.rem_p.bind(x, y)
-        zero = scalar(0, x.aval.dtype)
         adjust = ar.and_p.bind(
             cmp.ne_p.bind(remainder, zero), cmp.ne_p.bind(ar.sign_p.bind(x), ar.sign_p.bind(y))
         )
         return cmp.select_n_p.bind(adjust, quotient, ar.sub_p.bind(quotient, scalar(1, x.aval.dtype)))
     if letter == "c":
         raise DTypeError("floor_divide does not accept complex numbers, which have no order")
-    # floor(x / y) would be one too large where x / y rounds up to an integer.
-    remainder = remainder_of(x, y)
+    # floor(x / y) would be one too large where x / y rounds up to an integer. The quotient of x minus its
+    # remainder is exact up to rounding, where both are finite.
+    remainder = ar.rem_p.bind(x, y)
     quotient = ar.div_p.bind(ar.sub_p.bind(x, remainder), y)
-    return ar.round_p.bind(quotient, rounding_method=0)
+    adjust = ar.and_p.bind(
+        cmp.ne_p.bind(remainder, zero), cmp.ne_p.bind(cmp.lt_p.bind(remainder, zero), cmp.lt_p.bind(y, zero))
+    )
+    quotient = cmp.select_n_p.bind(adjust, quotient, ar.sub_p.bind(quotient, scalar(1, x.aval.dtype)))
+    quotient = ar.round_p.bind(quotient, rounding_method=0)
+    return cmp.select_n_p.bind(cmp.eq_p.bind(y, zero), quotient, ar.div_p.bind(x, y))
 
 
 def remainder_of(x: Any, y: Any) -> Any:
-    """The remainder of x / y with the sign of y (as `%` in Python)."""
-    x, y = promote("remainder", x, y)
-    if kind(x.aval.dtype) not in "iuf":
+    """The remainder of x / y with the sign of y (as `%` in Python); 0 for integers and y = 0."""
+    x, y = _promote_numbers("remainder", x, y)
+    letter = kind(x.aval.dtype)
+    if letter not in "iuf":
         raise DTypeError(f"remainder does not accept dtype {x.dtype}")
     remainder = ar.rem_p.bind(x, y)
-    if kind(x.aval.dtype) == "u":
-        return remainder
     zero = scalar(0, x.aval.dtype)
+    if letter != "f":
+        remainder = cmp.select_n_p.bind(cmp.eq_p.bind(y, zero), remainder, full((), 0, x.aval.dtype))
+        if letter == "u":
+            return remainder
     differs = cmp.ne_p.bind(cmp.lt_p.bind(remainder, zero), cmp.lt_p.bind(y, zero))
     adjust = ar.and_p.bind(differs, cmp.ne_p.bind(remainder, zero))
     return cmp.select_n_p.bind(adjust, remainder, ar.add_p.bind(remainder, y))
@@ -180,25 +199,29 @@ def divmod_(x: Any, y: Any) -> tuple[Any, Any]:
 
 
 def power(x: Any, y: Any) -> Any:
-    """x ** y; a Python int as exponent means repeated multiplication."""
-    if isinstance(y, int) and not isinstance(y, (bool, np.generic)):
-        (x,) = promote("power", x) if isinstance(x, Array) else promote("power", promotion.asarray(x))
-        if kind(x.aval.dtype) == "b":
-            x = promotion.promote("power", x, 1)[0]
-        if y == 0:
+    """x ** y; a Python int or a concrete integer scalar as exponent means repeated multiplication."""
+    check_arraylike("power", x, y)
+    static = None
+    if type(y) is ConcreteArray:
+        if y.aval.ndim == 0 and kind(y.aval.dtype) in "iu":
+            static = int(y._data)
+    elif (isinstance(y, int) and not isinstance(y, bool)) or isinstance(y, np.integer):
+        static = int(y)
+    if static is not None:
+        x = promotion.asarray(x)
+        if isinstance(y, (Array, np.integer)):
+            # The exponent's dtype takes part in the promotion of integers.
+            x = x if kind(x.aval.dtype) in "fc" else promote("power", x, y)[0]
+        elif x.aval.dtype.kind == "b":
+            x = convert_element_type(x, dtypes.default_int_dtype())
+        if static == 0:
             return full(x.aval.shape, 1, x.aval.dtype)
-        return ar.integer_pow(x, y)
-    if (
-        isinstance(x, Array)
-        and isinstance(y, Array)
-        and kind(x.aval.dtype) in "fc"
-        and kind(y.aval.dtype) in "iu"
-    ):
-        return ar.pow_p.bind(x, y)
-    x, y = promote("power", x, y)
-    if kind(x.aval.dtype) == "b":
-        x, y = promote("power", x, y + scalar(0, dtypes.default_int_dtype()))
-    return ar.pow_p.bind(x, y)
+        return ar.integer_pow(x, static)
+    if not promotion.is_number(y) and kind((exponent := promotion.asarray(y)).aval.dtype) in "iu":
+        base = promotion.asarray(x)
+        if kind(base.aval.dtype) in "fc":
+            return ar.pow_p.bind(strengthen(base), exponent)
+    return ar.pow_p.bind(*_promote_numbers("power", x, y))
 
 
 _comparisons = {
@@ -209,6 +232,26 @@ _comparisons = {
     "__gt__": (np.greater, cmp.gt_p, "greater"),
     "__ge__": (np.greater_equal, cmp.ge_p, "greater_equal"),
 }
+
+
+def comparison(name: str, primitive: Any, ufunc: np.ufunc) -> Binary:
+    """A comparison of any operands; with Python integers beyond the dtype's range too."""
+    general = _binary(name, primitive)
+
+    def function(x: Any, y: Any) -> Any:
+        try:
+            return general(x, y)
+        except OverflowError:
+            # Every number of the dtype lies on the same side of such an integer as 0 does.
+            if type(y) is int and isinstance(x, Array):
+                return full(x.aval.shape, bool(ufunc(0, y)), np.dtype(np.bool_))
+            if type(x) is int and isinstance(y, Array):
+                return full(y.aval.shape, bool(ufunc(x, 0)), np.dtype(np.bool_))
+            raise
+
+    return function
+
+
 _bitwise = {
     "and": (np.bitwise_and, ar.and_p, "bitwise_and"),
     "or": (np.bitwise_or, ar.or_p, "bitwise_or"),
@@ -217,16 +260,17 @@ _bitwise = {
 
 
 def right_shift(x: Any, y: Any) -> Any:
-    x, y = promote("right_shift", x, y)
+    x, y = _promote_numbers("right_shift", x, y)
     primitive = ar.shift_right_logical_p if kind(x.aval.dtype) == "u" else ar.shift_right_arithmetic_p
     return primitive.bind(x, y)
 
 
-left_shift = _binary("left_shift", ar.shift_left_p)
+def left_shift(x: Any, y: Any) -> Any:
+    return ar.shift_left_p.bind(*_promote_numbers("left_shift", x, y))
 
 
 def _negative(self: Any) -> Any:
-    if type(self) is ConcreteArray and _current() is EVAL and kind(self.aval.dtype) in "ifc":
+    if type(self) is ConcreteArray and _current().eager and kind(self.aval.dtype) in "ifc":
         return ConcreteArray(np.negative(self._data, out=...), self.aval)
     return neg_p.bind(self)
 
@@ -244,7 +288,7 @@ def _power_operator(self: Any, other: Any) -> Any:
         other.__class__ is int
         and other == 2
         and type(self) is ConcreteArray
-        and _current() is EVAL
+        and _current().eager
         and kind(self.aval.dtype) in "ifc"
     ):
         return ConcreteArray(quietly(np.square, self._data, out=...), self.aval)
@@ -265,9 +309,9 @@ def _methods() -> dict[str, Any]:
         "__rmul__": _number_first(np.multiply, multiply, "fc", "iufc"),
         "__truediv__": _short_cut(np.divide, divide, "fc", "fc", False),
         "__rtruediv__": _number_first(np.divide, divide, "fc", "fc"),
-        "__floordiv__": _general(floor_divide),
+        "__floordiv__": _short_cut(np.floor_divide, floor_divide, "f", "f", False),
         "__rfloordiv__": _reflected(floor_divide),
-        "__mod__": _general(remainder_of),
+        "__mod__": _short_cut(np.remainder, remainder_of, "f", "f", False),
         "__rmod__": _reflected(remainder_of),
         "__divmod__": _general(divmod_),
         "__rdivmod__": _reflected(divmod_),
@@ -284,7 +328,7 @@ def _methods() -> dict[str, Any]:
     }
     for method, (ufunc, primitive, name) in _comparisons.items():
         # Complex numbers compare lexicographically in both; integers beyond the dtype need the general way.
-        table[method] = _short_cut(ufunc, _binary(name, primitive), "biuf", "if", True)
+        table[method] = _short_cut(ufunc, comparison(name, primitive, ufunc), "biuf", "if", True)
     for word, (ufunc, primitive, name) in _bitwise.items():
         general = _binary(name, primitive)
         table[f"__{word}__"] = _short_cut(ufunc, general, "biu", "iu", False)

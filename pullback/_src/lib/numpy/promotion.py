@@ -16,7 +16,7 @@ from ...core.array import Array, ConcreteArray, as_array, from_numpy, python_sca
 from ...core.aval import shaped_array
 from ...core.kinds import kind
 from ...core.trace import Tracer
-from ...ops.convert import convert_element_type
+from ...ops.convert import convert_element_type, convert_element_type_p
 from ...ops.joining import concatenate
 from ...ops.structural import expand_dims
 
@@ -76,6 +76,13 @@ def promote(name: str, *xs: Any) -> list[Any]:
                 return [scalar(x, dtype), y]
     elif len(xs) == 1 and isinstance(xs[0], Array):
         return [xs[0]]
+    if len(xs) == 2 and isinstance(x, Array) and isinstance(y, Array):
+        a, b = x.aval, y.aval
+        dtype, weak = dtypes.lattice_result_type((a.dtype, a.weak_type), (b.dtype, b.weak_type))
+        return [
+            x if a.dtype is dtype else convert_element_type_p.bind(x, new_dtype=dtype, weak_type=weak),
+            y if b.dtype is dtype else convert_element_type_p.bind(y, new_dtype=dtype, weak_type=weak),
+        ]
     check_arraylike(name, *xs)
     return _to(name, xs, inexact=False)
 
@@ -163,8 +170,10 @@ def asarray(x: Any, dtype: Any = None, *, name: str = "asarray") -> Array:
 
 
 def _checked_scalar(x: Any, dtype: np.dtype[Any]) -> Any:
-    if kind(dtype) in "biuf" and isinstance(x, complex):
-        x = x.real
+    if kind(dtype) in "iuf" and isinstance(x, complex):
+        raise TypeError(
+            f"a complex number cannot become {dtypes.dtype_name(dtype)}; take its real part first"
+        )
     if kind(dtype) in "iu":
         return scalar(int(x), dtype)._data
     return np.asarray(x, dtype)
@@ -183,7 +192,7 @@ def _from_sequence(x: Any, dtype: np.dtype[Any] | None) -> Array:
     if not leaves:
         return from_numpy(np.array(x, dtype or dtypes.default_float_dtype()))
     if any(leaf is None for leaf in leaves):
-        raise TypeError("None is not a valid value in an array; use nan for a missing number")
+        raise ValueError("None is not a valid value in an array; use nan for a missing number")
     if dtype is None:
         if all(type(leaf) is float for leaf in leaves):
             dtype = dtypes.default_float_dtype()
@@ -196,7 +205,11 @@ def _from_sequence(x: Any, dtype: np.dtype[Any] | None) -> Array:
         return _stack(x, dtype)
     try:
         data = np.array(_to_numpy(x))
-        if kind(dtype) in "iu" and data.dtype.kind in "iu":
+        if data.dtype.kind == "c" and kind(dtype) in "iuf":
+            raise TypeError(
+                f"complex numbers cannot become {dtypes.dtype_name(dtype)}; take real parts first"
+            )
+        if kind(dtype) in "iu" and data.dtype.kind in "iuf":
             _check_range(data, dtype)
         return from_numpy(data.astype(dtype))
     except ValueError as error:
@@ -211,8 +224,12 @@ def _described(leaf: Any) -> tuple[np.dtype[Any], bool]:
 
 
 def _check_range(data: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> None:
+    if not data.size:
+        return
     info = dtypes.iinfo(dtype)
-    if data.size and (int(data.min()) < info.min or int(data.max()) > info.max):
+    if not np.isfinite(data).all():
+        raise ValueError(f"infinities and NaN cannot become {dtype.name}")
+    if int(data.min()) < info.min or int(data.max()) > info.max:
         raise OverflowError(f"integers outside the range of {dtype.name} ({info.min} to {info.max})")
 
 

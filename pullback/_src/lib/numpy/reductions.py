@@ -116,7 +116,7 @@ def _with_initial(name: str, combine: Primitive, result: Any, initial: Any) -> A
 # sum and product ----------------------------------------------------------------------------------
 
 
-def _accumulator_dtype(dtype: np.dtype[Any], promote_integers: bool) -> np.dtype[Any]:
+def accumulator_dtype(dtype: np.dtype[Any], promote_integers: bool) -> np.dtype[Any]:
     """Sums and products of small integers need wider ones."""
     letter = kind(dtype)
     if letter == "b" or (letter == "i" and promote_integers):
@@ -145,7 +145,7 @@ def _accumulate(
     x = _input(name, a, out)
     if dtype is None:
         x = strengthen(x)
-        target = _accumulator_dtype(x.aval.dtype, promote_integers)
+        target = accumulator_dtype(x.aval.dtype, promote_integers)
     else:
         target = dtypes.check_user_dtype(dtype, name)
     if x.aval.dtype != target or x.aval.weak_type:
@@ -360,6 +360,8 @@ def mean(
         return with_kept_axes(result, aval.shape, axes) if keepdims else result  # type: ignore[no-any-return]
     x = _input("mean", a, out)
     inside, result_dtype = _computation_dtypes("mean", x, dtype)
+    if kind(result_dtype) in "biu":  # the elements are rounded, not only their mean
+        x = convert_element_type(x, result_dtype)
     total = sum(x, axis, dtype=inside, keepdims=keepdims, where=where)
     shape = x.aval.shape if where is None else np.broadcast_shapes(x.aval.shape, np.shape(where))
     axes = reduction_axes("mean", axis, ShapedArray(shape, x.aval.dtype))
@@ -386,6 +388,10 @@ def _variance(
             raise ValueError(f"{name}: 'ddof' and 'correction' mean the same; give only one of them")
         ddof = correction
     inside, result_dtype = _computation_dtypes(name, x, dtype)
+    if kind(result_dtype) not in "fc":
+        raise DTypeError(
+            f"{name}: dtype must be floating-point or complex; got {dtypes.dtype_name(result_dtype)}"
+        )
     if dtype is None:
         result_dtype = dtypes.to_real_dtype(result_dtype)
     elif kind(x.aval.dtype) == "c" and kind(inside) != "c":

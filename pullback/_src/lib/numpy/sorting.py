@@ -241,7 +241,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
 
 
 def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Array:
-    """The indices of the nonzero elements as rows of a matrix; the arguments are those of `nonzero`."""
+    """The indices of the nonzero elements of the flattened array; further arguments as for `nonzero`."""
     x = _input("flatnonzero", a)
     return nonzero(reshape(x, (x.aval.size,)), size=size, fill_value=fill_value)[0]
 

@@ -21,7 +21,7 @@ from ...core.aval import shaped_array
 from ...core.engine import quietly
 from ...core.kinds import kind
 from ...core.primitive import Primitive
-from ...core.trace import CURRENT, EVAL
+from ...core.trace import CURRENT
 from ...ops.arithmetic import add_p
 from ...ops.compare import lt_p, select_n_p
 from ...ops.convert import convert_element_type
@@ -149,7 +149,7 @@ def update(
     primitive, function = _OPERATIONS[operation]
     if mode is not None:
         mode = Mode.from_any(mode)
-    if type(x) is ConcreteArray and wrap_negative_indices and _current() is EVAL:
+    if type(x) is ConcreteArray and wrap_negative_indices and _current().eager:
         found = _update_concrete(x, index, values, function)
         if found is not None:
             return found
