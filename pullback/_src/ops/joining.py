@@ -292,7 +292,7 @@ def slice(operand: Any, start_indices: Any, limit_indices: Any, strides: Any = N
     if steps is not None and all(s == 1 for s in steps):
         steps = None
     if steps is None and limits == shape and not any(starts) and len(starts) == len(shape):
-        return operand
+        return operand  # type: ignore[no-any-return]
     return slice_p.bind(operand, start_indices=starts, limit_indices=limits, strides=steps)  # type: ignore[no-any-return]
 
 

@@ -67,6 +67,6 @@ def slice(
     for start, limit, size in zip(start_indices, limit_indices, x.shape, strict=True):
         if not 0 <= start <= limit <= size:
             raise ValueError("bounds outside of the operand")
-    if strides is None:
-        return x[(*map(builtins.slice, start_indices, limit_indices), ...)]
-    return x[(*map(builtins.slice, start_indices, limit_indices, strides), ...)]
+    steps = (None,) * x.ndim if strides is None else strides
+    window: Any = (*map(builtins.slice, start_indices, limit_indices, steps), ...)
+    return x[window]  # type: ignore[no-any-return]
