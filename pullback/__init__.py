@@ -5,7 +5,19 @@
 Array([0.       , 0.9092974], dtype=float32)
 """
 
-from . import dtypes, flatten_util, numpy, test_util, tree, tree_util
+from . import (
+    ad_checkpoint,
+    custom_batching,
+    custom_derivatives,
+    debug,
+    dtypes,
+    experimental,
+    flatten_util,
+    numpy,
+    test_util,
+    tree,
+    tree_util,
+)
 from ._src.api.grad import grad, value_and_grad
 from ._src.api.install_as_jax import install_as_jax
 from ._src.api.jacobian import hessian, jacfwd, jacobian, jacrev
@@ -51,6 +63,11 @@ from ._src.base.config import (
     threefry_partitionable,
 )
 from ._src.base.pytree import tree_map
+from ._src.control.callback import pure_callback
+from ._src.control.checkpoint import checkpoint, checkpoint_policies, remat
+from ._src.control.closures import closure_convert
+from ._src.control.custom_jvp import custom_jvp
+from ._src.control.custom_vjp import custom_vjp
 from ._src.core.array import Array
 from ._src.core.aval import ShapeDtypeStruct
 from ._src.core.dtypes import float0
@@ -62,11 +79,20 @@ __all__ = [
     "Device",
     "ShapeDtypeStruct",
     "__version__",
+    "ad_checkpoint",
     "block_until_ready",
     "check_tracer_leaks",
     "checking_leaks",
+    "checkpoint",
+    "checkpoint_policies",
     "clear_caches",
+    "closure_convert",
     "config",
+    "custom_batching",
+    "custom_derivatives",
+    "custom_jvp",
+    "custom_vjp",
+    "debug",
     "debug_infs",
     "debug_nans",
     "default_backend",
@@ -83,6 +109,7 @@ __all__ = [
     "enable_custom_prng",
     "enable_x64",
     "eval_shape",
+    "experimental",
     "flatten_util",
     "float0",
     "grad",
@@ -107,6 +134,8 @@ __all__ = [
     "numpy_rank_promotion",
     "process_count",
     "process_index",
+    "pure_callback",
+    "remat",
     "stop_gradient",
     "test_util",
     "threefry_partitionable",

@@ -58,4 +58,4 @@ def named_axes(program: Program) -> frozenset[Any]:
             for sub in subprograms(eqn.params):
                 names |= named_axes(sub)
         found = program.memo["named_axes"] = frozenset(names)
-    return found  # type: ignore[no-any-return]
+    return found

@@ -1,0 +1,272 @@
+"""`custom_jvp`: functions with a forward-mode rule given by the user.
+
+The rule serves both modes: reverse mode records and transposes what the rule does with tangents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..base import pytree
+from ..base.errors import StructureError, UnexpectedTracerError
+from ..core import rules
+from ..core.aval import ShapedArray, Zero
+from ..core.primitive import Primitive
+from ..core.program import Program
+from ..core.staging import StagingTrace
+from ..core.trace import CURRENT, EVAL
+from ..ops.structural import add_any
+from ..transforms.batch import Axis, batch
+from .custom_rules import (
+    Arguments,
+    CustomFunction,
+    FlatFunction,
+    MappedOutputs,
+    SymbolicZero,
+    at,
+    batched_call,
+    check_closure,
+    closure_error,
+    for_user,
+    from_user,
+    name_of,
+    results,
+    run_call,
+    staged_call,
+    transpose_call,
+    user_zero,
+)
+
+custom_jvp_call_p = Primitive("custom_jvp_call", multiple_results=True, call_like=True)
+
+
+class custom_jvp(CustomFunction):
+    """Decorator: give a function a rule for its derivative.
+
+    Args:
+        fun: a function of arrays, numbers and pytrees of them.
+        nondiff_argnums: positions of arguments that are not differentiated (functions, strings, shapes).
+        nondiff_argnames: the same by name.
+
+    The rule, set with `defjvp`, takes the non-differentiable arguments, then a tuple of the others (primals)
+    and a tuple of their tangents, and returns the output and its tangent. It must be linear in the tangents.
+
+    Example:
+        >>> @custom_jvp
+        ... def log1pexp(x):
+        ...     return pnp.log(1. + pnp.exp(x))
+        >>> @log1pexp.defjvp
+        ... def log1pexp_jvp(primals, tangents):
+        ...     (x,), (x_dot,) = primals, tangents
+        ...     return log1pexp(x), (1 - 1 / (1 + pnp.exp(x))) * x_dot
+    """
+
+    kind = "custom_jvp"
+
+    def __init__(
+        self, fun: Callable[..., Any], nondiff_argnums: Any = (), nondiff_argnames: Any = ()
+    ) -> None:
+        super().__init__(fun, nondiff_argnums, nondiff_argnames)
+        self.jvp: Callable[..., Any] | None = None
+        self.symbolic_zeros = False
+
+    def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
+        """Set the rule; usable as a decorator.
+
+        Args:
+            jvp: called as `jvp(*nondiff_args, primals, tangents)`; returns a pair (output, output tangent).
+            symbolic_zeros: pass tangents that are zero as `SymbolicZero` instead of arrays of zeros.
+        """
+        if not callable(jvp):
+            raise TypeError(f"defjvp expects a function, got {jvp!r} of type {type(jvp).__name__}")
+        self.jvp = jvp
+        self.symbolic_zeros = symbolic_zeros
+        return jvp
+
+    def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
+        """Set the rule by one function an argument: `jvp(t, ans, *args)` is that argument's contribution.
+
+        None means that the contribution is zero. For functions without non-differentiable arguments.
+        """
+        if self.nondiff_argnums:
+            raise TypeError("defjvps cannot be used with nondiff_argnums; use defjvp")
+        name = name_of(self.fun)
+
+        def jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+            if len(jvps) != len(primals):
+                raise TypeError(
+                    f"defjvps of {name}: {len(jvps)} rules were given, the function has {len(primals)} "
+                    "arguments"
+                )
+            ans = self(*primals)
+            leaves, tree = results(ans, lambda: f"the output of {name}")
+            totals: list[Any] = [Zero(v.aval.tangent) for v in leaves]
+            for rule, tangent in zip(jvps, tangents, strict=True):
+                if rule is None or all(isinstance(t, SymbolicZero) for t in pytree.leaves_of(tangent)):
+                    continue
+                given = pytree.tree_map(_instantiated, tangent)
+                term, term_tree = pytree.flatten(rule(given, ans, *primals))
+                _check_structure(f"a rule given to defjvps of {name}", tree, term_tree)
+                for i, t in enumerate(term):
+                    t = from_user(
+                        t, leaves[i].aval.tangent, at(f"a rule of defjvps of {name}, output", tree, i)
+                    )
+                    if type(t) is not Zero:
+                        totals[i] = t if type(totals[i]) is Zero else add_any(totals[i], t)
+            return ans, pytree.unflatten(
+                tree, [SymbolicZero(t.aval) if type(t) is Zero else t for t in totals]
+            )
+
+        self.defjvp(jvp, symbolic_zeros=True)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.jvp is None:
+            raise AttributeError(
+                f"the custom_jvp function {name_of(self.fun)} has no rule: define one with "
+                f"{name_of(self.fun)}.defjvp"
+            )
+        positional = self.signature.resolve(args, kwargs)
+        if CURRENT.get() is EVAL:
+            return self.fun(*positional)
+        call = Arguments(self.signature, positional)
+        rule = self.jvp
+        symbolic = self.symbolic_zeros
+        flat_rule = FlatFunction(lambda ps, ts: _run_rule(call, rule, symbolic, ps, ts), name_of(rule))
+        name = name_of(self.fun)
+        try:
+            outs = custom_jvp_call_p.bind(
+                *call.operands,
+                name=name,
+                call_jaxpr=FlatFunction(call.run, name),
+                jvp=flat_rule,
+                num_consts=0,
+                symbolic_zeros=symbolic,
+            )
+        except UnexpectedTracerError as error:
+            raise closure_error("custom_jvp", name, [self.fun, rule], error) from error
+        return pytree.unflatten(call.out_tree, outs)
+
+
+def _instantiated(tangent: Any) -> Any:
+    return user_zero(tangent.aval, False) if isinstance(tangent, SymbolicZero) else tangent
+
+
+def _run_rule(
+    call: Arguments, rule: Callable[..., Any], symbolic: bool, primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """The user's rule on flat primals and tangents (arrays or `Zero`)."""
+    hidden = call.hidden
+    given = [for_user(t, symbolic) for t in tangents[hidden:]]
+    label = f"the jvp rule {name_of(rule)} of the custom_jvp function {name_of(call.signature.fun)}"
+    pair = call.apply(
+        rule, *call.nondiff_args(primals), call.diff_args(primals[hidden:]), call.diff_args(given)
+    )
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"{label} must return a pair (output, output tangent), got {pair!r}")
+    outs, tree = results(pair[0], lambda: f"the primal output of {label}")
+    call.check_primal_output(label, outs, tree)
+    out_tangents, tangent_tree = pytree.flatten(pair[1])
+    _check_structure(label, tree, tangent_tree)
+    checked = [
+        from_user(t, o.aval.tangent, at(f"{label}: the tangent at output", tree, i))
+        for i, (t, o) in enumerate(zip(out_tangents, outs, strict=True))
+    ]
+    return outs, checked
+
+
+def _check_structure(label: str, tree: Any, tangent_tree: Any) -> None:
+    if tree != tangent_tree:
+        difference = pytree.explain_structure_difference(
+            tree, tangent_tree, "the primal output", "the tangent output"
+        )
+        raise StructureError(
+            f"{label} must return a tangent with the structure of the primal output: {difference}"
+        )
+
+
+# Rules of the primitive -----------------------------------------------------------------------------
+
+
+def _evaluate(*args: Any, call_jaxpr: Any, **params: Any) -> list[Any]:
+    return run_call(call_jaxpr, args)
+
+
+def _abstract(*avals: ShapedArray, call_jaxpr: Program, **params: Any) -> list[ShapedArray]:
+    return call_jaxpr.out_avals
+
+
+def _staging(trace: StagingTrace, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    operands, staged = staged_call("custom_jvp", trace, args, params)
+    return trace.record(custom_jvp_call_p, operands, staged)  # type: ignore[no-any-return]
+
+
+def _jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], *, name: str, jvp: Any, num_consts: int, **params: Any
+) -> tuple[list[Any], list[Any]]:
+    check_closure("custom_jvp", name, tangents[:num_consts])
+    return jvp(primals[num_consts:], tangents[num_consts:])  # type: ignore[no-any-return]
+
+
+def _batch(
+    axis: Axis,
+    values: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    call_jaxpr: Any,
+    jvp: Any,
+    num_consts: int,
+    **params: Any,
+) -> tuple[list[Any], list[int | None]]:
+    own_dims = list(dims[num_consts:])
+    mapped = MappedOutputs(axis, dims)
+
+    def batched_rule(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        given = [i for i, t in enumerate(tangents) if type(t) is not Zero]
+        count = len(primals)
+        nonzero: list[bool] = []
+
+        def run(*flat: Any) -> list[Any]:
+            inner: list[Any] = [Zero(p.aval.tangent) for p in flat[:count]]
+            for i, t in zip(given, flat[count:], strict=True):
+                inner[i] = t
+            outs, out_tangents = jvp(flat[:count], inner)
+            nonzero[:] = [type(t) is not Zero for t in out_tangents]
+            return [*outs, *[t for t in out_tangents if type(t) is not Zero]]
+
+        flat_dims = own_dims + [own_dims[i] for i in given]
+        values, found = batch(run, axis, [*primals, *[tangents[i] for i in given]], flat_dims)
+        rest = iter(range(len(nonzero), len(values)))
+        tangent_at = [next(rest) if nz else None for nz in nonzero]
+        mapped.decide(
+            [
+                found[i] is not None or (t is not None and found[t] is not None)
+                for i, t in enumerate(tangent_at)
+            ]
+        )
+        outs = [mapped.place(values[i], found[i], i) for i in range(len(nonzero))]
+        return outs, [
+            Zero(o.aval.tangent) if t is None else mapped.place(values[t], found[t], i)
+            for i, (t, o) in enumerate(zip(tangent_at, outs, strict=True))
+        ]
+
+    outs = custom_jvp_call_p.bind(
+        *values,
+        call_jaxpr=batched_call(call_jaxpr, axis, dims, mapped),
+        jvp=FlatFunction(batched_rule, jvp.__name__),
+        num_consts=num_consts,
+        **params,
+    )
+    return outs, mapped.dims
+
+
+def _transpose(cts: Sequence[Any], *args: Any, call_jaxpr: Program, **params: Any) -> list[Any]:
+    return transpose_call(call_jaxpr, cts, args)
+
+
+rules.evaluate[custom_jvp_call_p] = _evaluate
+rules.abstract[custom_jvp_call_p] = _abstract
+rules.staging[custom_jvp_call_p] = _staging
+rules.jvp[custom_jvp_call_p] = _jvp
+rules.batch[custom_jvp_call_p] = _batch
+rules.transpose[custom_jvp_call_p] = _transpose
