@@ -2,6 +2,7 @@
 
 from .._src.lib.numpy import methods as _methods  # noqa: F401 - gives arrays their operators and methods
 from .._src.lib.numpy.creation import *
+from .._src.lib.numpy.cumulatives import *
 from .._src.lib.numpy.elementwise import *
 from .._src.lib.numpy.floating import *
 from .._src.lib.numpy.index_tricks import *
@@ -10,9 +11,11 @@ from .._src.lib.numpy.integers import *
 from .._src.lib.numpy.joining import *
 from .._src.lib.numpy.logic import *
 from .._src.lib.numpy.manipulation import *
+from .._src.lib.numpy.nan_reductions import *
 from .._src.lib.numpy.padding import *
 from .._src.lib.numpy.reductions import *
 from .._src.lib.numpy.selection import *
+from .._src.lib.numpy.sorting import *
 from .._src.lib.numpy.types import *
 from .._src.lib.numpy.ufunc import *
 from .._src.lib.numpy.ufunc_methods import *

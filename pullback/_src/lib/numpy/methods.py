@@ -6,7 +6,18 @@ from types import FunctionType
 from typing import Any
 
 from ...core.array import Array
-from . import creation, elementwise, floating, indexing, manipulation, operators, reductions, updates
+from . import (
+    creation,
+    cumulatives,
+    elementwise,
+    floating,
+    indexing,
+    manipulation,
+    operators,
+    reductions,
+    sorting,
+    updates,
+)
 
 
 def attach(methods: dict[str, Any]) -> None:
@@ -18,5 +29,17 @@ def attach(methods: dict[str, Any]) -> None:
         setattr(Array, name, method)
 
 
-for _chapter in (operators, elementwise, floating, creation, indexing, updates, manipulation, reductions):
+_CHAPTERS = (
+    operators,
+    elementwise,
+    floating,
+    creation,
+    indexing,
+    updates,
+    manipulation,
+    reductions,
+    cumulatives,
+    sorting,
+)
+for _chapter in _CHAPTERS:
     attach(_chapter.METHODS)
