@@ -1,0 +1,3 @@
+"""Initial values of weights."""
+
+from ..._src.lib.nn.initializers import *
