@@ -117,7 +117,7 @@ def test_length_and_iteration() -> None:
     rows = list(pnp.asarray(np.arange(6).reshape(3, 2)))
     assert [r.tolist() for r in rows] == [[0, 1], [2, 3], [4, 5]]
     assert all(isinstance(r, pb.Array) for r in rows)
-    first, second = pnp.asarray([1.0, 2.0])
+    _, second = pnp.asarray([1.0, 2.0])
     assert float(second) == 2.0
     with pytest.raises(TypeError, match="without dimensions"):
         len(pnp.asarray(1.0))

@@ -13,7 +13,9 @@ from ..base import pytree
 from ..base.errors import DTypeError, StructureError
 from ..core import dtypes
 from ..core.array import Array, as_array
+from ..core.aval import ShapedArray
 from ..core.kinds import kind
+from ..ops.convert import convert_element_type
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -225,6 +227,16 @@ def check_structure(name: str, expected: Any, got: Any, expected_name: str, got_
         raise StructureError(
             f"{name}: {pytree.explain_structure_difference(expected, got, expected_name, got_name)}"
         )
+
+
+def match_weak_type(value: Any, aval: ShapedArray) -> Any:
+    """A tangent or cotangent, weakly typed exactly if the value that it belongs to is.
+
+    Whether operations on tangents lose a weak type depends on how they are carried out; results must not.
+    """
+    if value.aval.weak_type is aval.weak_type or value.aval.dtype != aval.dtype:
+        return value
+    return convert_element_type(value, aval.dtype, aval.weak_type)
 
 
 def float0_zeros(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

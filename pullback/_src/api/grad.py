@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.array import ConcreteArray, scalar
+from ..core.array import scalar
 from ..core.aval import Zero
 from ..ops.structural import instantiate, strong
 from ..transforms.linearize import linearize
@@ -17,6 +17,7 @@ from .common import (
     check_scalar_output,
     flatten_output,
     float0_zeros,
+    match_weak_type,
     split_aux,
     to_array,
     unflatten_output,
@@ -104,9 +105,7 @@ def _complete(cts: list[Any], selected: Selected, nonzero: tuple[bool, ...]) -> 
         ct = next(rest)
         if type(ct) is Zero:
             ct = instantiate(ct)
-        if type(ct) is ConcreteArray and ct.aval.weak_type and not leaf.aval.weak_type:
-            ct = strong(ct)
-        out.append(ct)
+        out.append(match_weak_type(ct, leaf.aval))
     return out
 
 

@@ -23,6 +23,7 @@ from .common import (
     check_structure,
     flatten_output,
     float0_zeros,
+    match_weak_type,
     name_of,
     split_aux,
     to_array,
@@ -100,7 +101,9 @@ class Pushforward(_LinearFunction):
         ]
         outs = iter(push_forward(s.program, self.residuals, inputs))
         full = [
-            next(outs) if nz else instantiate(Zero(a.tangent)) if a.tangent is a else float0_zeros(a.shape)
+            match_weak_type(next(outs) if nz else instantiate(Zero(a)), a)
+            if a.tangent is a
+            else float0_zeros(a.shape)
             for a, nz in zip(s.out_avals, s.out_nonzero, strict=True)
         ]
         return unflatten_output(s.out_tree, full)
@@ -133,7 +136,7 @@ class Pullback(_LinearFunction):
         for aval, nz in zip(s.in_avals, s.in_nonzero, strict=True):
             if nz:
                 ct = next(results)
-                out.append(instantiate(ct) if type(ct) is Zero else ct)
+                out.append(match_weak_type(instantiate(ct), aval))
             else:
                 out.append(float0_zeros(aval.shape))
         return pytree.unflatten(s.in_tree, out)  # type: ignore[no-any-return]
@@ -305,10 +308,10 @@ def jvp(
     tangent = unflatten_output(
         out_tree,
         [
-            (instantiate(t) if t.aval.dtype != dtypes.float0 else float0_zeros(t.shape))
-            if type(t) is Zero
-            else t
-            for t in pushed[:count]
+            match_weak_type(instantiate(t), v.aval)
+            if t.aval.dtype != dtypes.float0
+            else float0_zeros(t.shape)
+            for v, t in zip(values[:count], pushed[:count], strict=True)
         ],
     )
     return (out, tangent, unflatten_output(aux_tree, values[count:])) if has_aux else (out, tangent)
