@@ -37,6 +37,7 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int) -> Array:
         ValueError: `dimension` is out of range.
     """
     found = dtypes.check_user_dtype(dtype, "iota")
+    check_kind("iota", found, NUMERIC)
     sizes = canonical_shape(shape)
     return iota_p.bind(dtype=found, shape=sizes, dimension=canonical_axis(dimension, len(sizes)))  # type: ignore[no-any-return]
 

@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 @kernel(ops.concatenate_p)
 def concatenate(*arrays: Array, dimension: int) -> Array:
-    return np.concatenate(arrays, dimension)
+    return np.concatenate(arrays, dimension, dtype=arrays[0].dtype, casting="equiv")
 
 
 @kernel(ops.split_p)
