@@ -33,6 +33,9 @@ def _load_generator() -> Any:
 
 generator = _load_generator()
 PRIMITIVES: list[Primitive] = [p for members in generator.primitives().values() for p in members]
+# The vmap that binds a collective's axis rewrites it, so that no sample's program contains one;
+# tests/ops/test_collective.py tests them.
+SAMPLED = [p for p in PRIMITIVES if p not in rules.collective]
 
 
 @cache
@@ -87,12 +90,12 @@ def test_rules_are_complete(primitive: Primitive) -> None:
         )
 
 
-@pytest.mark.parametrize("primitive", PRIMITIVES, ids=str)
+@pytest.mark.parametrize("primitive", SAMPLED, ids=str)
 def test_a_sample_covers_the_primitive(primitive: Primitive) -> None:
     assert any(primitive.name in s.primitives for s in samples()), f"no sample names {primitive.name!r}"
 
 
-@pytest.mark.parametrize("primitive", [p for p in PRIMITIVES if p in rules.transpose], ids=str)
+@pytest.mark.parametrize("primitive", [p for p in SAMPLED if p in rules.transpose], ids=str)
 def test_a_sample_transposes_the_primitive(primitive: Primitive) -> None:
     assert primitive.name in linear_names(), f"no sample's derivative contains {primitive.name!r}"
 

@@ -140,10 +140,11 @@ def test_wrong_results(callback: Any, error: type[Exception], message: str) -> N
 def test_errors() -> None:
     f = lambda x: pb.pure_callback(np.sin, x, x)
     with pytest.raises(
-        NotDifferentiableError, match=r"pure_callback of sin cannot be differentiated.*custom_jvp"
+        NotDifferentiableError,
+        match=r"'pure_callback' cannot be differentiated: nothing is known.*custom_jvp",
     ):
         pb.grad(f)(1.0)
-    with pytest.raises(NotDifferentiableError, match="io_callback of sin"):
+    with pytest.raises(NotDifferentiableError, match="'io_callback' cannot be differentiated"):
         pb.grad(lambda x: io_callback(np.sin, x, x))(1.0)
     with pytest.raises(NotImplementedError, match="vmap_method='sequential'"):
         pb.vmap(f)(XS)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..base import pytree
-from ..base.errors import DTypeError, NotDifferentiableError, ShapeError, StructureError
+from ..base.errors import DTypeError, ShapeError, StructureError
 from ..core import dtypes, rules
 from ..core.array import Array, ConcreteArray, as_array, wrap
 from ..core.aval import ShapedArray, Zero, shaped_array
@@ -237,24 +237,12 @@ def _leading(value: Any, dim: int | None, axis: Axis, method: str) -> Any:
     return value
 
 
-def _no_derivative(kind: str) -> Callable[..., Any]:
-    def rule(primals: Sequence[Any], tangents: Sequence[Any], *, callback: Any, **params: Any) -> Any:
-        raise NotDifferentiableError(
-            f"{kind} of {callback.__name__} cannot be differentiated: nothing is known about a Python "
-            "function's "
-            "derivative. Wrap the call in a function with custom_jvp or custom_vjp, whose rule may use "
-            "callbacks too, "
-            "or apply lax.stop_gradient to the arguments if the derivative should be zero."
-        )
-
-    return rule
-
-
 for _primitive in (pure_callback_p, io_callback_p):
     rules.evaluate[_primitive] = _evaluate
     rules.abstract[_primitive] = _abstract
-    rules.jvp[_primitive] = _no_derivative(_primitive.name)
-    rules.not_differentiable[_primitive] = "nothing is known about a Python function's derivative"
+    rules.not_differentiable[_primitive] = (
+        "nothing is known about a Python function's derivative; a rule of custom_jvp or custom_vjp may call it"
+    )
     rules.not_transposable[_primitive] = "it has no derivative"
 rules.batch[pure_callback_p] = _pure_batch
 
