@@ -141,7 +141,7 @@ def test_errors() -> None:
     f = lambda x: pb.pure_callback(np.sin, x, x)
     with pytest.raises(
         NotDifferentiableError,
-        match=r"'pure_callback' cannot be differentiated: nothing is known.*custom_jvp",
+        match=r"'pure_callback' cannot be differentiated: nothing.*custom_jvp",
     ):
         pb.grad(f)(1.0)
     with pytest.raises(NotDifferentiableError, match="'io_callback' cannot be differentiated"):

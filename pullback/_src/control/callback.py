@@ -241,7 +241,7 @@ for _primitive in (pure_callback_p, io_callback_p):
     rules.evaluate[_primitive] = _evaluate
     rules.abstract[_primitive] = _abstract
     rules.not_differentiable[_primitive] = (
-        "nothing is known about a Python function's derivative; a rule of custom_jvp or custom_vjp may call it"
+        "nothing is known about a Python function's derivative; a custom_jvp or custom_vjp rule may call it"
     )
     rules.not_transposable[_primitive] = "it has no derivative"
 rules.batch[pure_callback_p] = _pure_batch
