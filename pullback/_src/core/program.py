@@ -149,6 +149,19 @@ class Program:
             self.memo["consts as inputs"] = found
         return found  # type: ignore[no-any-return]
 
+    def with_consts_as_literals(self) -> Program:
+        """The same program with its constants written into the equations, fit to be a parameter."""
+        if not self.constvars:
+            return self
+        value: dict[Any, Atom] = {
+            v: Literal(c, v.aval) for v, c in zip(self.constvars, self.consts, strict=True)
+        }
+        eqns = [
+            Equation(e.primitive, [value.get(v, v) for v in e.invars], e.outvars, e.params, e.location)
+            for e in self.eqns
+        ]
+        return Program(self.invars, [value.get(v, v) for v in self.outvars], eqns, name=self.name)
+
     def __str__(self) -> str:
         return program_text(self)
 

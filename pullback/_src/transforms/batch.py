@@ -181,5 +181,8 @@ def batch_program(
             return shaped_array((*aval.shape[:dim], axis.size, *aval.shape[dim:]), aval.dtype, aval.weak_type)
 
         avals = [batched(a, d) for a, d in zip(program.in_avals, dims, strict=True)]
-        program.memo[key] = stage(run, avals, name=program.name, purpose="vmap"), tuple(found)
+        program.memo[key] = (
+            stage(run, avals, name=program.name, purpose="vmap").with_consts_as_literals(),
+            tuple(found),
+        )
     return program.memo[key]  # type: ignore[no-any-return]

@@ -176,7 +176,10 @@ def jvp_program(program: Program, nonzero: tuple[bool, ...]) -> tuple[Program, t
 
         avals = program.in_avals
         tangent_avals = [a.tangent for a, nz in zip(avals, nonzero, strict=True) if nz]
-        program.memo[key] = stage(run, avals + tangent_avals, name=program.name, purpose="jvp"), out_nonzero
+        program.memo[key] = (
+            stage(run, avals + tangent_avals, name=program.name, purpose="jvp").with_consts_as_literals(),
+            out_nonzero,
+        )
     return program.memo[key]  # type: ignore[no-any-return]
 
 

@@ -258,7 +258,7 @@ def linearize_program(program: Program, nonzero: tuple[bool, ...]) -> Linearized
             residual_inputs.append(index)
             if index is None:
                 computed.append(residual)
-        primal = staging.finish([*values, *computed], program.name)
+        primal = staging.finish([*values, *computed], program.name).with_consts_as_literals()
         linear = linear_map.program.with_consts_as_inputs()
         program.memo[key] = LinearizedProgram(primal, linear, tuple(residual_inputs), linear_map.out_nonzero)
     return program.memo[key]  # type: ignore[no-any-return]

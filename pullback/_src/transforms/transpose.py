@@ -126,6 +126,8 @@ def transpose_program(
         finally:
             CURRENT.reset(token)
         nonzero = tuple(type(ct) is not Zero for ct in results)
-        transposed = staging.finish([ct for ct in results if type(ct) is not Zero], program.name)
+        transposed = staging.finish(
+            [ct for ct in results if type(ct) is not Zero], program.name
+        ).with_consts_as_literals()
         program.memo[key] = transposed, nonzero
     return program.memo[key]  # type: ignore[no-any-return]
