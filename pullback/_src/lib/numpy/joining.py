@@ -61,6 +61,7 @@ def _operands(name: str, arrays: Any, dtype: Any) -> list[Any]:
         isinstance(first, Array)
         and all(isinstance(x, Array) and x.aval.dtype is first.aval.dtype for x in found)
     ):
+        found = [stack(x) if isinstance(x, (tuple, list)) and _holds_arrays(x) else x for x in found]
         check_arraylike(name, *found)
         found = [x if isinstance(x, Array) else asarray(x) for x in found]
         found = promote(name, *found)
@@ -68,6 +69,14 @@ def _operands(name: str, arrays: Any, dtype: Any) -> list[Any]:
         wanted = dtypes.check_user_dtype(dtype, name)
         found = [convert_element_type(x, wanted) for x in found]
     return found
+
+
+def _holds_arrays(xs: Any) -> bool:
+    """Whether a nested sequence has arrays as its items: they are stacked, as NumPy would.
+
+    A pullback returns a tuple, so that rows of a Jacobian come in tuples. Sequences of numbers are refused.
+    """
+    return len(xs) > 0 and all(isinstance(x, (Array, np.ndarray)) for x in xs)
 
 
 def _numpy_operands(arrays: list[Any]) -> list[Any] | None:
@@ -157,6 +166,9 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Array, ...]:
 
 def vstack(tup: Any, dtype: Any = None) -> Array:
     """Join arrays along dimension 0; arrays of fewer than 2 dimensions become rows first."""
+    if isinstance(tup, list) and all(type(x) is tuple and len(x) == 1 for x in tup):
+        if all(isinstance(x, Array) and x.aval.ndim == 1 for (x,) in tup):
+            tup = [x for (x,) in tup]  # one row each: what stacking them first would give
     found = _operands("vstack", tup, dtype)
     shape = found[0].aval.shape
     if len(shape) == 1 and all(x.aval.shape == shape for x in found):
