@@ -157,13 +157,13 @@ class EvalTrace(Trace):
             return [wrap(o) for o in out]
         if "weak_type" in params:
             return ConcreteArray(out, shaped_array(out.shape, out.dtype, params["weak_type"]))
-        weak = bool(args)
+        # All operands weak; bools, like the condition of select_n, have no say, and no bool is weak.
+        weak = bool(args) and out.dtype.kind != "b"
         for a in args:
-            if not a.aval.weak_type:
+            aval = a.aval
+            if not aval.weak_type and aval.dtype.kind != "b":
                 weak = False
                 break
-        if weak and out.dtype.kind == "b":  # comparisons; bools are never weakly typed
-            weak = False
         return ConcreteArray(out, shaped_array(out.shape, out.dtype, weak))
 
     def _without_kernel(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -210,6 +210,8 @@ def leak_error(tracer: Tracer) -> errors.UnexpectedTracerError:
 
 
 EVAL = EvalTrace(eager=True)
+# Evaluation once more, step by step, of what failed: for the error that names the operation.
+EXPLAIN = EvalTrace(eager=True)
 CURRENT: ContextVar[Trace] = ContextVar("pullback_trace", default=EVAL)
 
 

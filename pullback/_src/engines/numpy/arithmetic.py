@@ -127,7 +127,7 @@ def shift_right_arithmetic(x: Array, y: Array) -> Array:
 
 @kernel(ops.population_count_p)
 def population_count(x: Array) -> Array:
-    return np.bitwise_count(x.view(np.dtype(f"u{x.dtype.itemsize}"))).astype(x.dtype)
+    return np.asarray(np.bitwise_count(x.view(np.dtype(f"u{x.dtype.itemsize}"))), x.dtype)
 
 
 @kernel(ops.clz_p)
@@ -137,4 +137,4 @@ def clz(x: Array) -> Array:
     while shift < _width(x):  # fill with ones below the leading one
         bits = bits | (bits >> np.asarray(shift, bits.dtype))
         shift *= 2
-    return (_width(x) - np.bitwise_count(bits).astype(np.int64)).astype(x.dtype)
+    return np.asarray(_width(x) - np.asarray(np.bitwise_count(bits), np.int64), x.dtype)

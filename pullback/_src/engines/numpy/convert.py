@@ -19,9 +19,11 @@ def convert_element_type(x: Array, *, new_dtype: np.dtype[Any], weak_type: bool)
     if x.dtype.kind == "f" and new_dtype.kind in "iu":
         # Out of range saturates and NaN becomes 0; a plain cast would be undefined.
         info = np.iinfo(new_dtype)
-        inside = np.clip(np.nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf), float(info.min), float(info.max))
-        out = np.where(inside >= float(info.max), info.max, np.where(inside >= float(info.max), 0, inside).astype(new_dtype))
-        return np.asarray(out, new_dtype)
+        low, high = float(info.min), float(info.max)
+        if x.size and not (low <= np.minimum.reduce(x, None) and np.maximum.reduce(x, None) < high):
+            inside = np.clip(np.nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf), low, high)
+            above = inside >= high
+            return np.asarray(np.where(above, info.max, np.where(above, 0, inside).astype(new_dtype)), new_dtype)
     return x.astype(new_dtype)
 
 

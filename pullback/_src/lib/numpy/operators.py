@@ -68,6 +68,9 @@ def _short_cut(
                         return ConcreteArray(data, shaped_array(a.shape, data.dtype))
                     return ConcreteArray(data, a)
         if not isinstance(other, _COMMON) and not is_arraylike(other):
+            if result_bool and isinstance(other, (list, tuple)):
+                # Python would answer `array == [1, 2]` with False, which hides a mistake.
+                check_arraylike(ufunc.__name__, self, other)
             return NotImplemented
         return general(self, other)
 

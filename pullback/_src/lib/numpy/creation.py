@@ -1,0 +1,658 @@
+"""Making arrays: from values, filled, ranges, grids of numbers, identities, buffers.
+
+Under a staging trace all of these record operations, so that a program holds the recipe of a large array
+and not its elements. In evaluation, arrays of zeros, ones and ranges are built by NumPy directly.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...base.errors import DTypeError, ShapeError
+from ...core import dtypes
+from ...core.array import Array, ConcreteArray, as_array, from_numpy, scalar, wrap
+from ...core.kinds import kind
+from ...core.trace import CURRENT
+from ...ops import arithmetic as ar
+from ...ops import compare as cmp
+from ...ops.convert import bitcast_convert_type, convert_element_type, copy_p
+from ...ops.iota import iota_p
+from ...ops.joining import concatenate
+from ...ops.structural import broadcast_to, canonical_axis, canonical_shape, moveaxis, reshape
+from ...ops.structural import full as filled
+from . import operators
+from .elementwise import divide, log10
+from .mapping import mapped
+from .promotion import asarray as to_array
+from .promotion import check_arraylike, is_number, promote_inexact, strengthen
+
+__all__ = [
+    "arange",
+    "array",
+    "asarray",
+    "ascontiguousarray",
+    "asfarray",
+    "astype",
+    "copy",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_dlpack",
+    "frombuffer",
+    "fromfile",
+    "fromfunction",
+    "fromiter",
+    "fromstring",
+    "full",
+    "full_like",
+    "geomspace",
+    "identity",
+    "linspace",
+    "logspace",
+    "ones",
+    "ones_like",
+    "tri",
+    "zeros",
+    "zeros_like",
+]
+
+_current = CURRENT.get
+_BOOL = np.dtype(np.bool_)
+
+
+def _no_sharding(name: str, out_sharding: Any) -> None:
+    if out_sharding is not None:
+        raise NotImplementedError(
+            f"{name}: out_sharding needs an engine with several devices; this one has one"
+        )
+
+
+# From values --------------------------------------------------------------------------------------
+
+
+def array(
+    object: Any,
+    dtype: Any = None,
+    copy: bool | None = True,
+    order: str | None = "K",
+    ndmin: int = 0,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
+) -> Array:
+    """An array from a number, a NumPy array, a nested sequence of both, or an object that converts itself.
+
+    Args:
+        object: the value.
+        dtype: the result's dtype (default: by promotion; Python floats give float32, ints int32, or 64 bits
+            with enable_x64). Python numbers by themselves become weakly typed.
+        copy: ignored: arrays are immutable and never share memory with what the user can write to.
+        order: only "K" (or None) is supported.
+        ndmin: leading dimensions of size 1 are added up to this number.
+        device: ignored; there is one device.
+        out_sharding: must be None.
+
+    Raises:
+        TypeError: the value is none that an array can hold.
+        ValueError: sequences that are not rectangular.
+        OverflowError: a Python integer does not fit into the dtype.
+    """
+    if order not in (None, "K"):
+        raise NotImplementedError(
+            f"array: only order='K' is supported, since arrays have no memory layout; got {order!r}"
+        )
+    _no_sharding("array", out_sharding)
+    if object is None:
+        raise ValueError("None is not a value that an array can hold; use nan for a missing number")
+    out = to_array(_plain(object), dtype, name="array")
+    if out.aval.ndim < ndmin:
+        out = reshape(out, (1,) * (ndmin - out.aval.ndim) + out.aval.shape)
+    return out
+
+
+def _plain(value: Any) -> Any:
+    """Ranges and buffers as NumPy arrays, which conversion knows."""
+    if isinstance(value, range):
+        return list(value)
+    if isinstance(value, (bytearray, memoryview)):
+        return np.asarray(value)
+    return value
+
+
+def asarray(
+    a: Any,
+    dtype: Any = None,
+    order: str | None = None,
+    *,
+    copy: bool | None = None,
+    device: Any = None,
+    out_sharding: Any = None,
+) -> Array:
+    """`a` as an array, unchanged where it is one of the right dtype (see `array`)."""
+    if type(a) is ConcreteArray and dtype is None and order is None and not copy:
+        return a
+    return array(a, dtype, copy, order, device=device, out_sharding=out_sharding)
+
+
+def ascontiguousarray(a: Any, dtype: Any = None) -> Array:
+    """`a` as an array of at least one dimension."""
+    return array(a, dtype, ndmin=1)
+
+
+def asfarray(a: Any, dtype: Any = None) -> Array:
+    """`a` as an array of a floating-point dtype (default: the default one)."""
+    found = dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype(dtype, "asfarray")
+    return array(a, found if dtypes.is_inexact(found) else dtypes.default_float_dtype())
+
+
+def copy(a: Any, order: str | None = None) -> Array:
+    """A copy of an array or number."""
+    check_arraylike("copy", a)
+    return copy_p.bind(array(a, order=order))  # type: ignore[no-any-return]
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Array:
+    """The elements of x as another dtype.
+
+    Floats become integers by truncation, out of range the nearest one; complex numbers lose their imaginary
+    parts; bool means "is not zero".
+
+    Args:
+        x: an array or number.
+        dtype: the new dtype (None: the default float dtype).
+        copy: whether to copy even if the dtype is the same.
+        device: ignored; there is one device.
+    """
+    check_arraylike("astype", x)
+    found = dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype(dtype, "astype")
+    out = strengthen(convert_element_type(as_array(x), found))
+    return copy_p.bind(out) if copy else out  # type: ignore[no-any-return]
+
+
+# Filled -------------------------------------------------------------------------------------------
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    if type(shape) is tuple:
+        for d in shape:
+            if type(d) is not int or d < 0:
+                break
+        else:
+            return shape
+    if isinstance(shape, Array) and shape.ndim == 0:
+        shape = operator.index(shape)  # type: ignore[arg-type]
+    sizes = canonical_shape(shape)
+    if any(d < 0 for d in sizes):
+        raise ShapeError(f"a shape must have non-negative sizes; got {sizes}")
+    return sizes
+
+
+def _dtype(dtype: Any, name: str) -> np.dtype[Any]:
+    return dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype(dtype, name)
+
+
+def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Array:
+    """An array of zeros.
+
+    Args:
+        shape: an int or a sequence of ints.
+        dtype: default: the default float dtype.
+        device: ignored; there is one device.
+        out_sharding: must be None.
+    """
+    _no_sharding("zeros", out_sharding)
+    found = _dtype(dtype, "zeros")
+    if _current().eager:
+        return wrap(np.zeros(_shape(shape), found))
+    return filled(_shape(shape), False if found.kind == "b" else 0, found)
+
+
+def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Array:
+    """An array of ones (see `zeros`)."""
+    _no_sharding("ones", out_sharding)
+    found = _dtype(dtype, "ones")
+    if _current().eager:
+        return wrap(np.ones(_shape(shape), found))
+    return filled(_shape(shape), found.kind == "b" or 1, found)
+
+
+def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Array:
+    """An array whose elements do not matter: zeros, since arrays cannot be written to later."""
+    return zeros(shape, dtype, device=device, out_sharding=out_sharding)
+
+
+def full(
+    shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Array:
+    """An array filled with `fill_value`, a number or an array that broadcasts to `shape`.
+
+    The dtype is by default that of the fill value (weakly typed for a Python number).
+    """
+    _no_sharding("full", out_sharding)
+    check_arraylike("full", fill_value)
+    return _fill(_shape(shape), array(fill_value, dtype))
+
+
+def _fill(shape: tuple[int, ...], value: Any) -> Array:
+    from_shape = value.aval.shape
+    if len(from_shape) > len(shape) or any(
+        a not in (1, b) for a, b in zip(reversed(from_shape), reversed(shape), strict=False)
+    ):
+        raise ShapeError(f"a fill value of shape {from_shape} cannot be broadcast to shape {shape}")
+    return broadcast_to(value, shape)
+
+
+def _like(name: str, a: Any, dtype: Any, shape: Any) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
+    """Shape, dtype and weak type of the `*_like` functions."""
+    if (
+        not isinstance(a, Array)
+        and hasattr(a, "shape")
+        and hasattr(a, "dtype")
+        and not isinstance(a, (np.ndarray, np.generic))
+    ):
+        own_shape, own_dtype, weak = (
+            tuple(a.shape),
+            dtypes.canonicalize_dtype(a.dtype),
+            bool(getattr(a, "weak_type", False)),
+        )
+    else:
+        check_arraylike(name, a)
+        aval = as_array(a).aval
+        own_shape, own_dtype, weak = aval.shape, aval.dtype, aval.weak_type
+    if dtype is not None:
+        own_dtype, weak = dtypes.check_user_dtype(dtype, name), False
+    return own_shape if shape is None else _shape(shape), own_dtype, weak
+
+
+def _full_like(name: str, a: Any, fill_value: Any, dtype: Any, shape: Any) -> Array:
+    if type(a) is ConcreteArray and dtype is None and shape is None and type(fill_value) is int:
+        aval = a.aval
+        if aval.tangent is aval and _current().eager:
+            return ConcreteArray(np.full(aval.shape, fill_value, aval.dtype), aval)
+    found_shape, found_dtype, weak = _like(name, a, dtype, shape)
+    if dtypes.is_key(found_dtype):
+        raise DTypeError(f"{name} cannot fill an array of random keys with a number")
+    if found_dtype == dtypes.float0:
+        return wrap(np.zeros(found_shape, found_dtype))
+    if is_number(fill_value):
+        if _current().eager and not weak:
+            return wrap(np.full(found_shape, to_array(fill_value, found_dtype)._data))  # type: ignore[attr-defined]
+        value: Any = convert_element_type(to_array(fill_value, found_dtype), found_dtype, weak_type=weak)
+    else:
+        check_arraylike(name, a, fill_value)
+        value = convert_element_type(as_array(fill_value), found_dtype, weak_type=weak)
+    return _fill(found_shape, value)
+
+
+def zeros_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Array:
+    """An array of zeros with the shape and dtype of `a` (an array, a number, or anything that has both)."""
+    _no_sharding("zeros_like", out_sharding)
+    return _full_like("zeros_like", a, 0, dtype, shape)
+
+
+def ones_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Array:
+    """An array of ones with the shape and dtype of `a` (an array, a number, or anything that has both)."""
+    _no_sharding("ones_like", out_sharding)
+    return _full_like("ones_like", a, 1, dtype, shape)
+
+
+def empty_like(
+    prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Array:
+    """An array whose elements do not matter (zeros), with the shape and dtype of `prototype`."""
+    _no_sharding("empty_like", out_sharding)
+    return _full_like("empty_like", prototype, 0, dtype, shape)
+
+
+def full_like(
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    shape: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
+) -> Array:
+    """An array with the shape and dtype of `a`, filled with `fill_value` (a number or a fitting array)."""
+    _no_sharding("full_like", out_sharding)
+    return _full_like("full_like", a, fill_value, dtype, shape)
+
+
+# Ranges -------------------------------------------------------------------------------------------
+
+
+def _concrete_scalar(name: str, value: Any) -> Any:
+    """A Python or NumPy number from an argument that must be known while tracing."""
+    if is_number(value) or isinstance(value, np.generic):
+        return value
+    check_arraylike(name, value)
+    known = np.asarray(value)
+    if known.ndim:
+        raise ValueError(f"{name}: arguments must be numbers; got an array of shape {known.shape}")
+    return known[()]
+
+
+def arange(
+    start: Any,
+    stop: Any = None,
+    step: Any = None,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
+) -> Array:
+    """The numbers start, start + step, ... below stop (above it, for a negative step).
+
+    Args:
+        start: the first number, or, without `stop`, the end of a range from 0.
+        stop: the end, not included.
+        step: the difference of neighbours (default 1).
+        dtype: default: by promotion of the arguments.
+        device: ignored; there is one device.
+        out_sharding: must be None.
+
+    Raises:
+        TypeError: an argument is traced (the size must be known), or the dtype is bool.
+        ValueError: an argument is complex or no scalar.
+        ZeroDivisionError: step is 0.
+    """
+    _no_sharding("arange", out_sharding)
+    given = [_concrete_scalar("arange", v) for v in (start, stop, step) if v is not None]
+    if any(isinstance(v, (complex, np.complexfloating)) for v in given):
+        raise ValueError("arange is defined for real numbers; got a complex argument")
+    found = dtypes.result_type(*given) if dtype is None else dtypes.check_user_dtype(dtype, "arange")
+    if found.kind == "b":
+        raise DTypeError("arange does not make bools; give a dtype of numbers")
+    first = 0 if stop is None else _concrete_scalar("arange", start)
+    last = _concrete_scalar("arange", start if stop is None else stop)
+    by = 1 if step is None else _concrete_scalar("arange", step)
+    if isinstance(first, (int, np.integer)) and isinstance(by, (int, np.integer)):
+        first, by = int(first), int(by)
+    else:
+        first, by = float(first), float(by)
+    if by == 0:
+        raise ZeroDivisionError("arange: step must not be 0")
+    if isinstance(by, int) and isinstance(last, (int, np.integer)):
+        count = max(0, -((first - int(last)) // by))
+    else:
+        count = max(0, math.ceil((float(last) - first) / by))
+    if _current().eager:
+        return wrap(_numpy_range(first, by, count).astype(found))
+    # Computed in 64 bits and then rounded, as in evaluation.
+    if isinstance(by, int):
+        wide = found if kind(found) in "iu" else np.dtype(np.int64)
+    else:
+        wide = np.dtype(np.float64)
+    out = iota_p.bind(dtype=wide, shape=(count,), dimension=0)
+    if by != 1:
+        out = ar.mul_p.bind(out, scalar(_wrapped(by, wide), wide))
+    if first != 0:
+        out = ar.add_p.bind(out, scalar(_wrapped(first, wide), wide))
+    return strengthen(out if wide == found else convert_element_type(out, found))  # type: ignore[no-any-return]
+
+
+def _wrapped(value: Any, dtype: np.dtype[Any]) -> Any:
+    """An int modulo the range of an integer dtype."""
+    return int(np.asarray(value).astype(dtype)) if dtype.kind in "iu" else value
+
+
+def _numpy_range(first: Any, by: Any, count: int) -> np.ndarray[Any, Any]:
+    indices = np.arange(count)
+    if by != 1:
+        indices = indices * by
+    return indices + first if first != 0 else indices
+
+
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
+    """`num` evenly spaced numbers from start to stop.
+
+    Args:
+        start, stop: numbers or arrays that broadcast together; differentiable.
+        num: how many.
+        endpoint: whether the last one is `stop`; otherwise `stop` would come next.
+        retstep: whether to return the difference of neighbours too (NaN if there is only one).
+        dtype: default: by promotion, at least float; integers are rounded down.
+        axis: the place of the new dimension in the result.
+        device: ignored; there is one device.
+
+    Returns:
+        The array, or the pair (array, step).
+    """
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"linspace: the number of samples must not be negative; got {num}")
+    check_arraylike("linspace", start, stop)
+    low, high = (strengthen(x) for x in promote_inexact("linspace", start, stop))
+    computed = low.aval.dtype
+    found = computed if dtype is None else dtypes.check_user_dtype(dtype, "linspace")
+    if dtype is not None and dtypes.is_inexact(found):
+        computed = dtypes.promote_types(computed, found)
+    low, high = convert_element_type(low, computed), convert_element_type(high, computed)
+    shape = np.broadcast_shapes(low.aval.shape, high.aval.shape)
+    low, high = broadcast_to(low, shape), broadcast_to(high, shape)
+    intervals = num - 1 if endpoint else num
+    real_dtype = dtypes.to_real_dtype(computed)
+    if intervals > 0:
+        step = ar.div_p.bind(ar.sub_p.bind(high, low), scalar(intervals, computed))
+        count = num - 1 if endpoint else num
+        t = iota_p.bind(dtype=real_dtype, shape=(count, *[1] * len(shape)), dimension=0)
+        t = ar.div_p.bind(t, scalar(intervals, real_dtype))
+        t = convert_element_type(t, computed)
+        rest = ar.sub_p.bind(scalar(1, computed), t)
+        out = ar.add_p.bind(ar.mul_p.bind(low, rest), ar.mul_p.bind(high, t))
+        if endpoint:
+            out = concatenate([out, reshape(high, (1, *shape))], 0)
+    else:
+        step = filled(shape, math.nan, computed)
+        out = reshape(low, (1, *shape)) if num else zeros((0, *shape), computed)
+    out = moveaxis(out, 0, canonical_axis(axis, out.aval.ndim))
+    if dtypes.is_integer(found) and not dtypes.is_integer(computed) and kind(computed) == "f":
+        out = ar.floor_p.bind(out)
+    out = convert_element_type(out, found)
+    return (out, step) if retstep else out
+
+
+def logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Array:
+    """Powers of `base` with `num` evenly spaced exponents from start to stop (see `linspace`)."""
+    check_arraylike("logspace", start, stop)
+    exponents = linspace(start, stop, num, endpoint, axis=axis)
+    out = operators.power(*promote_inexact("logspace", base, exponents))
+    return out if dtype is None else convert_element_type(out, dtypes.check_user_dtype(dtype, "logspace"))  # type: ignore[no-any-return]
+
+
+def geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Array:
+    """`num` numbers from start to stop with equal quotients of neighbours (see `linspace`)."""
+    check_arraylike("geomspace", start, stop)
+    computed = dtypes.result_type(start, stop)
+    if dtype is not None:
+        found = dtypes.check_user_dtype(dtype, "geomspace")
+        computed = dtypes.promote_types(computed, found)
+    else:
+        found = dtypes.to_inexact_dtype(computed)
+    computed = dtypes.to_inexact_dtype(computed)
+    low, high = (convert_element_type(as_array(x), computed) for x in (start, stop))
+    low, high = strengthen(low), strengthen(high)
+    exponents = linspace(filled((), 0, computed), log10(divide(high, low)), num, endpoint, axis=axis)
+    powers = operators.power(filled((), 10, computed), exponents)
+    shape = list(np.broadcast_shapes(low.aval.shape, high.aval.shape))
+    place = canonical_axis(axis, len(shape) + 1)
+    first = reshape(broadcast_to(low, tuple(shape)), (*shape[:place], 1, *shape[place:]))
+    return convert_element_type(ar.mul_p.bind(first, powers), found)
+
+
+# Matrices -----------------------------------------------------------------------------------------
+
+
+def _diagonal_index(name: str, k: Any) -> int:
+    try:
+        return operator.index(k)
+    except TypeError as error:
+        if isinstance(error, DTypeError) or isinstance(k, Array):
+            raise
+        raise ValueError(f"{name}: k must be an integer; got {k!r}") from None
+
+
+def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None, *, device: Any = None) -> Array:
+    """An N by M matrix (default: square) with ones on the k-th diagonal (above the main one: k > 0)."""
+    found = _dtype(dtype, "eye")
+    rows, columns = _matrix_shape("eye", N, M)
+    offset = _diagonal_index("eye", k)
+    if _current().eager:
+        return wrap(np.eye(rows, columns, max(-rows, min(offset, columns)), dtype=np.bool_).astype(found))
+    row, column = _row_and_column(rows, columns, offset)
+    return convert_element_type(cmp.eq_p.bind(row, column), found)
+
+
+def _matrix_shape(name: str, n: Any, m: Any) -> tuple[int, int]:
+    try:
+        rows = operator.index(n)
+        columns = rows if m is None else operator.index(m)
+    except TypeError as error:
+        raise TypeError(
+            f"{name}: sizes must be integers known before tracing; got {n!r} and {m!r}"
+        ) from error
+    if rows < 0 or columns < 0:
+        raise ValueError(f"{name}: sizes must not be negative; got {rows} and {columns}")
+    return rows, columns
+
+
+def _row_and_column(rows: int, columns: int, offset: int) -> tuple[Any, Any]:
+    """Row numbers plus offset, and column numbers, in shapes that broadcast."""
+    int32 = np.dtype(np.int32)
+    row = iota_p.bind(dtype=int32, shape=(rows, 1), dimension=0)
+    column = iota_p.bind(dtype=int32, shape=(1, columns), dimension=1)
+    return (ar.add_p.bind(row, scalar(offset, int32)) if offset else row), column
+
+
+def identity(n: Any, dtype: Any = None) -> Array:
+    """The n by n identity matrix."""
+    return eye(n, dtype=_dtype(dtype, "identity"))
+
+
+def tri(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Array:
+    """An N by M matrix (default: square) with ones at and below the k-th diagonal, zeros above."""
+    found = _dtype(dtype, "tri")
+    rows, columns = _matrix_shape("tri", N, M)
+    row, column = _row_and_column(rows, columns, _diagonal_index("tri", k))
+    return convert_element_type(cmp.ge_p.bind(row, column), found)
+
+
+def fromfunction(function: Callable[..., Any], shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
+    """The array of function(i, j, ...) for all indices of `shape`.
+
+    Args:
+        function: a function of as many scalars as there are dimensions; it is called once, mapped over all.
+        shape: an int or a sequence of ints.
+        dtype: the dtype of the indices.
+        kwargs: further arguments of the function.
+    """
+    sizes = _shape(shape)
+    found = dtypes.check_user_dtype(dtype, "fromfunction")
+
+    def call(known: tuple[Any, ...], rest: tuple[int, ...]) -> Any:
+        if not rest:
+            return function(*known, **kwargs)
+        line = iota_p.bind(dtype=found, shape=(rest[0],), dimension=0)
+        return mapped(lambda i: call((*known, i), rest[1:]), [line], [0], rest[0])
+
+    return call((), sizes)
+
+
+# Buffers ------------------------------------------------------------------------------------------
+
+
+def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Array:
+    """A vector of the numbers in a bytes-like object.
+
+    Args:
+        buffer: bytes or an object with the buffer protocol.
+        dtype: how to read it (`float` means the 64 bits of Python's).
+        count: how many numbers (-1: all).
+        offset: the byte to begin at.
+    """
+    return from_numpy(np.frombuffer(buffer, dtypes.as_numpy_dtype(dtype), count, offset))
+
+
+def fromstring(string: str, dtype: Any = float, count: int = -1, *, sep: str) -> Array:
+    """A vector of the numbers written in a text, separated by `sep`."""
+    return from_numpy(np.fromstring(string, dtypes.as_numpy_dtype(dtype), count, sep=sep))
+
+
+def fromiter(iter: Any, dtype: Any, count: int = -1) -> Array:
+    """A vector of the numbers that an iterable of concrete numbers gives."""
+    found = dtypes.check_user_dtype(dtype, "fromiter")
+    return from_numpy(np.fromiter(iter, found, count))
+
+
+def fromfile(file: Any, dtype: Any = float, count: int = -1, sep: str = "", offset: int = 0) -> Array:
+    """A vector of the numbers in a file (see `numpy.fromfile`)."""
+    return from_numpy(np.fromfile(file, dtypes.as_numpy_dtype(dtype), count, sep, offset))
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Array:
+    """An array from an object with the DLPack protocol (its memory is copied)."""
+    return from_numpy(np.from_dlpack(x))
+
+
+def _view(self: Any, dtype: Any = None) -> Any:
+    """The array's bits read as another dtype; the last dimension grows or shrinks with the width."""
+    if dtype is None:
+        return self
+    found = dtypes.check_user_dtype(dtype, "view")
+    own = self.aval.dtype
+    if found == own:
+        return self
+    if found.kind == "b":
+        return convert_element_type(_view(self, np.uint8), found)
+    if own.kind == "b":
+        return _view(convert_element_type(self, np.uint8), found)
+    if found.itemsize == own.itemsize:
+        return bitcast_convert_type(self, found)
+    shape = self.aval.shape
+    if not shape:
+        raise ValueError(f"view: an array without dimensions keeps its width; got {own} and {found}")
+    if found.itemsize < own.itemsize:
+        ratio = own.itemsize // found.itemsize
+        return reshape(bitcast_convert_type(self, found), (*shape[:-1], shape[-1] * ratio))
+    ratio = found.itemsize // own.itemsize
+    if shape[-1] % ratio:
+        raise ShapeError(
+            f"view: the last dimension of {shape} is no multiple of {ratio}; {own} cannot be read as {found}"
+        )
+    return bitcast_convert_type(reshape(self, (*shape[:-1], shape[-1] // ratio, ratio)), found)
+
+
+METHODS: dict[str, Any] = {
+    "astype": lambda self, dtype, copy=False, device=None: astype(self, dtype, copy=copy),
+    "copy": copy,
+    "view": _view,
+}
