@@ -235,6 +235,7 @@ def _find(primitive: Primitive, operand: Any, axis: Any, index_dtype: Any) -> Ar
     axis = canonical_axis(axis, operand.aval.ndim)
     # NumPy's kernel would find complex extrema, and any index dtype would do.
     rules.abstract[primitive](operand.aval, axis=axis, index_dtype=dtype)
+    operand = convert_element_type(operand, operand.aval.dtype)  # positions are not weakly typed
     return primitive.bind(operand, axis=axis, index_dtype=dtype)  # type: ignore[no-any-return]
 
 

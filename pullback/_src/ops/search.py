@@ -15,6 +15,7 @@ from ..core.kinds import kind
 from ..core.primitive import Primitive
 from .arithmetic import add_p, and_p, min_p, not_p, or_p, shift_right_logical_p
 from .compare import lt_p, ne_p, select_n_p
+from .convert import convert_element_type
 from .families import check_kind
 from .joining import with_batch_dim
 from .sort import take_along
@@ -91,6 +92,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", index_dtype: Any = np.int32
     """
     dtype = dtypes.as_numpy_dtype(index_dtype)
     _abstract(a.aval, v.aval, side=side, index_dtype=dtype)
+    a = convert_element_type(a, a.aval.dtype)  # places are not weakly typed
     return searchsorted_p.bind(a, v, side=side, index_dtype=dtype)
 
 
