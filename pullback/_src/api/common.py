@@ -99,6 +99,8 @@ def normalize_argnums(name: str, argnums: Any, count: int) -> tuple[int, ...]:
                 f"with {count} positional argument{'s' if count != 1 else ''}. Pass differentiated arguments "
                 "by position."
             )
+        if n % count in out:
+            raise ValueError(f"{name}: argnums={argnums} names positional argument {n % count} twice")
         out.append(n % count)
     return tuple(out)
 
@@ -215,6 +217,22 @@ def flatten_output(out: Any, what: str) -> tuple[list[Any], Any]:
         return [out], None
     leaves, tree = pytree.flatten(out)
     return [to_array(v, what) for v in leaves], tree
+
+
+def flatten_aux(aux: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """The arrays among auxiliary data, and the function that puts their values back among all else."""
+    if isinstance(aux, Array):
+        return [aux], lambda values: values[0]
+    leaves, tree = pytree.flatten(aux)
+    positions = [i for i, v in enumerate(leaves) if isinstance(v, Array)]
+
+    def rebuild(values: Sequence[Any]) -> Any:
+        full = list(leaves)
+        for i, value in zip(positions, values, strict=True):
+            full[i] = value
+        return pytree.unflatten(tree, full)
+
+    return [leaves[i] for i in positions], rebuild
 
 
 def unflatten_output(tree: Any, leaves: Sequence[Any]) -> Any:

@@ -15,12 +15,11 @@ from .common import (
     check_callable,
     check_inputs,
     check_scalar_output,
-    flatten_output,
+    flatten_aux,
     float0_zeros,
     match_weak_type,
     split_aux,
     to_array,
-    unflatten_output,
     wraps,
 )
 
@@ -67,22 +66,22 @@ def _compute(
 ) -> tuple[Any, Any, Any]:
     """The value, the auxiliary data and the gradient."""
     check_inputs(name, selected, holomorphic=holomorphic, allow_int=allow_int)
-    aux_tree: Any = None
+    rebuild_aux: Any = None
 
     def flat(*leaves: Any) -> list[Any]:
-        nonlocal aux_tree
+        nonlocal rebuild_aux
         out = selected.call(fun, leaves)
         if not has_aux:
             return [to_array(out, f"{name}: the function's output")]
         out, aux = split_aux(name, out)
-        aux_leaves, aux_tree = flatten_output(aux, f"{name}: auxiliary data")
+        aux_leaves, rebuild_aux = flatten_aux(aux)
         return [to_array(out, f"{name}: the function's output"), *aux_leaves]
 
     (value, *aux), derivative = linearize(flat, selected.leaves, None)
     check_scalar_output(name, fun, value, holomorphic=holomorphic)
     gradients = _pull_back_one(derivative, value)
     gradient = selected.unflatten(_complete(gradients, selected, derivative.in_nonzero))
-    return value, unflatten_output(aux_tree, aux) if has_aux else None, gradient
+    return value, rebuild_aux(aux) if has_aux else None, gradient
 
 
 def _pull_back_one(derivative: Any, value: Any) -> list[Any]:

@@ -9,8 +9,6 @@ import numpy as np
 
 from ..base import pytree
 from ..base.errors import DTypeError
-from ..base import pytree
-from ..base.errors import DTypeError
 from ..core.array import wrap
 from ..core.aval import ShapedArray
 from ..core.kinds import kind
@@ -27,10 +25,10 @@ from .common import (
     Selected,
     check_callable,
     check_inputs,
+    flatten_aux,
     flatten_output,
     name_of,
     split_aux,
-    unflatten_output,
     wraps,
 )
 
@@ -123,7 +121,7 @@ def _jacobian(
             aux_leaves: list[Any] = []
             if has_aux:
                 out, aux = split_aux(name, out)
-                aux_leaves, state["aux_tree"] = flatten_output(aux, f"{name}: auxiliary data")
+                aux_leaves, state["rebuild_aux"] = flatten_aux(aux)
             leaves_out, state["tree"] = flatten_output(out, f"{name}: the function's output")
             state["count"] = len(leaves_out)
             for leaf in leaves_out:
@@ -134,7 +132,7 @@ def _jacobian(
         blocks = [selected.unflatten(row) for row in rows]
         result = blocks[0] if state["tree"] is None else pytree.unflatten(state["tree"], blocks)
         if has_aux:
-            return result, unflatten_output(state["aux_tree"], aux_values)
+            return result, state["rebuild_aux"](aux_values)
         return result
 
     return jacobian_function

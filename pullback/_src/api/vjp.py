@@ -21,6 +21,7 @@ from ..transforms.transpose import backward_pass, pull_back
 from .common import (
     check_callable,
     check_structure,
+    flatten_aux,
     flatten_output,
     float0_zeros,
     match_weak_type,
@@ -227,16 +228,17 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool) -> Any:
     leaves, in_tree = pytree.flatten(primals)
     arrays = [to_array(v, f"{name}: a primal input") for v in leaves]
-    out_tree = aux_tree = None
+    out_tree: Any = None
+    rebuild_aux: Any = None
     count = 0
 
     def flat(*xs: Any) -> list[Any]:
-        nonlocal out_tree, aux_tree, count
+        nonlocal out_tree, rebuild_aux, count
         out = fun(*pytree.unflatten(in_tree, xs))
         aux_leaves: list[Any] = []
         if has_aux:
             out, aux = split_aux(name, out)
-            aux_leaves, aux_tree = flatten_output(aux, f"{name}: auxiliary data")
+            aux_leaves, rebuild_aux = flatten_aux(aux)
         out_leaves, out_tree = flatten_output(out, f"{name}: the function's output")
         count = len(out_leaves)
         return [*out_leaves, *aux_leaves]
@@ -259,7 +261,7 @@ def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], ha
         derivative.out_nonzero[:count],
         name_of(fun),
     )
-    aux_out = unflatten_output(aux_tree, aux_values) if has_aux else None
+    aux_out = rebuild_aux(aux_values) if has_aux else None
     return unflatten_output(out_tree, outs), (signature, derivative.residuals), aux_out
 
 
@@ -289,16 +291,17 @@ def jvp(
     check_structure("jvp", tree, tangent_tree, "primals", "tangents")
     arrays = [to_array(v, "jvp: a primal input") for v in leaves]
     given = check_tangents("jvp", tangent_leaves, [a.aval for a in arrays])
-    out_tree = aux_tree = None
+    out_tree: Any = None
+    rebuild_aux: Any = None
     count = 0
 
     def flat(*xs: Any) -> list[Any]:
-        nonlocal out_tree, aux_tree, count
+        nonlocal out_tree, rebuild_aux, count
         out = fun(*pytree.unflatten(tree, xs))
         aux_leaves: list[Any] = []
         if has_aux:
             out, aux = split_aux("jvp", out)
-            aux_leaves, aux_tree = flatten_output(aux, "jvp: auxiliary data")
+            aux_leaves, rebuild_aux = flatten_aux(aux)
         out_leaves, out_tree = flatten_output(out, "jvp: the function's output")
         count = len(out_leaves)
         return [*out_leaves, *aux_leaves]
@@ -314,7 +317,7 @@ def jvp(
             for v, t in zip(values[:count], pushed[:count], strict=True)
         ],
     )
-    return (out, tangent, unflatten_output(aux_tree, values[count:])) if has_aux else (out, tangent)
+    return (out, tangent, rebuild_aux(values[count:])) if has_aux else (out, tangent)
 
 
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
