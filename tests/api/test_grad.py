@@ -191,7 +191,7 @@ def test_perturbations_are_not_confused() -> None:
     assert float(pb.grad(lambda x: x * forward(lambda y: x * y, 2.0))(3.0)) == 6.0
     assert float(forward(lambda x: x * pb.grad(lambda y: x * y)(2.0), 3.0)) == 6.0
     assert float(pb.grad(lambda x: forward(lambda y: pb.grad(lambda z: x * y * z * z)(x), x))(2.0)) == 8.0
-    assert float(pb.grad(lambda x: pb.grad(lambda x: x * pb.grad(lambda x: x**3)(x))(x))(2.0)) == 36.0
+    assert float(pb.grad(pb.grad(lambda x: x * pb.grad(lambda x: x**3)(x)))(2.0)) == 36.0
 
 
 # Nests of transformations, with polynomials as the independent reference: all of these turn an entrywise

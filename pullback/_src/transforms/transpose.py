@@ -64,7 +64,15 @@ def backward_pass(program: Program, residuals: Sequence[Any], cotangents: Sequen
             rule = rules.transpose.get(primitive)
             if rule is None:
                 raise NotDifferentiableError(_no_transpose(eqn))
-            for atom, ct in zip(eqn.invars, rule(ct_out, *args, **eqn.params), strict=True):
+            try:
+                results = rule(ct_out, *args, **eqn.params)
+            except Exception as error:
+                if sum(type(a) is Linear for a in args) < 2:
+                    raise
+                raise NotDifferentiableError(
+                    _no_transpose(eqn)
+                ) from error  # such as a product of two of them
+            for atom, ct in zip(eqn.invars, results, strict=True):
                 if ct is not None:
                     accumulate(atom, ct)
     finally:
