@@ -58,6 +58,12 @@ def einsum(
         raise ValueError("einsum needs at least one operand")
     check_arraylike("einsum", *arrays)
     arrays = promote("einsum", *arrays)
+    if len(arrays) == 2 and precision is None and preferred_element_type is None:
+        x, y = arrays
+        plan = _pair_plan(formula, x.aval.shape, y.aval.shape)
+        if plan is not None:
+            value = bind_dot(x, y, plan[0])
+            return value if plan[1] is None else transpose(value, plan[1])  # type: ignore[no-any-return]
     labels, result = parse(formula, tuple(x.aval.ndim for x in arrays))
     sizes = _sizes(formula, labels, [x.aval.shape for x in arrays])
     if preferred_element_type is not None:
@@ -81,6 +87,21 @@ def einsum(
     if preferred_element_type is not None and value.aval.dtype != preferred_element_type:
         value = convert_element_type(value, preferred_element_type)
     return _arranged(value, names, result)
+
+
+@functools.lru_cache(maxsize=1024)
+def _pair_plan(formula: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> Any:
+    """Dimension numbers and permutation of a formula of two operands that is a single contraction, else None."""
+    (x, y), result = parse(formula, (len(x_shape), len(y_shape)))
+    sizes = _sizes(formula, (x, y), (x_shape, y_shape))
+    repeated = len(set(x)) < len(x) or len(set(y)) < len(y)
+    broadcast = any(s != sizes[n] for n, s in zip(x + y, x_shape + y_shape, strict=True))
+    alone = any(n not in result for n in {*x, *y} - ({*x} & {*y}))
+    if repeated or broadcast or alone:
+        return None
+    numbers, names = _numbers(x, y, set(result))
+    order = tuple(names.index(n) for n in result)
+    return numbers, None if order == tuple(range(len(order))) else order
 
 
 def _formula(subscripts: Any, operands: tuple[Any, ...]) -> tuple[str, list[Any]]:
@@ -244,16 +265,18 @@ def _contract(
 ) -> Term:
     x, x_names = _reduced(x, x_names, kept.union(y_names))
     y, y_names = _reduced(y, y_names, kept.union(x_names))
-    shared = [n for n in x_names if n in y_names]
+    numbers, names = _numbers(x_names, y_names, kept)
+    return bind_dot(x, y, numbers, precision, preferred), names
+
+
+def _numbers(x: Labels, y: Labels, kept: set[str]) -> tuple[Any, Labels]:
+    """The dimension numbers of the contraction of two operands with these labels, and the labels of the result."""
+    shared = [n for n in x if n in y]
     batch = [n for n in shared if n in kept]
     summed = [n for n in shared if n not in kept]
     places = lambda names, chosen: tuple(names.index(n) for n in chosen)
-    numbers = (
-        (places(x_names, summed), places(y_names, summed)),
-        (places(x_names, batch), places(y_names, batch)),
-    )
-    out = bind_dot(x, y, numbers, precision, preferred)
-    return out, (*batch, *(n for n in x_names if n not in shared), *(n for n in y_names if n not in shared))
+    numbers = (places(x, summed), places(y, summed)), (places(x, batch), places(y, batch))
+    return numbers, (*batch, *(n for n in x if n not in shared), *(n for n in y if n not in shared))
 
 
 def _arranged(x: Any, names: Labels, result: Labels) -> Any:

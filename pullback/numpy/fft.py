@@ -1,0 +1,3 @@
+"""Discrete Fourier transforms."""
+
+from .._src.lib.numpy.fft import *

@@ -1,0 +1,3 @@
+"""Linear algebra."""
+
+from .._src.lib.numpy.linalg import *
