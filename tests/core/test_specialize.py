@@ -21,31 +21,37 @@ from pullback._src.ops.arithmetic import add_p
 from pullback._src.ops.transcendental import sin_p
 
 
+_F = ShapedArray((3,), np.float32)
+_G = ShapedArray((), np.float32)
+
+
 def test_built_on_the_second_use() -> None:
     built: list[Any] = []
-    table: SecondUse[list[Any]] = SecondUse(lambda primitive, *rest: built.append(rest) or [primitive, *rest])
-    assert table.get("a", sin_p, 1) is None and built == []
-    first = table.get("a", sin_p, 1)
-    assert first == [sin_p, 1] and table.get("a", sin_p, 1) is first and built == [(1,)]
-    assert table.get("b", sin_p, 1) is None
+    table: SecondUse[list[Any]] = SecondUse(lambda *arguments: built.append(arguments) or [*arguments])
+    key = (sin_p, _F, None, _G, ("y", 2))
+    assert table.get(key, {"y": 2}) is None and built == []
+    first = table.get(key, {"y": 2})
+    assert first == [sin_p, (True, False), (_F, _G), {"y": 2}]
+    assert table.get(key, {"y": 2}) is first and len(built) == 1
+    assert table.get((sin_p, _G), {}) is None
 
 
 def test_what_is_not_plain_is_never_built() -> None:
-    table: SecondUse[str] = SecondUse(lambda primitive: "built")
-    assert [table.get("k", jit_p) for _ in range(3)] == [None, None, None]
+    table: SecondUse[str] = SecondUse(lambda *_: "built")
+    assert [table.get((jit_p, _F), {}) for _ in range(3)] == [None, None, None]
     assert not is_plain(jit_p) and is_plain(sin_p)
 
 
 def test_keys_that_cannot_be_hashed_are_passed_over() -> None:
-    table: SecondUse[str] = SecondUse(lambda primitive: "built")
-    assert [table.get(([],), sin_p) for _ in range(3)] == [None, None, None]
+    table: SecondUse[str] = SecondUse(lambda *_: "built")
+    assert [table.get((sin_p, []), {}) for _ in range(3)] == [None, None, None]
 
 
 def test_memory_is_bounded() -> None:
-    table: SecondUse[str] = SecondUse(lambda primitive: "built")
+    table: SecondUse[str] = SecondUse(lambda *_: "built")
     for i in range(10_000):
-        table.get(i, sin_p)
-    assert len(table.entries) <= 4096
+        table.get((sin_p, _F, i), {})
+    assert len(table._entries) <= 4096
 
 
 def test_operation_is_a_program_of_one_equation() -> None:

@@ -22,21 +22,29 @@ _LIMIT = 4096
 
 
 class SecondUse(Generic[T]):
-    """What `build(primitive, *rest)` gives for plain operations, built when a key is seen the second time.
+    """What `build(primitive, nonzero, avals, params)` gives for plain operations, from their second use on.
 
     What is used once is not worth the building, and programs whose shapes never repeat do not fill memory
     with transformed programs.
+
+    Keys are `(primitive, *types, *params.items())`, where the type of an operand without a tangent has None
+    before it: that is cheap to put together while the operands are looked at.
     """
 
-    __slots__ = ("_build", "entries")
+    __slots__ = ("_build", "_entries")
 
-    def __init__(self, build: Callable[..., T]) -> None:
+    def __init__(
+        self, build: Callable[[Primitive, tuple[bool, ...], tuple[ShapedArray, ...], dict[str, Any]], T]
+    ) -> None:
         self._build = build
-        self.entries: dict[Hashable, T | _Mark] = {}
+        self._entries: dict[Hashable, T | _Mark] = {}
 
-    def get(self, key: Hashable, primitive: Primitive, *rest: Any) -> T | None:
-        """The entry, built if need be; None on first use, for keys that cannot be hashed, for operations that are not plain."""
-        entries = self.entries
+    def get(self, key: tuple[Any, ...], params: dict[str, Any]) -> T | None:
+        """The entry, built if need be.
+
+        None on first use, for keys that cannot be hashed, and for operations that are not plain.
+        """
+        entries = self._entries
         try:
             entry = entries.get(key)
         except TypeError:
@@ -44,12 +52,15 @@ class SecondUse(Generic[T]):
         if entry is None:
             if len(entries) >= _LIMIT:
                 entries.clear()
-            entries[key] = _SEEN if is_plain(primitive) else _GENERAL
+            entries[key] = _SEEN if is_plain(key[0]) else _GENERAL
             return None
         if type(entry) is _Mark:
             if entry is _GENERAL:
                 return None
-            entry = entries[key] = self._build(primitive, *rest)
+            places = [i for i, part in enumerate(key) if isinstance(part, ShapedArray)]
+            nonzero = tuple([key[i - 1] is not None for i in places])
+            avals = tuple([key[i] for i in places])
+            entry = entries[key] = self._build(key[0], nonzero, avals, params)
         return entry  # type: ignore[return-value]
 
 

@@ -23,7 +23,7 @@ _PRODUCTS = {mul_p, div_p}
 
 
 def diagonal_outputs(program: Program) -> tuple[int | None, ...]:
-    """For each output of a linear program (constants open), the input that it is a multiple of, entry by entry.
+    """For each output of a linear program (constants open), the input of which it is an entrywise multiple.
 
     None for outputs that are not.
     """

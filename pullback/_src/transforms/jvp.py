@@ -61,66 +61,48 @@ class JVPTrace(Trace):
         self.location = source.capture()
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        for a in args:
-            if type(a) is JVPTracer and a._trace is self:
-                break
-        else:
-            return delegate(self.parent, primitive, args, params)
+        parent = self.parent
         primals: list[Any] = []
         tangents: list[Any] = []
+        parts: list[Any] = [primitive]
         for a in args:
             if type(a) is JVPTracer and a._trace is self:
                 primals.append(a.primal)
                 tangents.append(a.tangent)
             else:
                 primals.append(a)
-                tangents.append(Zero(a.aval.tangent))
-        out, out_tangent = self.apply_rule(primitive, primals, tangents, params)
-        if primitive.multiple_results:
-            return [self.pair(p, t) for p, t in zip(out, out_tangent, strict=True)]
-        return self.pair(out, out_tangent)
-
-    def apply_rule(
-        self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]
-    ) -> Any:
-        if type(self.parent) is not StagingTrace:
-            mask = tuple([type(t) is not Zero for t in tangents])
-            avals = tuple([p.aval for p in primals])
-            pushed = _specialized.get(
-                (primitive, mask, avals, *params.items()), primitive, mask, avals, params
-            )
-            if pushed is not None:
-                return self._apply_specialized(primitive, pushed, primals, tangents)
-        rule = rules.jvp.get(primitive)
-        if rule is None:
-            raise no_derivative(primitive)
-        token = CURRENT.set(self.parent)
+                parts.append(None)  # marks the next type as that of a constant
+            parts.append(a.aval)
+        if not tangents:
+            return delegate(parent, primitive, args, params)
+        step = None
+        if type(parent) is not StagingTrace:
+            if params:
+                parts += params.items()
+            step = _steps.get(tuple(parts), params)
+        token = CURRENT.set(parent)
         try:
-            return rule(primals, tangents, **params)
+            if step is not None:
+                outs = call(step.program, primals + tangents)
+            else:
+                rule = rules.jvp.get(primitive)
+                if rule is None:
+                    raise no_derivative(primitive)
+                out, out_tangent = rule(primals, [self.split(a)[1] for a in args], **params)
         finally:
             CURRENT.reset(token)
-
-    def _apply_specialized(
-        self,
-        primitive: Primitive,
-        pushed: tuple[Program, tuple[bool, ...]],
-        primals: list[Any],
-        tangents: list[Any],
-    ) -> Any:
-        program, out_nonzero = pushed
-        token = CURRENT.set(self.parent)
-        try:
-            outs = call(program, [*primals, *[t for t in tangents if type(t) is not Zero]])
-        finally:
-            CURRENT.reset(token)
-        count = len(out_nonzero)
-        given = iter(outs[count:])
-        out_tangents = [
-            next(given) if nz else Zero(o.aval.tangent) for o, nz in zip(outs, out_nonzero, strict=False)
+        if step is None:
+            if primitive.multiple_results:
+                return [self.pair(p, t) for p, t in zip(out, out_tangent, strict=True)]
+            return self.pair(out, out_tangent)
+        if step.is_simple:
+            return JVPTracer(self, outs[0], outs[1])
+        given = iter(outs[len(step.out_nonzero) :])
+        results = [
+            JVPTracer(self, o, next(given)) if nz else o
+            for o, nz in zip(outs, step.out_nonzero, strict=False)
         ]
-        if primitive.multiple_results:
-            return outs[:count], out_tangents
-        return outs[0], out_tangents[0]
+        return results if primitive.multiple_results else results[0]
 
     def pair(self, primal: Any, tangent: Any) -> Any:
         return primal if type(tangent) is Zero else JVPTracer(self, primal, tangent)
@@ -183,10 +165,20 @@ def jvp_program(program: Program, nonzero: tuple[bool, ...]) -> tuple[Program, t
     return program.memo[key]  # type: ignore[no-any-return]
 
 
-def _specialize(
-    primitive: Primitive, nonzero: tuple[bool, ...], avals: tuple[ShapedArray, ...], params: dict[str, Any]
-) -> tuple[Program, tuple[bool, ...]]:
-    return jvp_program(operation(primitive, avals, params), nonzero)
+class _Step:
+    """A plain operation and the pushing of its tangents, as one program of fixed types."""
+
+    __slots__ = ("program", "out_nonzero", "is_simple")
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        nonzero: tuple[bool, ...],
+        avals: tuple[ShapedArray, ...],
+        params: dict[str, Any],
+    ) -> None:
+        self.program, self.out_nonzero = jvp_program(operation(primitive, avals, params), nonzero)
+        self.is_simple = not primitive.multiple_results and self.out_nonzero == (True,)
 
 
-_specialized: SecondUse[tuple[Program, tuple[bool, ...]]] = SecondUse(_specialize)
+_steps: SecondUse[_Step] = SecondUse(_Step)

@@ -20,12 +20,12 @@ from ..core import rules
 from ..core.array import ConcreteArray
 from ..core.aval import ShapedArray, Zero
 from ..core.call import call
+from ..core.engine import quiet
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program, Var
 from ..core.specialize import SecondUse, carries_python, operation
 from ..core.staging import StagingTrace
-from ..core.engine import quiet
 from ..core.trace import CURRENT, EVAL, Trace, Tracer, delegate
 from .jvp import concrete, no_derivative
 from .tape import Step, Tape
@@ -84,14 +84,8 @@ class LinearizeTrace(Trace):
         if type(parent) is not StagingTrace:
             if params:
                 parts += params.items()
-            key = tuple(parts)
-            try:
-                step = _steps.entries.get(key)
-            except TypeError:
-                pass
-            if type(step) is not Step:
-                step = _steps.get(key, primitive, self._nonzero(args), tuple([a.aval for a in args]), params)
-        if type(step) is not Step:
+            step = _steps.get(tuple(parts), params)
+        if step is None:
             return self._apply_rule(primitive, args, primals, params)
         if parent is EVAL and step.kernel is not None:
             try:
@@ -114,9 +108,6 @@ class LinearizeTrace(Trace):
             results.append(LinearizeTracer(self, o, ref) if nz else o)
             ref -= nz
         return results if primitive.multiple_results else results[0]
-
-    def _nonzero(self, args: Sequence[Any]) -> tuple[bool, ...]:
-        return tuple([type(a) is LinearizeTracer and a._trace is self for a in args])
 
     def _apply_rule(
         self, primitive: Primitive, args: Sequence[Any], primals: list[Any], params: dict[str, Any]

@@ -4,7 +4,7 @@ Writing an equation costs more Python than running a small operation. So plain o
 of time at their types (`Step`), only leave a note on the tape: the step, the primal values that its
 derivative needs, and the tangents. At the end the notes are looked up by their structure; a function whose
 operations have been the same before has its residual and linear programs already, with everything that
-was derived from them (the transpose, compiled forms), and only the residuals remain to be computed, in one go.
+was derived from them (the transpose, compiled forms): only the residuals remain to be computed, in one go.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Step:
     """A plain operation's derivative at fixed types.
 
     Attributes:
-        program: from the needed primal values and the nonzero tangents to the nonzero tangents of the results.
+        program: from the needed primal values and nonzero tangents to the results' nonzero tangents.
         needs: positions, in (operands, results), of the primal values that `program` takes.
         out_avals: the types of `program`'s results.
         out_nonzero: which of the operation's results have tangents.
@@ -66,16 +66,10 @@ class Step:
                 wanted.update(v for v in eqn.invars if isinstance(v, Var) and v not in known)
         eqns.reverse()
         replaced: dict[Any, Atom] = dict(zip(linear.invars, residuals, strict=False))
-        for eqn in linear.eqns:
-            eqns.append(
-                Equation(
-                    eqn.primitive,
-                    [replaced.get(v, v) for v in eqn.invars],
-                    eqn.outvars,
-                    eqn.params,
-                    eqn.location,
-                )
-            )
+        eqns += [
+            Equation(e.primitive, [replaced.get(v, v) for v in e.invars], e.outvars, e.params, e.location)
+            for e in linear.eqns
+        ]
         outs = [replaced.get(v, v) for v in linear.outvars]
         used = {v for eqn in eqns for v in eqn.invars} | set(outs)
         needed = [(i, v) for v, i in known.items() if v in used]
