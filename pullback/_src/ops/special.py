@@ -47,7 +47,9 @@ def _times(t: Any, factor: Any) -> Any:
     return mul_p.bind(t, factor)
 
 
-def _no_partial(name: str, parameter: str) -> Callable[..., Any]:
+def no_partial(name: str, parameter: str) -> Callable[..., Any]:
+    """In place of a partial derivative that is not available: an error that says so."""
+
     def partial(*_: Any, **__: Any) -> Any:
         raise NotDifferentiableError(
             f"{name} has no derivative by {parameter} here. Apply lax.stop_gradient to that argument if its "
@@ -115,13 +117,13 @@ digamma_p: Primitive = elementwise(
 )
 polygamma_p: Primitive = elementwise(
     "polygamma",
-    _no_partial("polygamma", "its order m"),
+    no_partial("polygamma", "its order m"),
     lambda t, ans, m, x: _times(t, polygamma_p.bind(add_p.bind(m, _c(m, 1)), x)),
     accepts="f",
 )
 zeta_p: Primitive = elementwise(
     "zeta",
-    _no_partial("zeta", "its exponent x"),
+    no_partial("zeta", "its exponent x"),
     lambda t, ans, x, q: _times(t, mul_p.bind(neg_p.bind(x), zeta_p.bind(add_p.bind(x, _c(x, 1)), q))),
     accepts="f",
 )
@@ -173,8 +175,8 @@ def _beta_density(a: Any, b: Any, x: Any) -> Any:
 
 regularized_incomplete_beta_p = elementwise(
     "regularized_incomplete_beta",
-    _no_partial("betainc", "its parameter a"),
-    _no_partial("betainc", "its parameter b"),
+    no_partial("betainc", "its parameter a"),
+    no_partial("betainc", "its parameter b"),
     lambda t, ans, a, b, x: _times(t, _beta_density(a, b, x)),
     accepts="f",
 )
@@ -206,7 +208,7 @@ expi_p = elementwise("expi", lambda t, ans, x: _times(t, div_p.bind(exp_p.bind(x
 # E_n(x): d = -E_{n-1}(x), and E_0(x) = exp(-x) / x
 expn_p: Primitive = elementwise(
     "expn",
-    _no_partial("expn", "its order n"),
+    no_partial("expn", "its order n"),
     lambda t, ans, n, x: _times(neg_p.bind(t), _expn_below(n, x)),
     accepts="f",
 )

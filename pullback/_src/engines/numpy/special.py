@@ -75,7 +75,17 @@ scipy_kernel(ops.regularized_incomplete_beta_p, "betainc", wide=True)
 scipy_kernel(ops.bessel_i0e_p, "i0e")
 scipy_kernel(ops.bessel_i1e_p, "i1e")
 scipy_kernel(ops.expi_p, "expi", wide=True)
-scipy_kernel(ops.expn_p, "expn", wide=True)
+
+
+@kernel(ops.expn_p)
+def expn(n: Array, x: Array) -> Array:
+    from scipy.special import expn as function
+
+    n, wide = n.astype(np.float64), x.astype(np.float64)
+    whole = n == np.floor(n)
+    out = function(np.where(whole & (np.abs(n) < 2**31), n, 0).astype(np.int64), wide)
+    return np.asarray(np.where(whole, out, np.nan)).astype(x.dtype)
+
 
 # Inverse error function: x p(w) with w = -log(1 - x^2), p a polynomial for each of two (three) ranges of w.
 # Coefficients: M. Giles, "Approximating the erfinv function", GPU Computing Gems Jade edition, 2012.

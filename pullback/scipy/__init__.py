@@ -1,0 +1,3 @@
+"""Functions of SciPy on arrays that can be differentiated, batched and compiled."""
+
+from . import special as special

@@ -1,0 +1,3 @@
+"""Special functions with derivatives."""
+
+from ..._src.lib.scipy.special import *
