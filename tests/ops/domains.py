@@ -11,7 +11,7 @@ Array = np.ndarray[Any, Any]
 
 FLOAT16 = np.dtype(np.float16)
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-38, 3e38, -3e38]
+SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-37, 3e38, -3e38]
 DTYPE_NAMES = {
     "float16": "f16",
     "bfloat16": "bf16",

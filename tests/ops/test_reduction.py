@@ -118,7 +118,7 @@ def _samples() -> list[Sample]:
             (0,),
         )
     )
-    return out  # fmt: skip
+    return out
 
 
 SAMPLES = _samples()
@@ -183,7 +183,7 @@ def test_errors_say_what_is_wrong() -> None:
         ops.reduce_sum(x, (0, 0))
     with pytest.raises(ShapeError, match=r"no element along axis 1 of shape \(2, 0\)"):
         ops.argmax(x, 1, np.int32)
-    with pytest.raises(TypeError, match="reduce_and expects operands of kind bool, .* got dtype float32"):
+    with pytest.raises(TypeError, match=r"reduce_and expects operands of kind bool, .* got dtype float32"):
         ops.reduce_and(x, (0,))
     with pytest.raises(TypeError, match="index_dtype must be an integer dtype; got float32"):
         ops.argmin(y, 0, np.float32)

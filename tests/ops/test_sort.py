@@ -119,7 +119,7 @@ def _samples() -> list[Sample]:
             1,
         )
     )
-    return out  # fmt: skip
+    return out
 
 
 SAMPLES = _samples()

@@ -80,10 +80,26 @@ def _samples() -> list[Sample]:
                 )
     pair = lambda dtype: (uniform(0.3, 2, (2, 3), dtype, 1), uniform(-2, -0.3, (3,), dtype, 2))
     out += [
-        Sample("atan2-f64", ops.atan2, pair(np.float64), np.arctan2, (0, 1), batchable=(0, 1), primitives=("atan2",)),
+        Sample(
+            "atan2-f64",
+            ops.atan2,
+            pair(np.float64),
+            np.arctan2,
+            (0, 1),
+            batchable=(0, 1),
+            primitives=("atan2",),
+        ),
         Sample("atan2-f32", ops.atan2, pair(np.float32), np.arctan2, (0, 1), 1, (0, 1)),
-        Sample("atan2-c128", ops.atan2, pair(np.complex128), lambda y, x: -1j * np.log((x + 1j * y) / np.sqrt(x * x + y * y)), (0, 1), 1, (0, 1)),
-    ]  # fmt: skip
+        Sample(
+            "atan2-c128",
+            ops.atan2,
+            pair(np.complex128),
+            lambda y, x: -1j * np.log((x + 1j * y) / np.sqrt(x * x + y * y)),
+            (0, 1),
+            1,
+            (0, 1),
+        ),
+    ]
     return out
 
 

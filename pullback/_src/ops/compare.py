@@ -84,6 +84,9 @@ select_n_p = Primitive("select_n", elementwise=True)
 def select_n(which: Any, *cases: Any) -> Array:
     """Choose elementwise among `cases`: a bool (False: the first, True: the second) or int32 `which`."""
     which = as_array(which, name="select_n")
+    if kind(which.aval.dtype) != "b" or len(cases) > 2:
+        if kind(which.aval.dtype) != "i":
+            raise _wrong_selector(which.aval, len(cases))
     return select_n_p.bind(which, *operands("select_n", *cases))  # type: ignore[no-any-return]
 
 
@@ -92,11 +95,15 @@ def select(pred: Any, on_true: Any, on_false: Any) -> Array:
     return select_n(pred, on_false, on_true)
 
 
+def _wrong_selector(which: ShapedArray, count: int) -> DTypeError:
+    return DTypeError(
+        f"select_n: `which` must be bool (two cases) or int32; got {which.str_short()} for {count} cases"
+    )
+
+
 def _select_n_abstract(which: ShapedArray, *cases: ShapedArray) -> ShapedArray:
     if kind(which.dtype) not in "bi" or (which.dtype == _BOOL and len(cases) > 2):
-        raise DTypeError(
-            f"select_n: `which` must be bool (two cases) or int32; got {which.str_short()} for {len(cases)} cases"
-        )
+        raise _wrong_selector(which, len(cases))
     if any(c.dtype != cases[0].dtype for c in cases):
         raise mismatch("select_n", [dtypes.dtype_name(c.dtype) for c in cases])
     shape = broadcast_shapes("select_n", which.shape, *[c.shape for c in cases])

@@ -16,15 +16,19 @@ Array = np.ndarray[Any, Any]
 def convert_element_type(x: Array, *, new_dtype: np.dtype[Any], weak_type: bool) -> Array:
     if x.dtype.kind == "c" and new_dtype.kind not in "cb":
         x = x.real
-    if x.dtype.kind == "f" and new_dtype.kind in "iu":
-        # Out of range saturates and NaN becomes 0; a plain cast would be undefined.
-        info = np.iinfo(new_dtype)
-        low, high = float(info.min), float(info.max)
-        if x.size and not (low <= np.minimum.reduce(x, None) and np.maximum.reduce(x, None) < high):
-            inside = np.clip(np.nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf), low, high)
-            above = inside >= high
-            return np.asarray(np.where(above, info.max, np.where(above, 0, inside).astype(new_dtype)), new_dtype)
+    if new_dtype.kind in "iu" and x.dtype.kind in "fV":
+        return _saturated(x, new_dtype)
     return x.astype(new_dtype)
+
+
+def _saturated(x: Array, dtype: np.dtype[Any]) -> Array:
+    """Floats as integers: out of range the nearest one, and 0 for NaN (a plain cast would be undefined)."""
+    info = np.iinfo(dtype)
+    low, limit = float(info.min), float(info.max // 2 + 1) * 2
+    wide = x.astype(np.float64)
+    out = np.where((wide > low) & (wide < limit), wide, 0.0).astype(dtype)
+    out = np.where(wide >= limit, info.max, out)
+    return np.where(wide <= low, info.min, out)
 
 
 @kernel(ops.bitcast_convert_type_p)

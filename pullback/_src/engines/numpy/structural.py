@@ -19,7 +19,11 @@ def broadcast_in_dim(x: Array, *, shape: tuple[int, ...], broadcast_dimensions: 
     if x.ndim == 0:
         return np.full(shape, x)
     placed = [1] * len(shape)
+    before = -1
     for size, dim in zip(x.shape, broadcast_dimensions, strict=True):
+        if dim <= before:
+            raise ValueError("broadcast_dimensions must increase")
+        before = dim
         placed[dim] = size
     return np.broadcast_to(x.reshape(placed), shape)
 
