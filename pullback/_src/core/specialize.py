@@ -15,6 +15,8 @@ from . import rules
 from .aval import ShapedArray
 from .primitive import Primitive
 from .program import Equation, Program, Var
+from .staging import StagingTrace
+from .trace import Trace
 
 T = TypeVar("T")
 
@@ -62,6 +64,37 @@ class SecondUse(Generic[T]):
             avals = tuple([key[i] for i in places])
             entry = entries[key] = self._build(key[0], nonzero, avals, params)
         return entry  # type: ignore[return-value]
+
+
+def split(
+    steps: SecondUse[T],
+    trace: Trace,
+    tracer_type: type,
+    primitive: Primitive,
+    args: Sequence[Any],
+    params: dict[str, Any],
+) -> tuple[list[Any], list[Any], T | None]:
+    """The primals of all operands, the tangents of those that are tracers of `trace`, and the step.
+
+    Tracers have the attributes `primal` and `tangent`. There is no step if there are no tangents, on first
+    use, or below a staging trace, where rules are to be recorded.
+    """
+    primals: list[Any] = []
+    tangents: list[Any] = []
+    key: list[Any] = [primitive]
+    for a in args:
+        if type(a) is tracer_type and a._trace is trace:
+            primals.append(a.primal)
+            tangents.append(a.tangent)
+        else:
+            primals.append(a)
+            key.append(None)  # marks the next type as that of a constant
+        key.append(a.aval)
+    if not tangents or type(trace.parent) is StagingTrace:  # type: ignore[attr-defined]
+        return primals, tangents, None
+    if params:
+        key += params.items()
+    return primals, tangents, steps.get(tuple(key), params)
 
 
 class _Mark:

@@ -15,8 +15,8 @@ from ..core.call import call
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program
-from ..core.specialize import SecondUse, operation
-from ..core.staging import StagingTrace, stage
+from ..core.specialize import SecondUse, operation, split
+from ..core.staging import stage
 from ..core.trace import CURRENT, Trace, Tracer, delegate
 
 
@@ -62,24 +62,9 @@ class JVPTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         parent = self.parent
-        primals: list[Any] = []
-        tangents: list[Any] = []
-        parts: list[Any] = [primitive]
-        for a in args:
-            if type(a) is JVPTracer and a._trace is self:
-                primals.append(a.primal)
-                tangents.append(a.tangent)
-            else:
-                primals.append(a)
-                parts.append(None)  # marks the next type as that of a constant
-            parts.append(a.aval)
+        primals, tangents, step = split(_steps, self, JVPTracer, primitive, args, params)
         if not tangents:
             return delegate(parent, primitive, args, params)
-        step = None
-        if type(parent) is not StagingTrace:
-            if params:
-                parts += params.items()
-            step = _steps.get(tuple(parts), params)
         token = CURRENT.set(parent)
         try:
             if step is not None:

@@ -24,7 +24,7 @@ from ..core.engine import quiet
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program, Var
-from ..core.specialize import SecondUse, carries_python, operation
+from ..core.specialize import SecondUse, carries_python, operation, split
 from ..core.staging import StagingTrace
 from ..core.trace import CURRENT, EVAL, Trace, Tracer, delegate
 from .jvp import concrete, no_derivative
@@ -32,14 +32,14 @@ from .tape import Step, Tape
 
 
 class LinearizeTracer(Tracer):
-    """A known primal with a tangent on the tape."""
+    """A known primal with a tangent on the tape (its reference there)."""
 
-    __slots__ = ("primal", "ref", "aval")
+    __slots__ = ("primal", "tangent", "aval")
 
-    def __init__(self, trace: LinearizeTrace, primal: Any, ref: int) -> None:
+    def __init__(self, trace: LinearizeTrace, primal: Any, tangent: int) -> None:
         self._trace = trace
         self.primal = primal
-        self.ref = ref
+        self.tangent = tangent
         self.aval = primal.aval
 
     def concrete(self) -> ConcreteArray | None:
@@ -67,32 +67,17 @@ class LinearizeTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         parent = self.parent
-        primals: list[Any] = []
-        refs: list[int] = []
-        parts: list[Any] = [primitive]
-        for a in args:
-            if type(a) is LinearizeTracer and a._trace is self:
-                primals.append(a.primal)
-                refs.append(a.ref)
-            else:
-                primals.append(a)
-                parts.append(None)  # marks the next type as that of a constant
-            parts.append(a.aval)
-        if not refs:
+        primals, tangents, step = split(_steps, self, LinearizeTracer, primitive, args, params)
+        if not tangents:
             return delegate(parent, primitive, args, params)
-        step = None
-        if type(parent) is not StagingTrace:
-            if params:
-                parts += params.items()
-            step = _steps.get(tuple(parts), params)
         if step is None:
             return self._apply_rule(primitive, args, primals, params)
+        out: Any
         if parent is EVAL and step.kernel is not None:
             try:
-                data = quiet.context.run(step.kernel, *[p._data for p in primals])
+                out = ConcreteArray(quiet.context.run(step.kernel, *[p._data for p in primals]), step.result)
             except Exception:
-                return EVAL.process(primitive, tuple(primals), params)  # raises with an explanation
-            out: Any = ConcreteArray(data, step.result)
+                out = EVAL.process(primitive, tuple(primals), params)  # raises again, with an explanation
             primals.append(out)
         else:
             out = delegate(parent, primitive, tuple(primals), params)
@@ -100,7 +85,7 @@ class LinearizeTrace(Trace):
                 primals += out
             else:
                 primals.append(out)
-        ref = self.tape.record_step(step, [primals[i] for i in step.needs], refs)
+        ref = self.tape.record_step(step, [primals[i] for i in step.needs], tangents)
         if step.is_simple:
             return LinearizeTracer(self, out, ref)
         results = []
@@ -140,7 +125,7 @@ class LinearizeTrace(Trace):
     def split(self, value: Any) -> tuple[Any, Any]:
         """The primal, and its tangent as a value for rules to compute with."""
         if type(value) is LinearizeTracer and value._trace is self:
-            return value.primal, self.tape.tangent(value.ref, value.aval.tangent)
+            return value.primal, self.tape.tangent(value.tangent, value.aval.tangent)
         return value, Zero(value.aval.tangent)
 
 
@@ -183,7 +168,7 @@ def linearize(
         CURRENT.reset(token)
         trace.active = False
     out_nonzero = tuple([type(o) is LinearizeTracer and o._trace is trace for o in outputs])
-    refs = [o.ref for o, nz in zip(outputs, out_nonzero, strict=True) if nz]
+    refs = [o.tangent for o, nz in zip(outputs, out_nonzero, strict=True) if nz]
     program, residuals = trace.tape.finish_open(refs)
     values = [o.primal if nz else o for o, nz in zip(outputs, out_nonzero, strict=True)]
     return values, LinearMap(program, residuals, mask, out_nonzero)

@@ -1,0 +1,33 @@
+"""The exceptions that the library raises."""
+
+from ._src.base.errors import (
+    ConcretizationTypeError,
+    DTypeError,
+    KeyReuseError,
+    NonConcreteBooleanIndexError,
+    NotDifferentiableError,
+    PullbackError,
+    ShapeError,
+    StructureError,
+    TracerArrayConversionError,
+    TracerBoolConversionError,
+    TracerIntegerConversionError,
+    UnexpectedTracerError,
+    VerificationError,
+)
+
+__all__ = [
+    "ConcretizationTypeError",
+    "DTypeError",
+    "KeyReuseError",
+    "NonConcreteBooleanIndexError",
+    "NotDifferentiableError",
+    "PullbackError",
+    "ShapeError",
+    "StructureError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+    "UnexpectedTracerError",
+    "VerificationError",
+]
