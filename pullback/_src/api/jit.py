@@ -86,8 +86,8 @@ class JitFunction:
         for n in self._static_argnums:
             if -count <= n < count:
                 positions.add(n % count)
-        static = [(i, type(args[i]), args[i]) for i in sorted(positions)]
-        static += [(k, type(v), v) for k, v in sorted(kwargs.items()) if k in self._static_argnames]
+        static = [(i, _kind(args[i]), args[i]) for i in sorted(positions)]
+        static += [(k, _kind(v), v) for k, v in sorted(kwargs.items()) if k in self._static_argnames]
         for where, _, value in static:
             try:
                 hash(value)
@@ -155,6 +155,14 @@ class _BoundMethod:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._function, name)
+
+
+def _kind(value: Any) -> Any:
+    """What tells static values apart that are equal: 1, True and 1.0; 0.0 and -0.0."""
+    kind = type(value)
+    if kind is float or kind is complex:
+        return repr(value)
+    return tuple(map(_kind, value)) if kind is tuple else kind
 
 
 def _merge(args: tuple[Any, ...], kwargs: dict[str, Any], static: Any) -> tuple[list[Any], dict[str, Any]]:

@@ -89,11 +89,14 @@ def _coefficients(program: Program, residuals: Sequence[Any]) -> list[Any]:
         if out not in source:
             continue
         operands = [_operand(v, known, factor) for v in eqn.invars]
-        if eqn.primitive is reshape_p:  # factors may be smaller than what they multiply
-            if operands[0].aval.ndim == 0:
-                factor[out] = operands[0]
-                continue
-            operands[0] = broadcast_to(operands[0], eqn.invars[0].aval.shape)
+        # Factors may be smaller than what they multiply.
+        if eqn.primitive is reshape_p and operands[0].aval.ndim == 0:
+            factor[out] = operands[0]
+            continue
+        if eqn.primitive is reshape_p or (
+            eqn.primitive in _SUMS and operands[0].aval.shape != operands[1].aval.shape
+        ):
+            operands = [broadcast_to(o, v.aval.shape) for o, v in zip(operands, eqn.invars, strict=True)]
         factor[out] = eqn.primitive.bind(*operands, **eqn.params)
     wanted = [v for v, s in zip(program.outvars, diagonal_outputs(program), strict=True) if s is not None]
     return [broadcast_to(factor[v], v.aval.shape) for v in wanted]  # type: ignore[index]
