@@ -1,6 +1,7 @@
 """NumPy's functions on arrays that can be differentiated, batched and compiled."""
 
 from .._src.lib.numpy import methods as _methods  # noqa: F401 - gives arrays their operators and methods
+from .._src.lib.numpy.bits import *
 from .._src.lib.numpy.contractions import *
 from .._src.lib.numpy.creation import *
 from .._src.lib.numpy.cumulatives import *
@@ -10,11 +11,13 @@ from .._src.lib.numpy.floating import *
 from .._src.lib.numpy.index_tricks import *
 from .._src.lib.numpy.indexing import *
 from .._src.lib.numpy.integers import *
+from .._src.lib.numpy.interpolation import *
 from .._src.lib.numpy.joining import *
 from .._src.lib.numpy.logic import *
 from .._src.lib.numpy.manipulation import *
 from .._src.lib.numpy.nan_reductions import *
 from .._src.lib.numpy.padding import *
+from .._src.lib.numpy.polynomials import *
 from .._src.lib.numpy.reductions import *
 from .._src.lib.numpy.selection import *
 from .._src.lib.numpy.sets import *

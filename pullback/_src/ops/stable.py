@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core import rules
 from ..core.array import Array, as_array, scalar
+from ..core.primitive import Primitive
 from .arithmetic import abs_p, add_p, div_p, log_p, max_p, min_p, mul_p, sub_p
 from .compare import eq_p, lt_p, select_n_p
 from .complex import neg_p
@@ -100,7 +101,9 @@ rules.decompose[hypot_p] = _hypot_decompose
 
 # sinc ---------------------------------------------------------------------------------------------
 
-sinc_p = elementwise("sinc", lambda t, ans, x, *, order: mul_p.bind(t, sinc_p.bind(x, order=order + 1)))
+sinc_p: Primitive = elementwise(
+    "sinc", lambda t, ans, x, *, order: mul_p.bind(t, sinc_p.bind(x, order=order + 1))
+)
 
 
 def sinc(x: Any, order: int = 0) -> Array:

@@ -185,7 +185,7 @@ def _shape(shape: Any) -> tuple[int, ...]:
         else:
             return shape
     if isinstance(shape, Array) and shape.ndim == 0:
-        shape = operator.index(shape)  # type: ignore[arg-type]
+        shape = operator.index(shape)
     sizes = canonical_shape(shape)
     if any(d < 0 for d in sizes):
         raise ShapeError(f"a shape must have non-negative sizes; got {sizes}")
@@ -281,7 +281,7 @@ def _full_like(name: str, a: Any, fill_value: Any, dtype: Any, shape: Any) -> Ar
         return wrap(np.zeros(found_shape, found_dtype))
     if is_number(fill_value):
         if _current().eager and not weak:
-            return wrap(np.full(found_shape, to_array(fill_value, found_dtype)._data))  # type: ignore[attr-defined]
+            return wrap(np.full(found_shape, to_array(fill_value, found_dtype)._data))
         value: Any = convert_element_type(to_array(fill_value, found_dtype), found_dtype, weak_type=weak)
     else:
         check_arraylike(name, a, fill_value)
@@ -372,9 +372,9 @@ def arange(
     found = dtypes.result_type(*given) if dtype is None else dtypes.check_user_dtype(dtype, "arange")
     if found.kind == "b":
         raise DTypeError("arange does not make bools; give a dtype of numbers")
-    first = 0 if stop is None else _concrete_scalar("arange", start)
+    first: Any = 0 if stop is None else _concrete_scalar("arange", start)
     last = _concrete_scalar("arange", start if stop is None else stop)
-    by = 1 if step is None else _concrete_scalar("arange", step)
+    by: Any = 1 if step is None else _concrete_scalar("arange", step)
     if isinstance(first, (int, np.integer)) and isinstance(by, (int, np.integer)):
         first, by = int(first), int(by)
     else:
@@ -484,7 +484,7 @@ def logspace(
     check_arraylike("logspace", start, stop)
     exponents = linspace(start, stop, num, endpoint, axis=axis)
     out = operators.power(*promote_inexact("logspace", base, exponents))
-    return out if dtype is None else convert_element_type(out, dtypes.check_user_dtype(dtype, "logspace"))  # type: ignore[no-any-return]
+    return out if dtype is None else convert_element_type(out, dtypes.check_user_dtype(dtype, "logspace"))
 
 
 def geomspace(

@@ -222,7 +222,7 @@ def angle(z: Any, deg: bool = False) -> Array:
     (x,) = promote_inexact("angle", z)
     re, im = real(x), imag(x)
     out = tr.atan2_p.bind(im, re)
-    return rad2deg(out) if deg else out  # type: ignore[no-any-return]
+    return rad2deg(out) if deg else out
 
 
 # Functions of two arguments -----------------------------------------------------------------------

@@ -200,9 +200,8 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     if letter in "biu":
         return x  # type: ignore[no-any-return]
     if letter == "c":
-        return complex_p.bind(
-            *(nan_to_num(p, copy, nan, posinf, neginf) for p in (real_p.bind(x), imag_p.bind(x)))
-        )  # type: ignore[no-any-return]
+        parts = [nan_to_num(p, copy, nan, posinf, neginf) for p in (real_p.bind(x), imag_p.bind(x))]
+        return complex_p.bind(*parts)  # type: ignore[no-any-return]
     info = dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
     zero_derivative = [
         (isnan(x), nan),

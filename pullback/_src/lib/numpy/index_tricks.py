@@ -26,6 +26,7 @@ __all__ = [
     "c_",
     "diag_indices",
     "diag_indices_from",
+    "index_exp",
     "indices",
     "ix_",
     "mask_indices",
@@ -34,6 +35,7 @@ __all__ = [
     "ogrid",
     "r_",
     "ravel_multi_index",
+    "s_",
     "tril_indices",
     "tril_indices_from",
     "triu_indices",
@@ -351,3 +353,7 @@ def ravel_multi_index(
         if dtype is None
         else convert_element_type(out, dtypes.check_user_dtype(dtype, "ravel_multi_index"))
     )
+
+
+s_ = np.s_
+index_exp = np.index_exp

@@ -329,6 +329,7 @@ def _methods() -> dict[str, Any]:
         "__abs__": _abs,
         "__invert__": _invert,
     }
+    ufunc: np.ufunc
     for method, (ufunc, primitive, name) in _comparisons.items():
         # Complex numbers compare lexicographically in both; integers beyond the dtype need the general way.
         table[method] = _short_cut(ufunc, comparison(name, primitive, ufunc), "biuf", "if", True)

@@ -23,6 +23,7 @@ from ...ops.structural import canonical_axis
 from .promotion import asarray
 
 __all__ = [
+    "ComplexWarning",
     "ScalarType",
     "__array_namespace_info__",
     "array2string",
@@ -214,6 +215,7 @@ flexible = np.flexible
 character = np.character
 object_ = np.object_
 ScalarType = np.ScalarType
+ComplexWarning = np.exceptions.ComplexWarning
 
 dtype = np.dtype
 ndarray = Array

@@ -11,8 +11,8 @@ import numpy as np
 from ...control.scan import scan
 from ...core import dtypes
 from ...core.array import Array
-from ...ops.arithmetic import and_p, lt_p
-from ...ops.compare import eq_p, gt_p, select_n_p
+from ...ops.arithmetic import and_p
+from ...ops.compare import eq_p, gt_p, lt_p, select_n_p
 from ...ops.convert import convert_element_type
 from ...ops.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum
 from ...ops.iota import iota
@@ -81,7 +81,7 @@ def reduce(self: ufunc, a: Any, *, axis: Any, dtype: Any, keepdims: bool, initia
             pair[1], carry, convert_element_type(self(carry, pair[0]), carry.aval.dtype)
         )
         out = _fold(step, init, (rest, where))
-    return reshape(out, kept) if keepdims else out  # type: ignore[no-any-return]
+    return reshape(out, kept) if keepdims else out
 
 
 def accumulate(self: ufunc, a: Any, *, axis: Any, dtype: Any) -> Array:
@@ -109,7 +109,7 @@ def outer(self: ufunc, A: Any, B: Any) -> Array:
 
 def at(self: ufunc, a: Any, indices: Any, b: Any) -> Array:
     check_arraylike(f"{self.__name__}.at", a)
-    x = array(a)
+    x: Any = array(a)
     arrays = indices if isinstance(indices, tuple) else (indices,)
     if any(isinstance(i, slice) or i is None or i is Ellipsis for i in arrays):
         # Each element is touched once.
@@ -138,7 +138,7 @@ def reduceat(self: ufunc, a: Any, indices: Any, *, axis: Any, dtype: Any) -> Arr
     name = f"{self.__name__}.reduceat"
     check_arraylike(name, a, indices)
     x = _operand(name, a, dtype)
-    starts = asarray(indices)
+    starts: Any = asarray(indices)
     if starts.aval.ndim != 1 or not dtypes.is_integer(starts.aval.dtype):
         raise ValueError(f"{name}: indices must be a vector of integers; got {starts.aval.str_short()}")
     place = canonical_axis(axis, x.aval.ndim)
@@ -208,7 +208,8 @@ def _updates_by(function: Any, method: str) -> None:
 
     def special(a: Any, indices: Any, b: Any) -> Any:
         check_arraylike(f"{function.__name__}.at", a)
-        return getattr(array(a).at[indices], method)(b)
+        x: Any = array(a)
+        return getattr(x.at[indices], method)(b)
 
     function._at = special
 
