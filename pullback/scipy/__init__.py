@@ -1,3 +1,4 @@
 """Functions of SciPy on arrays that can be differentiated, batched and compiled."""
 
 from . import special as special
+from . import stats as stats

@@ -1,0 +1,53 @@
+"""The logistic distribution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....core.array import Array
+from ....ops.arithmetic import abs_p, log_p
+from ....ops.transcendental import exp_p, log1p_p, logistic_p
+from ...numpy.promotion import promote_inexact
+from .. import special
+from .common import standardized
+
+__all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf"]
+
+
+def logpdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
+    """The logarithm of the density at x."""
+    z, scale = standardized("logistic.logpdf", x, loc, scale)
+    return -abs_p.bind(z) - 2 * log1p_p.bind(exp_p.bind(-abs_p.bind(z))) - log_p.bind(scale)  # type: ignore[no-any-return]
+
+
+def pdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
+    """The density at x."""
+    return exp_p.bind(logpdf(x, loc, scale))  # type: ignore[no-any-return]
+
+
+def cdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
+    """The probability of values up to x."""
+    z, scale = standardized("logistic.cdf", x, loc, scale)
+    return logistic_p.bind(z)  # type: ignore[no-any-return]
+
+
+def logcdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
+    """The logarithm of `cdf`."""
+    return log_p.bind(cdf(x, loc, scale))  # type: ignore[no-any-return]
+
+
+def sf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
+    """The probability of values above x."""
+    z, scale = standardized("logistic.sf", x, loc, scale)
+    return logistic_p.bind(-z)  # type: ignore[no-any-return]
+
+
+def logsf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
+    """The logarithm of `sf`."""
+    return log_p.bind(sf(x, loc, scale))  # type: ignore[no-any-return]
+
+
+def ppf(q: Any, loc: Any = 0, scale: Any = 1) -> Array:
+    """The value up to which the probability is q."""
+    q, loc, scale = promote_inexact("logistic.ppf", q, loc, scale)
+    return loc + scale * special.logit(q)  # type: ignore[no-any-return]
