@@ -106,7 +106,7 @@ SAMPLES = [
             f"slice-{DTYPE_NAMES[dtype]}-{k}",
             lambda x, w=window: ops.slice(x, *w),
             (_x((5, 6), dtype),),
-            lambda x, w=window: x[tuple(map(slice, *w))] if len(w) == 3 else x[tuple(map(slice, *w))],
+            lambda x, w=window: x[tuple(map(slice, *w))],
             differentiable=(0,),
             primitives=("slice",),
         )

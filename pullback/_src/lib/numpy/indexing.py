@@ -29,8 +29,8 @@ from ...ops.slicing import dynamic_slice_p, wrap_negative
 from ...ops.structural import broadcast_to, full, reshape, rev
 from .indices import (
     ARRAY,
+    GAP,
     INT,
-    NEW,
     SLICE,
     Entry,
     advanced_place,
@@ -162,9 +162,9 @@ def general_getitem(
         arrays = True
     place = advanced_place(entries) if has_arrays(entries) else 0
     weak = x.aval.weak_type
-    x = _static_part(x, entries, keep_integers=False)
-    # Now each entry but INT stands for one dimension of x, in order.
-    left = [e for e in entries if e.tag != INT]
+    x = _static_part(x, entries)
+    # Now each entry but INT and GAP stands for one dimension of x, in order.
+    left = [e for e in entries if e.tag not in (INT, GAP)]
     if arrays:
         x = _gather(
             x, left, place, mode, fill_value, indices_are_sorted, unique_indices, wrap_negative_indices
@@ -176,7 +176,7 @@ def general_getitem(
     return x
 
 
-def _static_part(x: Any, entries: Sequence[Entry], *, keep_integers: bool) -> Any:
+def _static_part(x: Any, entries: Sequence[Entry]) -> Any:
     """Apply slices and integers and insert new dimensions; index arrays' dimensions stay whole."""
     old = x.aval.shape
     starts, limits, steps = [], [], []
@@ -184,7 +184,9 @@ def _static_part(x: Any, entries: Sequence[Entry], *, keep_integers: bool) -> An
     shape = []
     position = 0
     for e in entries:
-        if e.tag == NEW or e.dim is None:
+        if e.tag == GAP:
+            continue
+        if e.dim is None:
             shape.append(1)
             position += 1
             continue
@@ -204,9 +206,7 @@ def _static_part(x: Any, entries: Sequence[Entry], *, keep_integers: bool) -> An
             starts.append(e.value)
             limits.append(e.value + 1)
             steps.append(1)
-            if not keep_integers:
-                continue
-            shape.append(1)
+            continue
         else:
             starts.append(0)
             limits.append(size)

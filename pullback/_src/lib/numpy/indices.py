@@ -32,6 +32,7 @@ NEW = "new"
 SLICE = "slice"
 INT = "int"
 ARRAY = "array"
+GAP = "gap"
 
 _INT32 = np.dtype(np.int32)
 
@@ -40,8 +41,8 @@ class Entry:
     """One item of an index.
 
     Attributes:
-        tag: NEW (None), SLICE, INT (static and within range, non-negative) or ARRAY (also scalars that are
-            traced or out of range).
+        tag: NEW (None), SLICE, INT (static and within range, non-negative), ARRAY (also scalars that are
+            traced or out of range), or GAP: an ellipsis that stands for no dimension, but separates arrays.
         dim: the dimension of the array that it indexes; None for NEW, and for an ARRAY from a bool scalar,
             which indexes a dimension of size 1 of its own.
         value: for SLICE (start, step, size); for INT an int; for ARRAY an array of integers.
@@ -71,8 +72,8 @@ def parse(shape: tuple[int, ...], index: Any, wrap_negative_indices: bool = True
     entries: list[Entry] = []
     dim = 0
     for item in items:
-        if item is None:
-            entries.append(Entry(NEW, None))
+        if item is None or item is ...:
+            entries.append(Entry(NEW if item is None else GAP, None))
         elif type(item) is slice:
             entries.append(Entry(SLICE, dim, _slice(item, shape[dim], len(entries))))
             dim += 1
@@ -90,7 +91,7 @@ def parse(shape: tuple[int, ...], index: Any, wrap_negative_indices: bool = True
 
 
 def _expand(shape: tuple[int, ...], index: Any) -> list[Any]:
-    """The items of an index, arrays as `Array`s, with the ellipsis written out."""
+    """The items of an index, arrays as `Array`s, with the ellipsis written out (unless it is empty)."""
     items = index if type(index) is tuple else (index,)
     if not isinstance(index, tuple) and isinstance(index, (list, range)):
         what = "tuple(i)" if any(isinstance(i, slice) or i is None or i is ... for i in index) else "array(i)"
@@ -121,7 +122,7 @@ def _expand(shape: tuple[int, ...], index: Any) -> list[Any]:
     rest = [slice(None)] * (len(shape) - consumed)
     if ellipsis is None:
         return out + rest
-    return out[:ellipsis] + rest + out[ellipsis + 1 :]
+    return out[:ellipsis] + (rest or [...]) + out[ellipsis + 1 :]
 
 
 def _as_index_array(item: Any) -> Any:
@@ -234,7 +235,7 @@ def advanced_place(entries: Sequence[Entry]) -> int:
     places = [i for i, e in enumerate(entries) if e.tag in (ARRAY, INT)]
     if not places or places[-1] - places[0] + 1 != len(places):
         return 0
-    return places[0]
+    return sum(e.tag != GAP for e in entries[: places[0]])
 
 
 def result_shape(entries: Sequence[Entry]) -> tuple[int, ...]:

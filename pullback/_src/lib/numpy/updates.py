@@ -21,8 +21,8 @@ from ...core.aval import shaped_array
 from ...core.engine import quietly
 from ...core.kinds import kind
 from ...core.primitive import Primitive
-from ...core.trace import CURRENT
-from ...ops.arithmetic import add_p
+from ...core.trace import CURRENT, EVAL, using
+from ...ops.arithmetic import add_p, clamp
 from ...ops.compare import lt_p, select_n_p
 from ...ops.convert import convert_element_type
 from ...ops.gather import GatherScatterMode
@@ -42,6 +42,7 @@ from . import operators
 from .indexing import along_axis, general_getitem, numpy_index
 from .indices import (
     ARRAY,
+    GAP,
     INT,
     NEW,
     SLICE,
@@ -105,7 +106,7 @@ def _update_concrete(x: ConcreteArray, index: Any, value: Any, function: np.ufun
             quietly(function.at, out, key, data)
         else:
             target = out[key]
-            quietly(function, target, data, target)
+            quietly(function, target, data, out=target)
     except (IndexError, ValueError, TypeError, OverflowError):
         return None  # drops what is out of bounds, or has the better error
     return ConcreteArray(out, x.aval)
@@ -225,7 +226,7 @@ def _scatter(
 ) -> Any:
     """Combine `values`, of the shape of x[entries], into x."""
     shape = x.aval.shape
-    indexing = [e for e in entries if e.tag != NEW]
+    indexing = [e for e in entries if e.tag not in (NEW, GAP)]
     sizes = tuple(1 if e.dim is None else shape[e.dim] for e in indexing)
     arrays = has_arrays(entries)
     static = all(e.tag != ARRAY for e in indexing)
@@ -412,9 +413,12 @@ class IndexUpdateRef:
                 current, index, convert_element_type(func(old), current.aval.dtype), "set", **options
             )
 
-        if unique_indices or not has_arrays(parse(x.aval.shape, index, wrap_negative_indices)):
+        entries = parse(x.aval.shape, index, wrap_negative_indices)
+        if unique_indices or not has_arrays(entries):
             return once(x)
-        counts = update(full(x.aval.shape, 0, _INT32), index, full((), 1, _INT32), "add", **options)
+        static = all(e.tag != ARRAY or concrete_array(e.value) is not None for e in entries)
+        with using(EVAL if static else _current()):
+            counts = update(full(x.aval.shape, 0, _INT32), index, full((), 1, _INT32), "add", **options)
 
         def masked(current: Any, done: Any) -> Any:
             return select_n_p.bind(lt_p.bind(done, counts), current, once(current))
@@ -507,7 +511,9 @@ def put(a: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = Tr
     if mode == "wrap":
         index = operators.remainder_of(index, x.aval.size)
         mode = "clip"
-    elif mode not in (None, "clip", "drop", "fill"):
+    elif mode == "clip":  # negative indices do not count from the end
+        index = clamp(0, index, max(x.aval.size - 1, 0))
+    elif mode not in (None, "drop", "fill"):
         raise ValueError(f"put: mode must be None, 'clip', 'drop' or 'wrap'; got {mode!r}")
     places = wrap(np.arange(count, dtype=_INT32) % np.int32(values.aval.size))
     chosen = general_getitem(reshape(values, (values.aval.size,)), places)
