@@ -14,10 +14,12 @@ import pullback.lax as lax
 from pullback._src.base.config import disable_jit, settings
 from pullback._src.base.errors import DTypeError, PullbackError, ShapeError, StructureError
 from pullback._src.control import scan_rules
+from pullback._src.core import engine
 from pullback._src.core.array import as_array
 from pullback._src.core.evaluate import evaluate
 from pullback._src.core.staging import stage
 from pullback._src.core.verify import verify
+from pullback._src.ops.transcendental import sin_p
 from pullback._src.transforms.batch import Axis, batch
 from pullback._src.transforms.jvp import jvp
 from pullback._src.transforms.linearize import linearize
@@ -319,7 +321,7 @@ def test_errors_name_the_place() -> None:
     with pytest.raises(TypeError, match=r"scan: init\['a'\]: expected an array"):
         lax.scan(lambda c, x: (c, x), {"a": "text"}, xs)
     with pytest.raises(PullbackError, match=r"the argument \[0\] of a function traced for scan"):
-        lax.scan(lambda c, x: (c if c else c, x), one, xs)
+        lax.scan(lambda c, x: (x if c else c, x), one, xs)
 
 
 def test_associative_scan() -> None:
@@ -447,6 +449,50 @@ def test_disable_jit_runs_the_body_with_values() -> None:
     np.testing.assert_array_equal(np.asarray(ys), [0, 1, 4])
 
 
+def test_an_error_in_an_iteration_is_that_of_the_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    def broken(x: Any, **_: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        raise ArithmeticError("broken")
+
+    monkeypatch.setitem(engine.kernels, sin_p, broken)
+    program = stage(
+        lambda x: [lax.scan(lambda c, _: (lax.sin(c), None), x, None, 3)[0]], [as_array(1.0).aval]
+    )
+    x = as_array(np.float32(1))
+    with pytest.raises(ArithmeticError, match="broken"):
+        engine.get("numpy").compile(program)([x])
+    with pytest.raises(ArithmeticError, match="broken"):
+        lax.scan(lambda c, _: (lax.sin(c), None), x, None, 3)
+    assert calls
+
+
+def test_loops_with_collectives() -> None:
+    """Collectives in a body see the axis, whether or not an operand of the loop is mapped."""
+
+    def f(x: Any) -> list[Any]:
+        def body(c: Any, y: Any) -> Any:
+            return lax.add(c, lax.psum(y, "i")), lax.axis_index("i")
+
+        last, ys = lax.scan(body, np.float32(0), x)
+        counted, _ = lax.scan(
+            lambda c, _: (lax.add(c, lax.axis_index("i")), None), np.int32(0), None, length=3
+        )
+        return [last, ys, counted]
+
+    xs = np.arange(12, dtype=np.float32).reshape(4, 3)
+    outs, dims = batch(f, Axis(4, "i"), [as_array(xs)], [0])
+    found = [
+        np.broadcast_to(o, (4, *np.shape(o))) if d is None else np.moveaxis(np.asarray(o), d, 0)
+        for o, d in zip(outs, dims, strict=True)
+    ]
+    np.testing.assert_array_equal(found[0], np.full(4, xs.sum()))
+    np.testing.assert_array_equal(found[1], np.repeat(np.arange(4)[:, None], 3, 1))
+    np.testing.assert_array_equal(found[2], 3 * np.arange(4))
+
+
 # What the rules make.
 
 
@@ -510,7 +556,7 @@ def test_linear_scan_with_known_carries_transposes() -> None:
     assert nonzero == (True,)
     cts = [as_array(np.float32(1.5)), as_array(np.array([0.5, -1, 2, 3], np.float32))]
     (found,) = evaluate(verify(transposed), cts)
-    expected = jax.linear_transpose(lambda t: _linear_in_jax(t), jax.ShapeDtypeStruct((), np.float32))(
+    expected = jax.linear_transpose(_linear_in_jax, jax.ShapeDtypeStruct((), np.float32))(
         (np.asarray(cts[0]), np.asarray(cts[1]))
     )[0]
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-6)

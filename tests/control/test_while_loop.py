@@ -56,7 +56,7 @@ def _until_small(lax: Any, n: Any, x: Any, y: Any) -> Any:
 
 def _late_tangent(lax: Any, n: Any, x: Any, y: Any) -> Any:
     def body(carry: Any) -> Any:
-        i, a, b, c = carry
+        i, _, b, c = carry
         return lax.add(i, np.int32(1)), lax.mul(b, y), lax.mul(c, c), lax.mul(lax.mul(x, x), 0.5)
 
     one = lax.full((), 1, x.dtype)
@@ -128,7 +128,27 @@ def _fori_reference(x: Any, y: Any) -> list[Any]:
     return [c, d]
 
 
+def _pushforward(x: Any, y: Any, t: Any, u: Any) -> Any:
+    _, linear = linearize(lambda x, y: [_power(lax, _N, x, y)[1]], [x, y])
+    return evaluate(linear.program, [t, u], linear.residuals)[0]
+
+
+def _reference_pushforward(x: Any, y: Any, t: Any, u: Any) -> Any:
+    for _ in range(int(_N)):
+        y, u = np.sin(y) * x, np.cos(y) * u * x + np.sin(y) * t
+    return u
+
+
 SAMPLES = [
+    Sample(
+        "while-tangent-f64",
+        _pushforward,
+        (_X, _Y, np.float64(0.3), _Y + 0.2),
+        _reference_pushforward,
+        (),
+        batchable=(0, 1, 2, 3),
+        primitives=("while_tangent",),
+    ),
     Sample(
         "while-f64",
         lambda n, x, y: _power(lax, n, x, y)[1],
@@ -361,7 +381,7 @@ def test_errors_name_the_place() -> None:
         lax.fori_loop(0, np.arange(2, dtype=np.int32), lambda i, c: c, one)
     with pytest.raises(ShapeError, match=r"(?s)fori_loop: .*carry goes in as f32\[\], comes out as f32\[2\]"):
         lax.fori_loop(0, 3, lambda i, c: lax.full((2,), 1.0), one)
-    with pytest.raises(ValueError, match="unroll needs bounds that are known"):
+    with pytest.raises(ValueError, match="unroll needs bounds known"):
         stage(lambda n: [lax.fori_loop(0, n, lambda i, c: c, one, unroll=2)], [as_array(np.int32(0)).aval])
 
 

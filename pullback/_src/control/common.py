@@ -20,7 +20,10 @@ from ..core import dtypes
 from ..core.array import Array, ConcreteArray, as_array, scalar
 from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.axis_env import bound_axes
+from ..core.call import executable
+from ..core.primitive import Primitive
 from ..core.program import Atom, Equation, Literal, Program, Var, subprograms
+from ..core.specialize import operation
 from ..core.staging import stage
 from ..core.trace import using
 from ..ops.prng import THREEFRY, random_wrap_p
@@ -317,6 +320,20 @@ def depends_on(program: Program, marked: Sequence[bool]) -> list[bool]:
                 reached.update(eqn.outvars)
                 break
     return [type(v) is Var and v in reached for v in program.outvars]
+
+
+# Evaluation ---------------------------------------------------------------------------------------
+
+
+def run_whole(
+    primitive: Primitive, program: Program, args: Sequence[Any], params: dict[str, Any]
+) -> list[Any]:
+    """Evaluate a loop as one compiled program of a single equation; `program` is where that is remembered."""
+    key = (primitive, *params.values())
+    whole = program.memo.get(key)
+    if whole is None:
+        whole = program.memo[key] = operation(primitive, [a.aval for a in args], params)
+    return executable(whole)(args)  # type: ignore[no-any-return]
 
 
 # Rules --------------------------------------------------------------------------------------------

@@ -485,8 +485,8 @@ def _batch_select(
     """Each lane has an index of its own: run every branch and select."""
     if any(b.effectful for b in branches):
         raise NotImplementedError(
-            "cond with side effects (callbacks, prints) in a branch cannot be batched over its predicate: all "
-            "branches would run for all lanes. Move the effect out of cond."
+            "cond with side effects (callbacks, prints) in a branch cannot be batched over its predicate: "
+            "all branches would run for all lanes. Move the effect out of cond."
         )
     cases: list[list[Any]] = []
     for branch in branches:

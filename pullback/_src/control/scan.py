@@ -86,7 +86,7 @@ def stage_body(
     carry: list[Any],
     slice_avals: list[ShapedArray],
 ) -> tuple[Staged, list[Any]]:
-    """The program of a scan's body, checked, and the initial carry with weak types promoted as the body asks."""
+    """The program of a scan's body, checked, and the initial carry, weak types promoted as it asks."""
     carry_avals = [c.aval for c in carry]
     while True:
         staged = stage_flat(f, in_tree, carry_avals + slice_avals, name)
@@ -150,8 +150,8 @@ def loop_length(name: str, slices: Sequence[Any], tree: pytree.TreeSpec, length:
     for i, x in enumerate(slices):
         if not x.aval.shape:
             raise ShapeError(
-                f"{name}: {LeafNames('xs', tree)[i]} is a scalar ({x.aval.str_short()}) and has no dimension to "
-                f"slice; pass arrays in xs, and let the function capture scalars"
+                f"{name}: {LeafNames('xs', tree)[i]} is a scalar ({x.aval.str_short()}) and has no dimension "
+                f"to slice; pass arrays in xs, and let the function capture scalars"
             )
     sizes = {x.aval.shape[0] for x in slices}
     if len(sizes) > 1:

@@ -40,7 +40,8 @@ class _Linearized:
         forward: the body of values and stacked residuals; takes `forward_consts`, then the first
             `reused` results of `before`, then the original operands.
         linear: the linear body.
-        fixed: where the linear scan's constant residuals come from: ("const", i), ("before", i), ("value", array).
+        fixed: where the linear scan's constant residuals come from: ("const", i), ("before", i) or
+            ("value", array).
         sliced: where its sliced residuals come from: ("stacked", i) or ("xs", i).
     """
 
@@ -276,7 +277,7 @@ class _Transposed:
         linear_carry: which carries depend on linear operands.
         known: the body of the other carries, whose outputs are their values in each iteration; or None.
         program: the transposed body; takes `consts` first.
-        ct_consts, ct_carry, ct_xs: which linear constants, which carries, which linear slices have cotangents.
+        ct_consts, ct_carry, ct_xs: which linear constants, carries and linear slices have cotangents.
         ct_ys: which outputs' cotangents the body takes.
     """
 

@@ -22,10 +22,11 @@ from ..core.aval import ShapedArray, shaped_array
 from ..core.call import executable
 from ..core.primitive import Primitive
 from ..core.program import Program
+from ..core.trace import CURRENT, EXPLAIN
 from ..ops.structural import instantiate, moveaxis
 from ..transforms.batch import Axis, batch_program, to_dim
 from ..transforms.jvp import jvp_program
-from .common import Mask, chosen, nonzero_of, positions, rewired, spread
+from .common import Mask, chosen, nonzero_of, positions, rewired, run_whole, spread
 
 scan_p = Primitive("scan", multiple_results=True, call_like=True)
 
@@ -46,6 +47,16 @@ def _evaluate(
     num_consts: int,
     num_carry: int,
 ) -> list[Any]:
+    if CURRENT.get() is not EXPLAIN:
+        params = {
+            "program": program,
+            "length": length,
+            "reverse": reverse,
+            "unroll": unroll,
+            "num_consts": num_consts,
+            "num_carry": num_carry,
+        }
+        return run_whole(scan_p, program, args, params)
     step = executable(program)
     consts = args[:num_consts]
     carry: Sequence[ConcreteArray] = args[num_consts : num_consts + num_carry]
@@ -175,7 +186,7 @@ def carry_fixed_point(
 def _jvp_body(
     program: Program, nonzero: Mask, num_consts: int, num_carry: int
 ) -> tuple[Program, tuple[Any, ...], Mask, Mask]:
-    """The body's jvp in the order of a scan's operands, its constants, and the masks of tangents in and out."""
+    """The body's jvp in the order of a scan's operands, its constants, the masks of tangents in and out."""
     mask = carry_fixed_point(nonzero, num_consts, num_carry, lambda m: jvp_program(program, m)[1])
     pushed, found = jvp_program(program, mask)
     count = len(program.invars)
@@ -259,7 +270,7 @@ def _batch_body(
     x_dims: tuple[int | None, ...],
     num_carry: int,
 ) -> tuple[Program, tuple[Any, ...], Mask, tuple[int | None, ...]]:
-    """The batched body, its constants, which carries are mapped (at dimension 0), and the outputs' dimensions."""
+    """The batched body, its constants, which carries are mapped (at 0), and the outputs' dimensions."""
     free = (None,) * (len(program.outvars) - num_carry)
 
     def run(mask: Mask) -> tuple[Program, tuple[int | None, ...]]:

@@ -25,6 +25,7 @@ from ..core.kinds import kind
 from ..core.primitive import Primitive
 from ..core.program import Program
 from ..core.staging import stage
+from ..core.trace import CURRENT, EXPLAIN
 from ..ops.arithmetic import add_p
 from ..ops.compare import gt_p, lt_p, select_n_p
 from ..ops.convert import convert_element_type, convert_element_type_p
@@ -44,6 +45,7 @@ from .common import (
     positions,
     promoted_carry,
     rewired,
+    run_whole,
     spread,
     stage_flat,
     to_arrays,
@@ -187,15 +189,14 @@ def _bounds(lower: Any, upper: Any) -> tuple[Any, Any]:
         if kind(value.aval.dtype) not in "iu":
             raise DTypeError(f"fori_loop: {which} must be an integer, got {value.aval.str_short()}")
         if value.aval.shape:
-            raise ShapeError(
-                f"fori_loop: {which} must be a scalar, got {value.aval.str_short()} of shape {value.aval.shape}"
-            )
+            raise ShapeError(f"fori_loop: {which} must be a scalar, got {value.aval.str_short()}")
         bounds.append(value)
     a, b = (v.aval for v in bounds)
     if a.dtype != b.dtype:
         if not (a.weak_type or b.weak_type):
             raise DTypeError(
-                f"fori_loop: lower and upper must have one dtype, got {bounds[0].dtype} and {bounds[1].dtype}; convert one"
+                f"fori_loop: lower and upper must have one dtype, got {bounds[0].dtype} and "
+                f"{bounds[1].dtype}; convert one"
             )
         dtype = b.dtype if a.weak_type else a.dtype
         # NumPy converts known bounds, so that they stay known also while a function is traced.
@@ -296,6 +297,14 @@ def _bind_while(
 def _evaluate(
     *args: ConcreteArray, cond_program: Program, body_program: Program, cond_nconsts: int, body_nconsts: int
 ) -> list[Any]:
+    if CURRENT.get() is not EXPLAIN:
+        params = {
+            "cond_program": cond_program,
+            "body_program": body_program,
+            "cond_nconsts": cond_nconsts,
+            "body_nconsts": body_nconsts,
+        }
+        return run_whole(while_p, body_program, args, params)
     test, step = executable(cond_program), executable(body_program)
     first = cond_nconsts + body_nconsts
     cond_consts, body_consts = args[:cond_nconsts], args[cond_nconsts:first]
@@ -464,10 +473,10 @@ def _tangent_linearize(
 
 
 _NO_REVERSE = (
-    "it is a while_loop (or a fori_loop whose bounds are not known before tracing), and reverse mode would have "
-    "to store the values of every iteration, whose number is not known. Use fori_loop with static bounds "
-    "(Python integers), scan with a fixed length, or forward mode (jvp, jacfwd); or stop the gradient at the "
-    "loop's inputs with lax.stop_gradient"
+    "it is a while_loop (or a fori_loop whose bounds are not known before tracing), and reverse mode would "
+    "have to store the values of every iteration, whose number is not known. Use fori_loop with static "
+    "bounds (Python integers), scan with a fixed length, or forward mode (jvp, jacfwd); or stop the gradient "
+    "at the loop's inputs with lax.stop_gradient"
 )
 
 rules.evaluate[while_p] = _evaluate
@@ -518,8 +527,8 @@ def _batch(
         return outs, out_dims
     if body.effectful or cond_program.effectful:
         raise NotImplementedError(
-            "while_loop with side effects (callbacks, prints) cannot be batched over its condition: the effects "
-            "would take place for lanes that have ended too. Move them out of the loop."
+            "while_loop with side effects (callbacks, prints) cannot be batched over its condition: the "
+            "effects would take place for lanes that have ended too. Move them out of the loop."
         )
     test, test_extra = rewired(test, range(len(test.invars)), [0])
     return _batch_lanes(test, [*test_extra, *cond_consts], body, [*body_extra, *body_consts], carry), out_dims

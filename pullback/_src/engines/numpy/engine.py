@@ -17,8 +17,9 @@ from ...core.array import ConcreteArray
 from ...core.engine import quiet, quietly
 from ...core.evaluate import evaluate, last_uses
 from ...core.program import Equation, Literal, Program, Var
-from ...core.trace import EVAL, using
+from ...core.trace import EVAL, EXPLAIN, using
 from ...transforms.simplify import eliminate_dead_code
+from .control import compile_source, lowerings
 
 
 class NumpyExecutable:
@@ -40,16 +41,19 @@ class NumpyExecutable:
                     return quietly(self._run, *args)  # type: ignore[no-any-return]
             # Python code of the user's may run inside: it must see the caller's context.
             with np.errstate(all="ignore"):
-                return self._run(*args)
+                return self._run(*args)  # type: ignore[no-any-return]
         except Exception:
             if self._pure:
-                with using(EVAL):
+                with using(EXPLAIN):
                     evaluate(self.program, args)  # raises the error with the operation's own explanation
             raise
 
 
-def _generate(program: Program) -> tuple[Callable[..., list[ConcreteArray]], bool]:
-    """The function from arrays to a list of arrays, and whether it consists of kernels only."""
+def _generate(program: Program, *, wrap: bool = True) -> tuple[Callable[..., Any], bool]:
+    """The function from arrays to a list of arrays, and whether it consists of kernels only.
+
+    With `wrap` False it takes and returns NumPy arrays.
+    """
     namespace: dict[str, Any] = {"Array": ConcreteArray}
     names: dict[Any, str] = {}
     constants: dict[int, str] = {}
@@ -73,7 +77,10 @@ def _generate(program: Program) -> tuple[Callable[..., list[ConcreteArray]], boo
     arguments = ", ".join(name_of(v) for v in program.invars)
     lines = [f"def run({arguments}):"]
     used = {v for eqn in program.eqns for v in eqn.invars if isinstance(v, Var)}
-    lines += [f"    {names[v]} = {names[v]}._data" for v in program.invars if v in used or v in program.outvars]
+    if wrap:
+        lines += [
+            f"    {names[v]} = {names[v]}._data" for v in program.invars if v in used or v in program.outvars
+        ]
     kept = set(program.constvars)
     for number, (eqn, dead) in enumerate(zip(program.eqns, last_uses(program), strict=True)):
         function, is_kernel = _function(eqn)
@@ -90,10 +97,18 @@ def _generate(program: Program) -> tuple[Callable[..., list[ConcreteArray]], boo
     results = []
     for number, atom in enumerate(program.outvars):
         namespace[f"a{number}"] = atom.aval
-        results.append(f"Array({name_of(atom)}, a{number})")
+        results.append(f"Array({name_of(atom)}, a{number})" if wrap else name_of(atom))
     lines.append(f"    return [{', '.join(results)}]")
-    exec(compile("\n".join(lines), f"<program {program.name}>", "exec"), namespace)
+    exec(compile_source("\n".join(lines), program.name), namespace)
     return namespace["run"], pure
+
+
+def _raw(program: Program) -> tuple[Callable[..., Any], bool]:
+    """A program inside of another one as a function of NumPy arrays (generated once)."""
+    found = program.memo.get("numpy")
+    if found is None:
+        found = program.memo["numpy"] = _generate(eliminate_dead_code(program), wrap=False)
+    return found
 
 
 def _function(eqn: Equation) -> tuple[Callable[..., Any], bool]:
@@ -101,6 +116,9 @@ def _function(eqn: Equation) -> tuple[Callable[..., Any], bool]:
     kernel = registry.kernels.get(eqn.primitive)
     if kernel is not None:
         return (partial(kernel, **eqn.params) if eqn.params else kernel), True
+    lowering = lowerings.get(eqn.primitive.name)
+    if lowering is not None:
+        return lowering(eqn, _raw)
     primitive, params = eqn.primitive, eqn.params
     avals = [v.aval for v in eqn.invars]
 
