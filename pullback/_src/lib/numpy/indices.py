@@ -119,7 +119,7 @@ def _expand(shape: tuple[int, ...], index: Any) -> list[Any]:
             f"too many indices: an array of shape {shape} has {len(shape)} dimensions, but {consumed} are "
             "indexed"
         )
-    rest = [slice(None)] * (len(shape) - consumed)
+    rest: list[Any] = [slice(None)] * (len(shape) - consumed)
     if ellipsis is None:
         return out + rest
     return out[:ellipsis] + (rest or [...]) + out[ellipsis + 1 :]

@@ -166,9 +166,10 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Array, ...]:
 
 def vstack(tup: Any, dtype: Any = None) -> Array:
     """Join arrays along dimension 0; arrays of fewer than 2 dimensions become rows first."""
-    if isinstance(tup, list) and all(type(x) is tuple and len(x) == 1 for x in tup):
-        if all(isinstance(x, Array) and x.aval.ndim == 1 for (x,) in tup):
-            tup = [x for (x,) in tup]  # one row each: what stacking them first would give
+    if isinstance(tup, list) and all(
+        type(x) is tuple and len(x) == 1 and isinstance(x[0], Array) and x[0].aval.ndim == 1 for x in tup
+    ):
+        tup = [x for (x,) in tup]  # one row each: what stacking them first would give
     found = _operands("vstack", tup, dtype)
     shape = found[0].aval.shape
     if len(shape) == 1 and all(x.aval.shape == shape for x in found):
@@ -247,7 +248,7 @@ def _leaves(item: Any) -> Any:
 def _boundaries(name: str, where: Any, size: int, even: bool) -> list[int]:
     """The sizes of the pieces."""
     if isinstance(where, (int, np.integer)) or (isinstance(where, (Array, np.ndarray)) and where.ndim == 0):
-        count = operator.index(where)  # type: ignore[arg-type]
+        count = operator.index(where)
         if count <= 0:
             raise ValueError(f"{name}: the number of pieces must be positive; got {count}")
         part, rest = divmod(size, count)

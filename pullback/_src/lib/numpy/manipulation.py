@@ -94,7 +94,7 @@ def _sizes(shape: Any) -> tuple[int, ...]:
         return (int(shape),)
     try:
         if isinstance(shape, (Array, np.ndarray)) and shape.ndim == 0:
-            return (operator.index(shape),)  # type: ignore[arg-type]
+            return (operator.index(shape),)
         return tuple(map(operator.index, shape))
     except ConcretizationTypeError:
         raise
