@@ -178,6 +178,8 @@ def check_grads(
     Raises:
         AssertionError: a derivative is wrong.
     """
+    if not isinstance(args, (tuple, list)):
+        raise TypeError(f"check_grads expects args as a tuple with an entry for each argument, got {args!r}")
     args = tuple(args)
     unknown = set([modes] if isinstance(modes, str) else modes) - {"fwd", "rev"}
     if unknown:

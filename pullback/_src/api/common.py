@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..base import pytree
-from ..base.errors import DTypeError, StructureError
+from ..base.errors import DTypeError, ShapeError, StructureError
 from ..core import dtypes
 from ..core.array import Array, as_array
 from ..core.aval import ShapedArray
@@ -57,7 +57,14 @@ def wraps(fun: Callable[..., Any], prefix: str) -> Callable[[F], F]:
     return decorate
 
 
-def to_array(value: Any, what: str) -> Array:
+_ARGUMENT_HINT = (
+    "Pass other values by closure or functools.partial, or mark them static where the transformation "
+    "allows it."
+)
+_OUTPUT_HINT = "A function that is transformed returns arrays, numbers, and pytrees of those."
+
+
+def to_array(value: Any, what: str, hint: str = _ARGUMENT_HINT) -> Array:
     """`value` as an array; the error names the argument."""
     if isinstance(value, Array):
         return value
@@ -66,8 +73,7 @@ def to_array(value: Any, what: str) -> Array:
     except TypeError:
         raise TypeError(
             f"{what}: expected an array or a number, got {_short(value)} of type {type(value).__name__}. "
-            "Pass other values by closure or functools.partial, or mark them static where the transformation "
-            "allows it."
+            f"{hint}"
         ) from None
 
 
@@ -138,10 +144,13 @@ class Selected:
         """A result for each leaf, in the structure of the differentiated arguments."""
         return leaves[0] if self.tree is None else pytree.unflatten(self.tree, leaves)
 
-    def paths(self) -> list[str]:
-        """The key paths of the leaves, for messages."""
-        tree = self.unflatten(range(len(self.leaves)))
-        return [pytree.keystr(path) for path, _ in pytree.tree_leaves_with_path(tree)]
+    def position(self, leaf: int) -> str:
+        """The argument's number and the key path within it, for messages."""
+        numbered = self.unflatten(range(len(self.leaves)))
+        path: tuple[Any, ...] = pytree.tree_leaves_with_path(numbered)[leaf][0]
+        if self.single:
+            return f"{self.argnums[0]}{pytree.keystr(path)}"
+        return f"{self.argnums[path[0].idx]}{pytree.keystr(path[1:])}"
 
 
 def split_aux(name: str, out: Any) -> tuple[Any, Any]:
@@ -162,33 +171,28 @@ def check_inputs(name: str, selected: Selected, *, holomorphic: bool, allow_int:
             if letter != "c":
                 raise DTypeError(
                     f"{name} with holomorphic=True expects complex inputs, got {leaf.aval.str_short()} at "
-                    f"argument {_position(selected, i)}. Convert it, e.g. with numpy.complex64, or drop "
+                    f"argument {selected.position(i)}. Convert it, e.g. with numpy.complex64, or drop "
                     "holomorphic=True."
                 )
         elif letter in "biuk0" and not allow_int:
             raise DTypeError(
                 f"{name} expects real- or complex-valued inputs, got {leaf.aval.str_short()} at argument "
-                f"{_position(selected, i)}. Pass a float (2.0 instead of 2; x.astype(float)), or "
+                f"{selected.position(i)}. Pass a float (2.0 instead of 2; x.astype(float)), or "
                 "allow_int=True, which gives integer inputs a derivative of dtype float0."
             )
         elif letter == "c" and name in ("jacfwd", "jacfwd/hessian"):
             raise DTypeError(
                 f"{name} expects real-valued inputs unless holomorphic=True, got {leaf.aval.str_short()} at "
-                f"argument {_position(selected, i)}. If the function is holomorphic pass holomorphic=True; "
+                f"argument {selected.position(i)}. If the function is holomorphic pass holomorphic=True; "
                 "otherwise use jvp or vjp directly."
             )
-
-
-def _position(selected: Selected, leaf: int) -> str:
-    path = selected.paths()[leaf]
-    return f"{selected.argnums[0]}{path}" if selected.single else f"args{path}"
 
 
 def check_scalar_output(name: str, fun: Any, output: Any, *, holomorphic: bool) -> None:
     """Raise unless the output is a scalar of a dtype for which a gradient is defined."""
     aval = output.aval
     if aval.shape != ():
-        raise TypeError(
+        raise ShapeError(
             f"{name} expects the function to return a scalar (shape ()), but {name_of(fun)} returned "
             f"{aval.str_short()} of shape {aval.shape}. Reduce it (for example with .sum()), or use jacrev, "
             "jacfwd or vjp."
@@ -216,7 +220,29 @@ def flatten_output(out: Any, what: str) -> tuple[list[Any], Any]:
     if isinstance(out, Array):
         return [out], None
     leaves, tree = pytree.flatten(out)
-    return [to_array(v, what) for v in leaves], tree
+    try:
+        return [to_array(v, what, _OUTPUT_HINT) for v in leaves], tree
+    except TypeError:
+        for path, leaf in pytree.tree_leaves_with_path(out):
+            to_array(leaf, f"{what}{' at ' + pytree.keystr(path) if path else ''}", _OUTPUT_HINT)
+        raise
+
+
+def scalar_output(name: str, fun: Callable[..., Any], out: Any) -> Array:
+    """The output of a function whose gradient is taken, which must be one array."""
+    if isinstance(out, Array):
+        return out
+    try:
+        return as_array(out)
+    except TypeError:
+        if isinstance(out, tuple) and len(out) == 2:
+            hint = " Pass has_aux=True if the second entry is auxiliary data."
+        else:
+            hint = " Is a return statement missing?" if out is None else ""
+        raise TypeError(
+            f"{name} expects the function to return a scalar (an array of shape ()), but {name_of(fun)} "
+            f"returned {_short(out)} of type {type(out).__name__}.{hint}"
+        ) from None
 
 
 def flatten_aux(aux: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:

@@ -18,8 +18,8 @@ from .common import (
     flatten_aux,
     float0_zeros,
     match_weak_type,
+    scalar_output,
     split_aux,
-    to_array,
     wraps,
 )
 
@@ -72,10 +72,10 @@ def _compute(
         nonlocal rebuild_aux
         out = selected.call(fun, leaves)
         if not has_aux:
-            return [to_array(out, f"{name}: the function's output")]
+            return [scalar_output(name, fun, out)]
         out, aux = split_aux(name, out)
         aux_leaves, rebuild_aux = flatten_aux(aux)
-        return [to_array(out, f"{name}: the function's output"), *aux_leaves]
+        return [scalar_output(name, fun, out), *aux_leaves]
 
     (value, *aux), derivative = linearize(flat, selected.leaves, None)
     check_scalar_output(name, fun, value, holomorphic=holomorphic)

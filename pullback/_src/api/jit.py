@@ -248,7 +248,10 @@ def _ints(name: str, value: Any) -> tuple[int, ...]:
 def _strings(name: str, value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
-    names = (value,) if isinstance(value, str) else tuple(value)
+    try:
+        names = (value,) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        names = (value,)
     if not all(isinstance(n, str) for n in names):
         raise TypeError(f"jit: {name} must be a string or a sequence of strings, got {value!r}")
     return names

@@ -95,8 +95,8 @@ class Pushforward(_LinearFunction):
     def __call__(self, *tangents: Any) -> Any:
         s = self.signature
         leaves, tree = pytree.flatten(tangents)
-        check_structure("linearize", s.in_tree, tree, "the primal inputs", "the tangents")
-        given = check_tangents("linearize", leaves, s.in_avals)
+        check_structure("linearize", s.in_tree, tree, "the tuple of primal inputs", "the tuple of tangents")
+        given = check_tangents("linearize", leaves, s.in_avals, tree)
         inputs = [
             instantiate(t) if type(t) is Zero else t for t, nz in zip(given, s.in_nonzero, strict=True) if nz
         ]
@@ -130,7 +130,7 @@ class Pullback(_LinearFunction):
                     check_structure("vjp", _leaf_tree(), tree, "the function's output", "the cotangent")
             else:
                 check_structure("vjp", s.out_tree, tree, "the function's output", "the cotangent")
-        given = check_tangents("vjp", leaves, s.out_avals, cotangent=True)
+        given = check_tangents("vjp", leaves, s.out_avals, s.out_tree, cotangent=True)
         cts = [ct for ct, nz in zip(given, s.out_nonzero, strict=True) if nz]
         results = iter(pull_back(s.program, self.residuals, cts))
         out = []
@@ -140,7 +140,7 @@ class Pullback(_LinearFunction):
                 out.append(match_weak_type(instantiate(ct), aval))
             else:
                 out.append(float0_zeros(aval.shape))
-        return pytree.unflatten(s.in_tree, out)  # type: ignore[no-any-return]
+        return pytree.unflatten(s.in_tree, out)
 
 
 def _leaf_tree() -> Any:
@@ -156,40 +156,54 @@ for _cls in (Pushforward, Pullback):
 
 
 def check_tangents(
-    name: str, leaves: Sequence[Any], avals: Sequence[ShapedArray], *, cotangent: bool = False
+    name: str, leaves: Sequence[Any], avals: Sequence[ShapedArray], tree: Any, *, cotangent: bool = False
 ) -> list[Any]:
-    """Tangents (cotangents) as arrays, checked against the primals' types; float0 ones become `Zero`."""
-    word = "cotangent" if cotangent else "tangent"
-    primal = "output" if cotangent else "primal"
-    out: list[Any] = []
-    for value, aval in zip(leaves, avals, strict=True):
-        if aval.tangent is not aval:
-            dtype = getattr(value, "dtype", None)
-            if dtype is not None and dtype != dtypes.float0:
-                raise DTypeError(
-                    f"{name}: for the {primal} of dtype {dtypes.dtype_name(aval.dtype)} the {word} must have "
-                    f"dtype float0, got {dtype}. Use numpy.zeros(shape, dtypes.float0), or differentiate by "
-                    "other arguments only."
-                )
-            out.append(Zero(aval.tangent))
-            continue
-        array = to_array(value, f"{name}: a {word}")
-        if array.aval.shape != aval.shape:
-            raise ShapeError(
-                f"{name}: each {word} must have the shape of its {primal}: expected {aval.shape}, got "
-                f"{array.aval.shape}"
+    """Tangents (cotangents) as arrays, checked against the primals' types; float0 ones become `Zero`.
+
+    `tree` is their structure (None for a lone array), for the errors.
+    """
+    return [
+        _check_tangent(name, v, a, tree, i, cotangent)
+        for i, (v, a) in enumerate(zip(leaves, avals, strict=True))
+    ]
+
+
+def _check_tangent(name: str, value: Any, aval: ShapedArray, tree: Any, leaf: int, cotangent: bool) -> Any:
+    word, primal = ("cotangent", "output") if cotangent else ("tangent", "primal")
+    if aval.tangent is not aval:
+        dtype = getattr(value, "dtype", None)
+        if dtype is not None and dtype != dtypes.float0:
+            raise DTypeError(
+                f"{name}: for the {primal} of dtype {dtypes.dtype_name(aval.dtype)} the {word} must have "
+                f"dtype float0, got {dtype}{_at(tree, leaf)}. Use numpy.zeros(shape, dtypes.float0), or "
+                "differentiate by other arguments only."
             )
+        return Zero(aval.tangent)
+    array = to_array(value, f"{name}: a {word}")
+    if array.aval.shape != aval.shape:
+        raise ShapeError(
+            f"{name}: each {word} must have the shape of its {primal}: expected {aval.shape}, got "
+            f"{array.aval.shape}{_at(tree, leaf)}"
+        )
+    if array.aval.dtype != aval.dtype:
+        if array.aval.weak_type and not isinstance(value, Array):
+            array = to_array(aval.dtype.type(value), name) if aval.dtype.isbuiltin == 1 else array
         if array.aval.dtype != aval.dtype:
-            if array.aval.weak_type and not isinstance(value, Array):
-                array = to_array(aval.dtype.type(value), name) if aval.dtype.isbuiltin == 1 else array
-            if array.aval.dtype != aval.dtype:
-                raise DTypeError(
-                    f"{name}: each {word} must have the dtype of its {primal}: expected "
-                    f"{dtypes.dtype_name(aval.dtype)}, got {dtypes.dtype_name(array.aval.dtype)}. Convert it "
-                    f"with .astype({dtypes.dtype_name(aval.dtype)!r})."
-                )
-        out.append(strong(array))
-    return out
+            raise DTypeError(
+                f"{name}: each {word} must have the dtype of its {primal}: expected "
+                f"{dtypes.dtype_name(aval.dtype)}, got {dtypes.dtype_name(array.aval.dtype)}"
+                f"{_at(tree, leaf)}. Convert it with .astype({dtypes.dtype_name(aval.dtype)!r})."
+            )
+    return strong(array)
+
+
+def _at(tree: Any, leaf: int) -> str:
+    """The key path of a leaf, for messages."""
+    if tree is None:
+        return ""
+    numbered = pytree.unflatten(tree, range(tree.num_leaves))
+    path = pytree.keystr(pytree.tree_leaves_with_path(numbered)[leaf][0])
+    return f" at {path}" if path else ""
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
@@ -290,7 +304,7 @@ def jvp(
     tangent_leaves, tangent_tree = pytree.flatten(tangents)
     check_structure("jvp", tree, tangent_tree, "primals", "tangents")
     arrays = [to_array(v, "jvp: a primal input") for v in leaves]
-    given = check_tangents("jvp", tangent_leaves, [a.aval for a in arrays])
+    given = check_tangents("jvp", tangent_leaves, [a.aval for a in arrays], tree)
     out_tree: Any = None
     rebuild_aux: Any = None
     count = 0
@@ -359,9 +373,9 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
             "the output",
             "the cotangent",
         )
-        cts = check_tangents("linear_transpose", ct_leaves, program.out_avals, cotangent=True)
+        cts = check_tangents("linear_transpose", ct_leaves, program.out_avals, ct_tree, cotangent=True)
         results = backward_pass(program, program.consts, cts)
-        return pytree.unflatten(in_tree, [instantiate(r) for r in results])  # type: ignore[no-any-return]
+        return pytree.unflatten(in_tree, [instantiate(r) for r in results])
 
     return transposed
 

@@ -58,8 +58,12 @@ def vmap(
                 "over axis 0)"
             )
         leaves, tree = pytree.flatten((args, kwargs))
-        axes = pytree.flatten_axes("vmap in_axes", tree, (in_axes, 0))
-        values = [v if isinstance(v, Array) else to_array(v, "vmap: an argument") for v in leaves]
+        try:
+            axes = pytree.flatten_axes("vmap in_axes", tree, (in_axes, 0))
+        except ValueError:
+            pytree.flatten_axes("vmap in_axes", pytree.structure_of(args), in_axes)  # without the keywords
+            raise
+        values = [v if isinstance(v, Array) else _argument(fun, tree, i, v) for i, v in enumerate(leaves)]
         dims = [
             None if a is None else _axis(fun, tree, i, v, a)
             for i, (v, a) in enumerate(zip(values, axes, strict=True))
@@ -85,6 +89,13 @@ def vmap(
         return unflatten_output(out_tree, results)
 
     return mapped
+
+
+def _argument(fun: Callable[..., Any], tree: Any, leaf: int, value: Any) -> Array:
+    try:
+        return to_array(value, "vmap")
+    except TypeError:
+        return to_array(value, f"vmap({name_of(fun)}): the argument {argument_names(fun, tree)[leaf]}")
 
 
 def _axis(fun: Callable[..., Any], tree: Any, leaf: int, value: Any, axis: Any) -> int:

@@ -3,14 +3,26 @@
 Every error that the library raises on purpose is a `PullbackError` and also the built-in
 exception that a NumPy programmer would expect (`TypeError`, `ValueError`, `IndexError`), so
 that both kinds of `except` clause work. Messages state what was expected, what came, and
-what to do.
+what to do; the user's line that was at work is added to them.
 """
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
+from . import source
+
+_PLACE = re.compile(r"\bat .+:\d+ \(")
+
 
 class PullbackError(Exception):
-    """Base class of the library's own errors."""
+    """Base class of the library's own errors; adds the place in the user's code to the message."""
+
+    def __init__(self, message: str = "", *rest: Any) -> None:
+        if not _PLACE.search(message):
+            message = f"{message.rstrip()}\n{source.describe(source.capture())}".rstrip()
+        super().__init__(message, *rest)
 
 
 class ShapeError(PullbackError, TypeError, ValueError):

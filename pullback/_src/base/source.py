@@ -75,7 +75,7 @@ def capture() -> Location | None:
         code = frame.f_code
         name = code.co_filename
         if name not in _library_files:
-            if not name.startswith(_LIBRARY_ROOT):
+            if not name.startswith((_LIBRARY_ROOT, "<program ")):  # compiled programs are no user's code
                 return Location(code, frame.f_lasti)
             _library_files.add(name)
         frame = frame.f_back  # type: ignore[assignment]

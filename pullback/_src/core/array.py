@@ -8,7 +8,7 @@ in two slots at fixed offsets, so that compiled code can read both without runni
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,6 +58,12 @@ class Array:
 
     def __len__(self) -> int:
         return len(self.aval)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "arrays are immutable and cannot be assigned to; instead of x[index] = value write "
+            "x = x.at[index].set(value), which gives a changed copy"
+        )
 
     # Defining __eq__ (attached later) would remove hashing silently; say it here.
     def __hash__(self) -> int:
@@ -200,8 +206,8 @@ class ConcreteArray(Array):
             return str(self)
         if self.aval.ndim > 0:
             raise TypeError(
-                f"the format {spec!r} applies to arrays without dimensions, got shape {self.shape}; format the "
-                "elements, or use numpy.array2string"
+                f"the format {spec!r} applies to arrays without dimensions, got shape {self.shape}; format "
+                "the elements, or use numpy.array2string"
             )
         return format(self._data[()], spec)
 

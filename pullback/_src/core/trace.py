@@ -37,7 +37,7 @@ class Trace:
     def __init__(self, *, eager: bool) -> None:
         self.active = True
         self.eager = eager
-        self.location = None
+        self.location: source.Location | None = None
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Apply `primitive`; returns one value or, if it has several results, a list."""
@@ -79,9 +79,7 @@ class Tracer(Array):
             return value
         raise error(
             f"{use} needs a concrete value, but got a traced array of type {self.aval.str_short()}, "
-            f"{self.describe()}, whose value is not known while the function is being traced.\n"
-            + (hint + "\n" if hint else "")
-            + source.describe(source.capture())
+            f"{self.describe()}, whose value is not known while the function is being traced.\n" + hint
         )
 
     def __bool__(self) -> bool:
@@ -244,4 +242,4 @@ class using:
 
 def aval_of(value: Any) -> ShapedArray:
     """The type of an array or tracer."""
-    return value.aval  # type: ignore[no-any-return]
+    return value.aval

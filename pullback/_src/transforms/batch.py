@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import source
+from ..base.errors import PullbackError
 from ..base.pytree import mark_leaf_type
 from ..core import rules
 from ..core.aval import ShapedArray, shaped_array
@@ -103,11 +104,24 @@ class BatchTrace(Trace):
                 return rules.decompose[primitive](*args, **params)
             else:
                 raise NotImplementedError(f"the operation {primitive.name!r} has no batching rule")
+        except PullbackError as error:
+            raise self._explain(error, primitive, args, params) from error
         finally:
             CURRENT.reset(token)
         if primitive.multiple_results:
             return [o if d is None else BatchTracer(self, o, d) for o, d in zip(out, out_dim, strict=True)]
         return out if out_dim is None else BatchTracer(self, out, out_dim)
+
+    def _explain(
+        self, error: PullbackError, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
+    ) -> Exception:
+        """What the shape rule says about the operands as the mapped function sees them, if it objects."""
+        try:
+            if primitive in rules.abstract:
+                rules.abstract[primitive](*[a.aval for a in args], **params)
+        except PullbackError as better:
+            return better
+        return error
 
     def _reached_inside(self, params: dict[str, Any]) -> bool:
         """Whether a call without batched operands may still depend on this axis.
@@ -185,4 +199,4 @@ def batch_program(
             stage(run, avals, name=program.name, purpose="vmap").with_consts_as_literals(),
             tuple(found),
         )
-    return program.memo[key]  # type: ignore[no-any-return]
+    return program.memo[key]

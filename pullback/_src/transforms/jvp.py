@@ -104,7 +104,7 @@ def no_derivative(primitive: Primitive) -> NotDifferentiableError:
     return NotDifferentiableError(
         f"the operation {primitive.name!r} cannot be differentiated: {reason}.\n"
         "Apply lax.stop_gradient to its inputs if its derivative should be zero, or give the function a rule "
-        f"of its own with custom_jvp or custom_vjp.\n{source.describe(source.capture())}"
+        "of its own with custom_jvp or custom_vjp."
     )
 
 
@@ -147,7 +147,7 @@ def jvp_program(program: Program, nonzero: tuple[bool, ...]) -> tuple[Program, t
             stage(run, avals + tangent_avals, name=program.name, purpose="jvp").with_consts_as_literals(),
             out_nonzero,
         )
-    return program.memo[key]  # type: ignore[no-any-return]
+    return program.memo[key]
 
 
 class _Step:
