@@ -62,9 +62,9 @@ def check(
     units: float = 8.0,
     **options: Any,
 ) -> None:
-    """`ours(*args, **options)` agrees with `theirs(*args, **options)`; errors must be of the same built-in kind.
+    """`ours(*args, **options)` agrees with `theirs(*args, **options)`; where JAX raises, we must too.
 
-    `args` are NumPy arrays, Python numbers or lists, handed to both as they are (NumPy arrays converted first).
+    `args` are NumPy arrays, Python numbers or lists, handed to both as they are (NumPy arrays converted).
     """
     what = f"{getattr(theirs, '__name__', 'function')}{args, options}"
     with enable_x64(x64), jax.enable_x64(x64):

@@ -2,6 +2,7 @@
 
 from pullback._src.control.cond import *
 from pullback._src.control.map import *
+from pullback._src.control.reduce import *
 from pullback._src.control.scan import *
 from pullback._src.control.while_loop import *
 from pullback._src.ops.arithmetic import *

@@ -84,10 +84,10 @@ select_n_p = Primitive("select_n", elementwise=True)
 def select_n(which: Any, *cases: Any) -> Array:
     """Choose elementwise among `cases`: a bool (False: the first, True: the second) or int32 `which`."""
     which = as_array(which, name="select_n")
-    if kind(which.aval.dtype) != "b" or len(cases) > 2:
-        if kind(which.aval.dtype) != "i":
-            raise _wrong_selector(which.aval, len(cases))
-    return select_n_p.bind(which, *operands("select_n", *cases))  # type: ignore[no-any-return]
+    letter = kind(which.aval.dtype)
+    if letter != "i" and (letter != "b" or len(cases) > 2):
+        raise _wrong_selector(which.aval, len(cases))
+    return select_n_p.bind(which, *operands("select_n", *cases))
 
 
 def select(pred: Any, on_true: Any, on_false: Any) -> Array:

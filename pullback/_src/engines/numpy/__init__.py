@@ -20,15 +20,17 @@ from . import (  # noqa: F401
     reduction,
     sampling,
     scatter,
-    slicing,
     search,
+    slicing,
     sort,
     special,
-    stable,
+    special_integrals,
     spectral,
+    stable,
     structural,
     transcendental,
     triangular,
+    windows,
 )
 from .engine import engine
 
