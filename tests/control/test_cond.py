@@ -18,6 +18,7 @@ from pullback._src.core.array import as_array
 from pullback._src.core.evaluate import evaluate
 from pullback._src.core.staging import stage
 from pullback._src.core.verify import verify
+from pullback._src.ops.prng import KEY, random_bits, random_seed
 from pullback._src.transforms.batch import Axis, batch, batch_program
 from pullback._src.transforms.jvp import jvp_program
 from pullback._src.transforms.linearize import linearize, linearize_program
@@ -216,6 +217,29 @@ def test_programs_of_all_rules_verify() -> None:
 def test_a_result_without_tangent_in_any_branch_has_none() -> None:
     assert jvp_program(_program(), (False, True, False))[1] == (True, True, False)
     assert jvp_program(_program(), (False, False, False))[1] == (False, False, False)
+
+
+def test_a_key_computed_in_one_branch_is_a_residual() -> None:
+    """The other branch leaves a zero key in its slot."""
+
+    def f(p: Any, w: Any, seed: Any) -> Any:
+        def on_true(w: Any, seed: Any) -> Any:
+            noise = lambda w, k: lax.mul(
+                lax.sin(w), lax.convert_element_type(random_bits(k, 32, ()), np.float32)
+            )
+            return pb.checkpoint(noise)(w, random_seed(seed))
+
+        return lax.cond(p, on_true, lambda w, seed: lax.mul(w, w), w, seed)
+
+    w, seed = as_array(np.float32(1.5)), as_array(np.int32(3))
+    bits = float(random_bits(random_seed(seed), 32, ()))
+    program = stage(lambda *args: [f(*args)], [as_array(np.bool_(True)).aval, w.aval, seed.aval])
+    split = linearize_program(program, (False, True, False))
+    verify(split.primal)
+    assert any(v.aval.dtype == KEY for v in split.linear.invars)
+    for p, expected in ((True, np.cos(1.5) * bits), (False, 3.0)):
+        found = pb.jit(pb.grad(f, 1))(p, w, seed)
+        np.testing.assert_allclose(float(found), expected, rtol=1e-6)
 
 
 def test_only_the_chosen_branch_runs() -> None:

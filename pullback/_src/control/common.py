@@ -237,14 +237,16 @@ def zero_atom(aval: ShapedArray, eqns: list[Equation]) -> Atom:
     """An atom that is zero of the given type; appends the equations that make it."""
     if dtypes.is_key(aval.dtype):
         words = zero_atom(shaped_array((*aval.shape, 2), np.dtype(np.uint32)), eqns)
-        keys = Var(aval.strip_weak_type())
+        keys = Var(aval)
         eqns.append(Equation(random_wrap_p, [words], [keys], {"impl": THREEFRY}, None))
         return keys
-    value = strong(scalar(False if aval.dtype.kind == "b" else 0, aval.dtype))
+    value = scalar(False if aval.dtype.kind == "b" else 0, aval.dtype)
+    if not aval.weak_type:
+        value = strong(value)
     literal = Literal(value, value.aval)
     if not aval.shape:
         return literal
-    var = Var(aval.strip_weak_type())
+    var = Var(aval)
     params = {"shape": aval.shape, "broadcast_dimensions": ()}
     eqns.append(Equation(broadcast_in_dim_p, [literal], [var], params, None))
     return var
@@ -333,7 +335,7 @@ def run_whole(
     whole = program.memo.get(key)
     if whole is None:
         whole = program.memo[key] = operation(primitive, [a.aval for a in args], params)
-    return executable(whole)(args)  # type: ignore[no-any-return]
+    return executable(whole)(args)
 
 
 # Rules --------------------------------------------------------------------------------------------
