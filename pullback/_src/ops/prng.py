@@ -225,4 +225,4 @@ rules.batch[threefry2x32_p] = _threefry_batch
 
 def threefry2x32(key0: Any, key1: Any, count0: Any, count1: Any) -> list[Any]:
     """The two output words of threefry-2x32 (20 rounds) for uint32 operands, which broadcast."""
-    return threefry2x32_p.bind(key0, key1, count0, count1)  # type: ignore[no-any-return]
+    return threefry2x32_p.bind(key0, key1, count0, count1)

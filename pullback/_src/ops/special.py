@@ -234,69 +234,69 @@ def _unary(primitive: Primitive, name: str, x: Any) -> Any:
 
 def erf(x: Any) -> Array:
     """The error function 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
-    return _unary(erf_p, "erf", x)  # type: ignore[no-any-return]
+    return _unary(erf_p, "erf", x)
 
 
 def erfc(x: Any) -> Array:
     """1 - erf(x), accurate for large x."""
-    return _unary(erfc_p, "erfc", x)  # type: ignore[no-any-return]
+    return _unary(erfc_p, "erfc", x)
 
 
 def erf_inv(x: Any) -> Array:
     """The inverse of erf on [-1, 1]; NaN outside."""
-    return _unary(erf_inv_p, "erf_inv", x)  # type: ignore[no-any-return]
+    return _unary(erf_inv_p, "erf_inv", x)
 
 
 def lgamma(x: Any) -> Array:
     """log |Gamma(x)|."""
-    return _unary(lgamma_p, "lgamma", x)  # type: ignore[no-any-return]
+    return _unary(lgamma_p, "lgamma", x)
 
 
 def digamma(x: Any) -> Array:
     """The derivative of log Gamma(x)."""
-    return _unary(digamma_p, "digamma", x)  # type: ignore[no-any-return]
+    return _unary(digamma_p, "digamma", x)
 
 
 def polygamma(m: Any, x: Any) -> Array:
     """The derivative of order m of digamma at x, for whole m >= 0 of x's dtype."""
-    return polygamma_p.bind(*operands("polygamma", m, x))  # type: ignore[no-any-return]
+    return polygamma_p.bind(*operands("polygamma", m, x))
 
 
 def zeta(x: Any, q: Any) -> Array:
     """Hurwitz' zeta function, the sum over n >= 0 of (n + q)^(-x)."""
-    return zeta_p.bind(*operands("zeta", x, q))  # type: ignore[no-any-return]
+    return zeta_p.bind(*operands("zeta", x, q))
 
 
 def igamma(a: Any, x: Any) -> Array:
     """The regularized lower incomplete gamma function P(a, x)."""
-    return igamma_p.bind(*operands("igamma", a, x))  # type: ignore[no-any-return]
+    return igamma_p.bind(*operands("igamma", a, x))
 
 
 def igammac(a: Any, x: Any) -> Array:
     """The regularized upper incomplete gamma function Q(a, x) = 1 - P(a, x)."""
-    return igammac_p.bind(*operands("igammac", a, x))  # type: ignore[no-any-return]
+    return igammac_p.bind(*operands("igammac", a, x))
 
 
 def igamma_grad_a(a: Any, x: Any) -> Array:
     """The derivative of `igamma` by a."""
-    return igamma_grad_a_p.bind(*operands("igamma_grad_a", a, x))  # type: ignore[no-any-return]
+    return igamma_grad_a_p.bind(*operands("igamma_grad_a", a, x))
 
 
 def random_gamma_grad(a: Any, sample: Any) -> Array:
     """The derivative by a of a sample of the gamma distribution whose P(a, sample) is held fixed."""
-    return random_gamma_grad_p.bind(*operands("random_gamma_grad", a, sample))  # type: ignore[no-any-return]
+    return random_gamma_grad_p.bind(*operands("random_gamma_grad", a, sample))
 
 
 def betainc(a: Any, b: Any, x: Any) -> Array:
     """The regularized incomplete beta function I_x(a, b)."""
-    return regularized_incomplete_beta_p.bind(*operands("betainc", a, b, x))  # type: ignore[no-any-return]
+    return regularized_incomplete_beta_p.bind(*operands("betainc", a, b, x))
 
 
 def bessel_i0e(x: Any) -> Array:
     """exp(-|x|) I0(x), I0 the modified Bessel function of order 0."""
-    return _unary(bessel_i0e_p, "bessel_i0e", x)  # type: ignore[no-any-return]
+    return _unary(bessel_i0e_p, "bessel_i0e", x)
 
 
 def bessel_i1e(x: Any) -> Array:
     """exp(-|x|) I1(x), I1 the modified Bessel function of order 1."""
-    return _unary(bessel_i1e_p, "bessel_i1e", x)  # type: ignore[no-any-return]
+    return _unary(bessel_i1e_p, "bessel_i1e", x)

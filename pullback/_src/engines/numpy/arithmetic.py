@@ -109,7 +109,10 @@ def shift_left(x: Array, y: Array) -> Array:
 
 @kernel(ops.shift_right_logical_p)
 def shift_right_logical(x: Array, y: Array) -> Array:
-    bits = x.view(np.dtype(f"u{x.dtype.itemsize}"))
+    bits = x if x.dtype.kind == "u" else x.view(np.dtype(f"u{x.dtype.itemsize}"))
+    if y.ndim == 0 and 0 <= int(y) < _width(x):  # the common case, in one call
+        moved = np.right_shift(bits, y if y.dtype == bits.dtype else y.astype(bits.dtype), out=...)
+        return moved if x.dtype == bits.dtype else moved.view(x.dtype)
     count = y.astype(np.uint64)
     inside = count < _width(x)
     moved = np.right_shift(bits, np.where(inside, y, 0).astype(bits.dtype))

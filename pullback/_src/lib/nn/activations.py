@@ -58,14 +58,14 @@ def _c(x: Any, value: float) -> Any:
 
 def identity(x: Any) -> Array:
     """x."""
-    return promote("identity", x)[0]  # type: ignore[no-any-return]
+    return promote("identity", x)[0]
 
 
 def relu(x: Any) -> Array:
     """max(x, 0), with derivative 0 at 0."""
     (x,) = promote("relu", x)
     zero = _c(x, 0)
-    return select_n_p.bind(le_p.bind(x, zero), x, zero)  # type: ignore[no-any-return]
+    return select_n_p.bind(le_p.bind(x, zero), x, zero)
 
 
 def relu6(x: Any) -> Array:
@@ -73,28 +73,28 @@ def relu6(x: Any) -> Array:
     x = _inexact("relu6", x)
     zero, six = _c(x, 0), _c(x, 6)
     above = select_n_p.bind(ge_p.bind(x, six), x, six)
-    return select_n_p.bind(le_p.bind(x, zero), above, zero)  # type: ignore[no-any-return]
+    return select_n_p.bind(le_p.bind(x, zero), above, zero)
 
 
 def sigmoid(x: Any) -> Array:
     """1 / (1 + exp(-x))."""
-    return logistic_p.bind(_inexact("sigmoid", x))  # type: ignore[no-any-return]
+    return logistic_p.bind(_inexact("sigmoid", x))
 
 
 def tanh(x: Any, /) -> Array:
     """The hyperbolic tangent."""
-    return tanh_p.bind(_inexact("tanh", x))  # type: ignore[no-any-return]
+    return tanh_p.bind(_inexact("tanh", x))
 
 
 def softplus(x: Any) -> Array:
     """log(1 + exp(x))."""
     x = _inexact("softplus", x)
-    return logaddexp_p.bind(x, _c(x, 0))  # type: ignore[no-any-return]
+    return logaddexp_p.bind(x, _c(x, 0))
 
 
 def log_sigmoid(x: Any) -> Array:
     """log(sigmoid(x)) = -softplus(-x)."""
-    return neg_p.bind(softplus(neg_p.bind(_inexact("log_sigmoid", x))))  # type: ignore[no-any-return]
+    return neg_p.bind(softplus(neg_p.bind(_inexact("log_sigmoid", x))))
 
 
 def sparse_plus(x: Any) -> Array:
@@ -103,26 +103,26 @@ def sparse_plus(x: Any) -> Array:
     one = _c(x, 1)
     middle = div_p.bind(square_p.bind(add_p.bind(x, one)), _c(x, 4))
     upper = select_n_p.bind(ge_p.bind(x, one), middle, x)
-    return select_n_p.bind(le_p.bind(x, _c(x, -1)), upper, _c(x, 0))  # type: ignore[no-any-return]
+    return select_n_p.bind(le_p.bind(x, _c(x, -1)), upper, _c(x, 0))
 
 
 def sparse_sigmoid(x: Any) -> Array:
     """0 below -1, 1 above 1, and (x + 1) / 2 between."""
     x = _inexact("sparse_sigmoid", x)
     clipped = min_p.bind(_c(x, 2), max_p.bind(_c(x, 0), add_p.bind(x, _c(x, 1))))
-    return mul_p.bind(_c(x, 0.5), clipped)  # type: ignore[no-any-return]
+    return mul_p.bind(_c(x, 0.5), clipped)
 
 
 def soft_sign(x: Any) -> Array:
     """x / (|x| + 1)."""
     x = _inexact("soft_sign", x)
-    return div_p.bind(x, add_p.bind(abs_p.bind(x), _c(x, 1)))  # type: ignore[no-any-return]
+    return div_p.bind(x, add_p.bind(abs_p.bind(x), _c(x, 1)))
 
 
 def silu(x: Any) -> Array:
     """x sigmoid(x)."""
     x = _inexact("silu", x)
-    return mul_p.bind(x, logistic_p.bind(x))  # type: ignore[no-any-return]
+    return mul_p.bind(x, logistic_p.bind(x))
 
 
 def swish(x: Any) -> Array:
@@ -133,13 +133,13 @@ def swish(x: Any) -> Array:
 def mish(x: Any) -> Array:
     """x tanh(softplus(x))."""
     x = _inexact("mish", x)
-    return mul_p.bind(x, tanh_p.bind(softplus(x)))  # type: ignore[no-any-return]
+    return mul_p.bind(x, tanh_p.bind(softplus(x)))
 
 
 def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Array:
     """x where x >= 0, else negative_slope x."""
     x, slope = promote_inexact("leaky_relu", x, negative_slope)
-    return select_n_p.bind(ge_p.bind(x, _c(x, 0)), mul_p.bind(slope, x), x)  # type: ignore[no-any-return]
+    return select_n_p.bind(ge_p.bind(x, _c(x, 0)), mul_p.bind(slope, x), x)
 
 
 def hard_tanh(x: Any) -> Array:
@@ -147,19 +147,19 @@ def hard_tanh(x: Any) -> Array:
     (x,) = promote("hard_tanh", x)
     one, minus_one = _c(x, 1), _c(x, -1)
     lower = select_n_p.bind(lt_p.bind(x, minus_one), x, minus_one)
-    return select_n_p.bind(gt_p.bind(x, one), lower, one)  # type: ignore[no-any-return]
+    return select_n_p.bind(gt_p.bind(x, one), lower, one)
 
 
 def hard_sigmoid(x: Any) -> Array:
     """relu6(x + 3) / 6."""
     x = _inexact("hard_sigmoid", x)
-    return div_p.bind(relu6(add_p.bind(x, _c(x, 3))), _c(x, 6))  # type: ignore[no-any-return]
+    return div_p.bind(relu6(add_p.bind(x, _c(x, 3))), _c(x, 6))
 
 
 def hard_silu(x: Any) -> Array:
     """x hard_sigmoid(x)."""
     x = _inexact("hard_silu", x)
-    return mul_p.bind(x, hard_sigmoid(x))  # type: ignore[no-any-return]
+    return mul_p.bind(x, hard_sigmoid(x))
 
 
 def hard_swish(x: Any) -> Array:
@@ -173,7 +173,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Array:
     positive = gt_p.bind(x, _c(x, 0))
     # The exponential of large x must not reach the derivative.
     safe = select_n_p.bind(positive, x, _c(x, 0))
-    return select_n_p.bind(positive, mul_p.bind(factor, expm1_p.bind(safe)), x)  # type: ignore[no-any-return]
+    return select_n_p.bind(positive, mul_p.bind(factor, expm1_p.bind(safe)), x)
 
 
 def celu(x: Any, alpha: Any = 1.0) -> Array:
@@ -181,13 +181,13 @@ def celu(x: Any, alpha: Any = 1.0) -> Array:
     x, factor = promote_inexact("celu", x, alpha)
     zero = _c(x, 0)
     negative = mul_p.bind(factor, expm1_p.bind(div_p.bind(min_p.bind(x, zero), factor)))
-    return add_p.bind(max_p.bind(x, zero), negative)  # type: ignore[no-any-return]
+    return add_p.bind(max_p.bind(x, zero), negative)
 
 
 def selu(x: Any) -> Array:
     """1.0507 elu(x, 1.6733): self-normalizing (Klambauer et al., NeurIPS 2017)."""
     x = _inexact("selu", x)
-    return mul_p.bind(  # type: ignore[no-any-return]
+    return mul_p.bind(
         _c(x, 1.0507009873554804934193349852946), elu(x, 1.6732632423543772848170429916717)
     )
 
@@ -203,9 +203,9 @@ def gelu(x: Any, approximate: bool = True) -> Array:
     if approximate:
         inner = add_p.bind(x, mul_p.bind(_c(x, 0.044715), integer_pow(x, 3)))
         phi = add_p.bind(_c(x, 1), tanh_p.bind(mul_p.bind(_c(x, math.sqrt(2 / math.pi)), inner)))
-        return mul_p.bind(x, mul_p.bind(_c(x, 0.5), phi))  # type: ignore[no-any-return]
+        return mul_p.bind(x, mul_p.bind(_c(x, 0.5), phi))
     tail = erfc_p.bind(mul_p.bind(neg_p.bind(x), _c(x, math.sqrt(0.5))))
-    return mul_p.bind(mul_p.bind(_c(x, 0.5), x), tail)  # type: ignore[no-any-return]
+    return mul_p.bind(mul_p.bind(_c(x, 0.5), x), tail)
 
 
 def glu(x: Any, axis: int = -1) -> Array:
@@ -225,14 +225,14 @@ def glu(x: Any, axis: int = -1) -> Array:
     first, second = (
         slice_p.bind(x, start_indices=starts[i], limit_indices=stops[i], strides=None) for i in (0, 1)
     )
-    return mul_p.bind(first, logistic_p.bind(second))  # type: ignore[no-any-return]
+    return mul_p.bind(first, logistic_p.bind(second))
 
 
 def squareplus(x: Any, b: Any = 4) -> Array:
     """(x + sqrt(x^2 + b)) / 2."""
     x, offset = promote_inexact("squareplus", x, b)
     root = sqrt_p.bind(add_p.bind(square_p.bind(x), offset))
-    return div_p.bind(add_p.bind(x, root), _c(x, 2))  # type: ignore[no-any-return]
+    return div_p.bind(add_p.bind(x, root), _c(x, 2))
 
 
 def log1mexp(x: Any) -> Array:
@@ -244,4 +244,4 @@ def log1mexp(x: Any) -> Array:
     high = select_n_p.bind(small, x, _c(x, 1))
     near = log_p.bind(neg_p.bind(expm1_p.bind(neg_p.bind(low))))
     far = log1p_p.bind(neg_p.bind(exp_p.bind(neg_p.bind(high))))
-    return select_n_p.bind(small, far, near)  # type: ignore[no-any-return]
+    return select_n_p.bind(small, far, near)

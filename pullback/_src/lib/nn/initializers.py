@@ -92,7 +92,7 @@ def uniform(scale: Any = 0.01, dtype: Any = None) -> Initializer:
     default = dtype
 
     def init(key: Any, shape: Any, dtype: Any = None) -> Array:
-        return _scaled(distributions.uniform(key, shape, _dtype(dtype, default)), scale)  # type: ignore[no-any-return]
+        return _scaled(distributions.uniform(key, shape, _dtype(dtype, default)), scale)
 
     return init
 
@@ -102,7 +102,7 @@ def normal(stddev: Any = 0.01, dtype: Any = None) -> Initializer:
     default = dtype
 
     def init(key: Any, shape: Any, dtype: Any = None) -> Array:
-        return _scaled(distributions.normal(key, shape, _dtype(dtype, default)), stddev)  # type: ignore[no-any-return]
+        return _scaled(distributions.normal(key, shape, _dtype(dtype, default)), stddev)
 
     return init
 
@@ -115,7 +115,7 @@ def truncated_normal(
 
     def init(key: Any, shape: Any, dtype: Any = None) -> Array:
         samples = distributions.truncated_normal(key, lower, upper, shape, _dtype(dtype, default))
-        return _scaled(samples, stddev)  # type: ignore[no-any-return]
+        return _scaled(samples, stddev)
 
     return init
 
@@ -214,19 +214,19 @@ def variance_scaling(
         variance = scale / means[mode]
         complex_valued = dtypes.is_complex(wanted)
         if distribution == "normal":
-            return _scaled(distributions.normal(key, size, wanted), math.sqrt(variance))  # type: ignore[no-any-return]
+            return _scaled(distributions.normal(key, size, wanted), math.sqrt(variance))
         if distribution == "uniform":
             if complex_valued:
-                return _scaled(_complex_uniform(key, size, wanted), math.sqrt(2 * variance))  # type: ignore[no-any-return]
+                return _scaled(_complex_uniform(key, size, wanted), math.sqrt(2 * variance))
             samples = distributions.uniform(key, size, wanted, -1.0, 1.0)
-            return _scaled(samples, math.sqrt(3 * variance))  # type: ignore[no-any-return]
+            return _scaled(samples, math.sqrt(3 * variance))
         if distribution == "truncated_normal":
             # The divisors are the standard deviations after truncation at two of them.
             if complex_valued:
                 points = _complex_truncated_normal(key, 2.0, size, wanted)
-                return _scaled(points, math.sqrt(variance) / 0.95311164380491208)  # type: ignore[no-any-return]
+                return _scaled(points, math.sqrt(variance) / 0.95311164380491208)
             samples = distributions.truncated_normal(key, -2.0, 2.0, size, wanted)
-            return _scaled(samples, math.sqrt(variance) / 0.87962566103423978)  # type: ignore[no-any-return]
+            return _scaled(samples, math.sqrt(variance) / 0.87962566103423978)
         raise ValueError(
             f"invalid distribution {distribution!r} for variance scaling; "
             "expected 'truncated_normal', 'normal' or 'uniform'"
@@ -280,7 +280,7 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
         rows = math.prod(size) // columns if columns else 0
         matrix = multivariate.orthogonal(key, columns, (), wanted, rows)
         rest = tuple(d for i, d in enumerate(size) if i != place)
-        return _scaled(moveaxis(reshape(matrix, (columns, *rest)), 0, place), scale)  # type: ignore[no-any-return]
+        return _scaled(moveaxis(reshape(matrix, (columns, *rest)), 0, place), scale)
 
     return init
 

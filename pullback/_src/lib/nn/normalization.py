@@ -39,11 +39,11 @@ def logmeanexp(x: Any, axis: Any = None, where: Any = None, keepdims: bool = Fal
     if where is None:
         axes = reductions.reduction_axes("logmeanexp", axis, array.aval)
         count = math.prod(array.aval.shape[i] for i in axes)
-        return total - (math.log(count) if count else -math.inf)  # type: ignore[no-any-return]
+        return total - (math.log(count) if count else -math.inf)
     mask = as_array(where)
     ones = broadcast_to(mask, broadcast_shapes("logmeanexp", mask.aval.shape, array.aval.shape))
     counts = reductions.sum(ones, axis=axis, keepdims=keepdims)
-    return sub_p.bind(total, log_p.bind(convert_element_type(counts, total.aval.dtype)))  # type: ignore[no-any-return]
+    return sub_p.bind(total, log_p.bind(convert_element_type(counts, total.aval.dtype)))
 
 
 def standardize(
@@ -82,7 +82,7 @@ def standardize(
             deviations = square_p.bind(sub_p.bind(x, mean))
             variance = reductions.mean(deviations, axis, keepdims=True, where=where)
     x, mean, variance, small = promote_inexact("standardize", x, mean, variance, epsilon)
-    return mul_p.bind(sub_p.bind(x, mean), rsqrt_p.bind(add_p.bind(variance, small)))  # type: ignore[no-any-return]
+    return mul_p.bind(sub_p.bind(x, mean), rsqrt_p.bind(add_p.bind(variance, small)))
 
 
 def one_hot(x: Any, num_classes: Any, *, dtype: Any = None, axis: Any = -1) -> Array:

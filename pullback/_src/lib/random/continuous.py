@@ -62,11 +62,11 @@ def _start(name: str, key: Any, shape: Any, dtype: Any) -> tuple[Any, tuple[int,
 
 
 def _tiny(dtype: DType) -> float:
-    return float(dtypes.finfo(dtype).tiny)  # type: ignore[no-untyped-call]
+    return float(dtypes.finfo(dtype).tiny)
 
 
 def _epsilon(dtype: DType) -> float:
-    return float(dtypes.finfo(dtype).eps)  # type: ignore[no-untyped-call]
+    return float(dtypes.finfo(dtype).eps)
 
 
 def _above_minus_one(dtype: DType) -> Any:
@@ -89,7 +89,7 @@ def exponential(key: Any, shape: Any = (), dtype: Any = None) -> Array:
         shape: the result's shape.
         dtype: a float dtype (default: the default float).
     """
-    return exponential_samples(*_start("exponential", key, shape, dtype))  # type: ignore[no-any-return]
+    return exponential_samples(*_start("exponential", key, shape, dtype))
 
 
 def halves(key: Any, shape: tuple[int, ...], dtype: DType) -> tuple[Any, Any]:
@@ -137,30 +137,28 @@ def gumbel(key: Any, shape: Any = (), dtype: Any = None, mode: Any = None) -> Ar
         mode: 'low' or 'high'; 'high' draws twice the bits, for accurate tails.
     """
     high = check_mode("gumbel", mode)
-    return gumbel_samples(*_start("gumbel", key, shape, dtype), high)  # type: ignore[no-any-return]
+    return gumbel_samples(*_start("gumbel", key, shape, dtype), high)
 
 
 def laplace(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Numbers of density exp(-|x|) / 2. Arguments as for `exponential`."""
     single, size, wanted = _start("laplace", key, shape, dtype)
     u = between(single, size, wanted, _above_minus_one(wanted), constant(1.0, wanted))
-    return mul_p.bind(ar.sign_p.bind(u), tr.log1p_p.bind(neg_p.bind(abs_p.bind(u))))  # type: ignore[no-any-return]
+    return mul_p.bind(ar.sign_p.bind(u), tr.log1p_p.bind(neg_p.bind(abs_p.bind(u))))
 
 
 def logistic(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Numbers of density exp(-x) / (1 + exp(-x))^2. Arguments as for `exponential`."""
     single, size, wanted = _start("logistic", key, shape, dtype)
     u = between(single, size, wanted, constant(_tiny(wanted), wanted), constant(1.0, wanted))
-    return sub_p.bind(log_p.bind(u), tr.log1p_p.bind(neg_p.bind(u)))  # type: ignore[no-any-return]
+    return sub_p.bind(log_p.bind(u), tr.log1p_p.bind(neg_p.bind(u)))
 
 
 def cauchy(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Numbers of density 1 / (pi (1 + x^2)). Arguments as for `exponential`."""
     single, size, wanted = _start("cauchy", key, shape, dtype)
     u = between(single, size, wanted, constant(_epsilon(wanted), wanted), constant(1.0, wanted))
-    return tr.tan_p.bind(  # type: ignore[no-any-return]
-        mul_p.bind(scalar(math.pi, wanted), sub_p.bind(u, scalar(0.5, wanted)))
-    )
+    return tr.tan_p.bind(mul_p.bind(scalar(math.pi, wanted), sub_p.bind(u, scalar(0.5, wanted))))
 
 
 def maxwell_samples(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
@@ -171,7 +169,7 @@ def maxwell_samples(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
 
 def maxwell(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Numbers of density sqrt(2/pi) x^2 exp(-x^2/2) for x > 0. Arguments as for `exponential`."""
-    return maxwell_samples(*_start("maxwell", key, shape, dtype))  # type: ignore[no-any-return]
+    return maxwell_samples(*_start("maxwell", key, shape, dtype))
 
 
 def signs(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
@@ -191,7 +189,7 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """
     single, _ = check_key("rademacher", key)
     wanted = dtypes.default_int_dtype() if dtype is None else dtypes.check_user_dtype(dtype, "rademacher")
-    return signs(single, canonical_shape(shape), wanted)  # type: ignore[no-any-return]
+    return signs(single, canonical_shape(shape), wanted)
 
 
 # With parameters ----------------------------------------------------------------------------------
@@ -211,7 +209,7 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     full = (*size, *sample_shape("double_sided_maxwell", None, place, width))
     first, second = split_key(single, 2)
     signed = mul_p.bind(signs(second, full, wanted), maxwell_samples(first, full, wanted))
-    return add_p.bind(mul_p.bind(signed, width), place)  # type: ignore[no-any-return]
+    return add_p.bind(mul_p.bind(signed, width), place)
 
 
 def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None) -> Array:
@@ -227,7 +225,7 @@ def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None) 
     wanted = parameter_dtype("lognormal", dtype, sigma)
     deviation = parameter("lognormal", sigma, wanted)
     size = sample_shape("lognormal", shape, deviation)
-    return tr.exp_p.bind(mul_p.bind(standard_normal(single, size, wanted), deviation))  # type: ignore[no-any-return]
+    return tr.exp_p.bind(mul_p.bind(standard_normal(single, size, wanted), deviation))
 
 
 def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -243,7 +241,7 @@ def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None) -> Array:
     wanted = parameter_dtype("pareto", dtype, b)
     exponent = parameter("pareto", b, wanted)
     size = sample_shape("pareto", shape, exponent)
-    return tr.exp_p.bind(div_p.bind(exponential_samples(single, size, wanted), exponent))  # type: ignore[no-any-return]
+    return tr.exp_p.bind(div_p.bind(exponential_samples(single, size, wanted), exponent))
 
 
 def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None) -> Array:
@@ -259,7 +257,7 @@ def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype
     single, size, wanted = _start("weibull_min", key, shape, dtype)
     width, power = parameter("scale", scale, wanted), parameter("concentration", concentration, wanted)
     samples = exponential_samples(single, size, wanted)
-    return mul_p.bind(pow_p.bind(samples, div_p.bind(scalar(1.0, wanted), power)), width)  # type: ignore[no-any-return]
+    return mul_p.bind(pow_p.bind(samples, div_p.bind(scalar(1.0, wanted), power)), width)
 
 
 def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -276,7 +274,7 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None) -> Arra
     width = parameter("rayleigh", scale, wanted)
     size = sample_shape("rayleigh", shape, width)
     logs = log_p.bind(unit_interval(single, size, wanted))
-    return mul_p.bind(width, tr.sqrt_p.bind(mul_p.bind(logs, scalar(-2.0, wanted))))  # type: ignore[no-any-return]
+    return mul_p.bind(width, tr.sqrt_p.bind(mul_p.bind(logs, scalar(-2.0, wanted))))
 
 
 def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -301,7 +299,7 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None) -> Array:
     )
     x = sub_p.bind(add_p.bind(mu, div_p.bind(mul_p.bind(mu2, y), two)), mul_p.bind(div_p.bind(mu, two), root))
     smaller = le_p.bind(u, div_p.bind(mu, add_p.bind(mu, x)))
-    return select_n_p.bind(smaller, div_p.bind(mu2, x), x)  # type: ignore[no-any-return]
+    return select_n_p.bind(smaller, div_p.bind(mu2, x), x)
 
 
 def triangular(key: Any, left: Any, mode: Any, right: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -323,7 +321,7 @@ def triangular(key: Any, left: Any, mode: Any, right: Any, shape: Any = None, dt
     rest = sub_p.bind(scalar(1.0, wanted), u)
     falling = tr.sqrt_p.bind(mul_p.bind(mul_p.bind(rest, width), sub_p.bind(high, top)))
     before = lt_p.bind(u, div_p.bind(sub_p.bind(top, low), width))
-    return select_n_p.bind(before, sub_p.bind(high, falling), add_p.bind(low, rising))  # type: ignore[no-any-return]
+    return select_n_p.bind(before, sub_p.bind(high, falling), add_p.bind(low, rising))
 
 
 def generalized_normal_samples(key: Any, p: Any, shape: tuple[int, ...], dtype: DType) -> Any:
@@ -344,7 +342,7 @@ def generalized_normal(key: Any, p: Any, shape: Any = (), dtype: Any = None) -> 
         dtype: a float dtype (default: the default float).
     """
     single, size, wanted = _start("generalized_normal", key, shape, dtype)
-    return generalized_normal_samples(single, parameter("p", p, wanted), size, wanted)  # type: ignore[no-any-return]
+    return generalized_normal_samples(single, parameter("p", p, wanted), size, wanted)
 
 
 def ball(key: Any, d: int, p: Any = 2, shape: Any = (), dtype: Any = None) -> Array:
@@ -372,4 +370,4 @@ def ball(key: Any, d: int, p: Any = 2, shape: Any = (), dtype: Any = None) -> Ar
     radii = exponential_samples(second, size, wanted)
     total = reduce_sum_p.bind(pow_p.bind(abs_p.bind(points), power), axes=(len(size),))
     length = pow_p.bind(add_p.bind(total, radii), div_p.bind(scalar(1.0, wanted), power))
-    return div_p.bind(points, reshape(length, (*size, 1)))  # type: ignore[no-any-return]
+    return div_p.bind(points, reshape(length, (*size, 1)))

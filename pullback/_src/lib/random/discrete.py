@@ -62,11 +62,11 @@ def _combine(key: Any, shape: tuple[int, ...], dtype: DType, span: Any, multipli
 
 def randint_between(key: Any, shape: tuple[int, ...], low: int, high: int, dtype: DType) -> Any:
     """`randint` for bounds that are Python ints."""
-    info = dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]
+    info = dtypes.iinfo(dtype)
     if dtype.itemsize < 4:
         clipped = (max(int(info.min), min(b, int(info.max) + 1)) for b in (low, high))
         return convert_element_type(randint_between(key, shape, *clipped, _INT32), dtype)
-    default = dtypes.iinfo(dtypes.default_int_dtype())  # type: ignore[no-untyped-call]
+    default = dtypes.iinfo(dtypes.default_int_dtype())
     for bound in (low, high):
         if not min(info.min, default.min) <= bound <= max(info.max + 1, default.max):
             raise OverflowError(f"randint: the bound {bound} is out of range for {dtypes.dtype_name(dtype)}")
@@ -103,10 +103,10 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -
     wanted = integer_dtype("randint", dtype)
     size = canonical_shape(shape)
     if type(minval) is int and type(maxval) is int:
-        return randint_between(single, size, minval, maxval, wanted)  # type: ignore[no-any-return]
+        return randint_between(single, size, minval, maxval, wanted)
     if wanted.itemsize < 4:
         # Narrow integers are drawn as int32, in which the bound beyond their greatest number exists.
-        limits = dtypes.iinfo(wanted)  # type: ignore[no-untyped-call]
+        limits = dtypes.iinfo(wanted)
         low, high = (
             ar.clamp_p.bind(
                 scalar(int(limits.min), _INT32), _bound(b, _INT32)[0], scalar(int(limits.max) + 1, _INT32)
@@ -125,7 +125,7 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -
         span = select_n_p.bind(and_p.bind(beyond, gt_p.bind(high, low)), span, add_p.bind(span, one))
     multiplier = rem_p.bind(scalar(2 ** (wanted.itemsize * 4), word), span)
     multiplier = rem_p.bind(mul_p.bind(multiplier, multiplier), span)
-    return _combine(single, size, wanted, span, multiplier, low)  # type: ignore[no-any-return]
+    return _combine(single, size, wanted, span, multiplier, low)
 
 
 def _bound(value: Any, dtype: DType) -> tuple[Any, Any]:
@@ -136,7 +136,7 @@ def _bound(value: Any, dtype: DType) -> tuple[Any, Any]:
         raise DTypeError(f"randint expects integer bounds, got {array.aval.str_short()}")
     if kind(own) not in "iu":
         return convert_element_type(array, dtype), None
-    info, own_info = dtypes.iinfo(dtype), dtypes.iinfo(own)  # type: ignore[no-untyped-call]
+    info, own_info = dtypes.iinfo(dtype), dtypes.iinfo(own)
     beyond = None
     if own_info.max > info.max:
         most = scalar(int(info.max), own)
@@ -169,10 +169,10 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low") -> A
     dtype = probability.aval.dtype
     size = sample_shape("bernoulli", shape, probability)
     if not high:
-        return lt_p.bind(unit_interval(single, size, dtype), probability)  # type: ignore[no-any-return]
+        return lt_p.bind(unit_interval(single, size, dtype), probability)
     coarse, fine = halves(single, size, dtype)
-    epsilon = scalar(float(dtypes.finfo(dtype).eps), dtype)  # type: ignore[no-untyped-call]
-    return lt_p.bind(mul_p.bind(fine, epsilon), sub_p.bind(probability, coarse))  # type: ignore[no-any-return]
+    epsilon = scalar(float(dtypes.finfo(dtype).eps), dtype)
+    return lt_p.bind(mul_p.bind(fine, epsilon), sub_p.bind(probability, coarse))
 
 
 def categorical(
@@ -206,7 +206,7 @@ def categorical(
     if replace:
         rest = size[len(front) :]
         noise = gumbel_samples(single, (*front, *rest[:place], own[place], *rest[place:]), dtype, high)
-        return argmax_p.bind(  # type: ignore[no-any-return]
+        return argmax_p.bind(
             add_p.bind(noise, values), axis=len(front) + place, index_dtype=dtypes.default_int_dtype()
         )
     draws = int(np.prod(front, dtype=np.int64))
@@ -235,7 +235,7 @@ def poisson(key: Any, lam: Any, shape: Any = None, dtype: Any = None) -> Array:
     wanted = integer_dtype("poisson", dtype)
     rate = parameter("poisson", lam, np.dtype(np.float32))
     size = sample_shape("poisson", shape, rate)
-    return random_poisson(single, broadcast_parameter(rate, size), wanted)  # type: ignore[no-any-return]
+    return random_poisson(single, broadcast_parameter(rate, size), wanted)
 
 
 def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -252,9 +252,7 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
     wanted = parameter_dtype("binomial", dtype, n, p)
     count, probability = parameter("binomial", n, wanted), parameter("binomial", p, wanted)
     size = sample_shape("binomial", shape, count, probability)
-    return random_binomial(  # type: ignore[no-any-return]
-        single, broadcast_parameter(count, size), broadcast_parameter(probability, size)
-    )
+    return random_binomial(single, broadcast_parameter(count, size), broadcast_parameter(probability, size))
 
 
 def multinomial(key: Any, n: Any, p: Any, *, shape: Any = None, dtype: Any = None, unroll: Any = 1) -> Array:

@@ -46,13 +46,13 @@ def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None) -> Array:
         dtype: a float dtype (default: a's).
     """
     single, (alpha,), _ = _start("gamma", key, shape, dtype, a)
-    return gamma_samples(single, alpha, log_space=False)  # type: ignore[no-any-return]
+    return gamma_samples(single, alpha, log_space=False)
 
 
 def loggamma(key: Any, a: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Logarithms of numbers of the gamma distribution, accurate for small `a`. Arguments as for `gamma`."""
     single, (alpha,), _ = _start("loggamma", key, shape, dtype, a)
-    return gamma_samples(single, alpha, log_space=True)  # type: ignore[no-any-return]
+    return gamma_samples(single, alpha, log_space=True)
 
 
 def _chisquare(key: Any, df: Any, dtype: np.dtype[Any]) -> Any:
@@ -70,7 +70,7 @@ def chisquare(key: Any, df: Any, shape: Any = None, dtype: Any = None) -> Array:
         dtype: a float dtype (default: df's).
     """
     single, (freedom,), wanted = _start("chisquare", key, shape, dtype, df)
-    return _chisquare(single, freedom, wanted)  # type: ignore[no-any-return]
+    return _chisquare(single, freedom, wanted)
 
 
 def f(key: Any, dfnum: Any, dfden: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -85,7 +85,7 @@ def f(key: Any, dfnum: Any, dfden: Any, shape: Any = None, dtype: Any = None) ->
     single, (numerator, denominator), wanted = _start("f", key, shape, dtype, dfnum, dfden)
     first, second = split_key(single, 2)
     above = div_p.bind(_chisquare(second, numerator, wanted), numerator)
-    return div_p.bind(above, div_p.bind(_chisquare(first, denominator, wanted), denominator))  # type: ignore[no-any-return]
+    return div_p.bind(above, div_p.bind(_chisquare(first, denominator, wanted), denominator))
 
 
 def t(key: Any, df: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -101,7 +101,7 @@ def t(key: Any, df: Any, shape: Any = None, dtype: Any = None) -> Array:
     first, second = split_key(single, 2)
     z = standard_normal(first, freedom.aval.shape, wanted)
     half = div_p.bind(freedom, scalar(2.0, wanted))
-    return mul_p.bind(z, sqrt_p.bind(div_p.bind(half, gamma_samples(second, half, log_space=False))))  # type: ignore[no-any-return]
+    return mul_p.bind(z, sqrt_p.bind(div_p.bind(half, gamma_samples(second, half, log_space=False))))
 
 
 def beta(key: Any, a: Any, b: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -120,7 +120,7 @@ def beta(key: Any, a: Any, b: Any, shape: Any = None, dtype: Any = None) -> Arra
     # x / (x + y), scaled by the larger so that nothing underflows.
     largest = max_p.bind(log_x, log_y)
     x, y = exp_p.bind(sub_p.bind(log_x, largest)), exp_p.bind(sub_p.bind(log_y, largest))
-    return div_p.bind(x, add_p.bind(x, y))  # type: ignore[no-any-return]
+    return div_p.bind(x, add_p.bind(x, y))
 
 
 def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -149,4 +149,4 @@ def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None) -> Arr
     last, kept = (len(size) - 1,), (*size[:-1], 1)
     largest = stop_gradient_array(reshape(reduce_max_p.bind(logs, axes=last), kept))
     weights = exp_p.bind(sub_p.bind(logs, largest))
-    return div_p.bind(weights, reshape(reduce_sum_p.bind(weights, axes=last), kept))  # type: ignore[no-any-return]
+    return div_p.bind(weights, reshape(reduce_sum_p.bind(weights, axes=last), kept))

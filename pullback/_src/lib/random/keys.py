@@ -153,13 +153,13 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Array:
     Returns:
         A key: an array of dtype `key<fry>` and shape ().
     """
-    return _seeded("key", seed, dtype if impl is None else impl)  # type: ignore[no-any-return]
+    return _seeded("key", seed, dtype if impl is None else impl)
 
 
 def PRNGKey(seed: Any, *, impl: Any = None) -> Array:
     """A random key in the older form: uint32[2]. See `key`."""
     new = _seeded("PRNGKey", seed, impl)
-    return new if settings().enable_custom_prng else prng.random_unwrap(new)  # type: ignore[no-any-return]
+    return new if settings().enable_custom_prng else prng.random_unwrap(new)
 
 
 def wrap_key_data(key_bits_array: Any, *, impl: Any = None, dtype: Any = None) -> Array:
@@ -173,12 +173,12 @@ def wrap_key_data(key_bits_array: Any, *, impl: Any = None, dtype: Any = None) -
         Keys of shape [...].
     """
     _check_implementation(dtype if impl is None else impl)
-    return prng.random_wrap(as_array(key_bits_array, name="wrap_key_data"))  # type: ignore[no-any-return]
+    return prng.random_wrap(as_array(key_bits_array, name="wrap_key_data"))
 
 
 def key_data(keys: Any) -> Array:
     """The words of keys: uint32[..., 2]."""
-    return prng.random_unwrap(check_keys("key_data", keys)[0])  # type: ignore[no-any-return]
+    return prng.random_unwrap(check_keys("key_data", keys)[0])
 
 
 def key_impl(keys: Any) -> str:
@@ -208,7 +208,7 @@ def split(key: Any, num: Any = 2) -> Array:
     """
     single, raw = check_key("split", key)
     shape = (num,) if type(num) is int and num >= 0 else canonical_shape(num)
-    return like_given(prng.random_split(single, shape), raw)  # type: ignore[no-any-return]
+    return like_given(prng.random_split(single, shape), raw)
 
 
 def fold_in(key: Any, data: Any) -> Array:
@@ -231,13 +231,13 @@ def fold_in(key: Any, data: Any) -> Array:
                 "Use vmap for batching."
             )
         word = convert_element_type(value, np.uint32)
-    return like_given(prng.random_fold_in(single, word), raw)  # type: ignore[no-any-return]
+    return like_given(prng.random_fold_in(single, word), raw)
 
 
 def clone(key: Any) -> Array:
     """The same key again, for deliberate reuse."""
     keys, raw = check_keys("clone", key)
-    return like_given(keys, raw)  # type: ignore[no-any-return]
+    return like_given(keys, raw)
 
 
 def bits(key: Any, shape: Any = (), dtype: Any = None) -> Array:
@@ -254,7 +254,7 @@ def bits(key: Any, shape: Any = (), dtype: Any = None) -> Array:
         raise ArgumentError(
             f"dtype argument to `bits` must be an unsigned int dtype, got {dtypes.dtype_name(wanted)}"
         )
-    return prng.random_bits(single, wanted.itemsize * 8, canonical_shape(shape))  # type: ignore[no-any-return]
+    return prng.random_bits(single, wanted.itemsize * 8, canonical_shape(shape))
 
 
 class ArgumentError(PullbackError, ValueError):

@@ -66,9 +66,9 @@ def multivariate_normal(
     if root.aval.ndim == 2:
         # One matrix for all vectors: rows z times its transpose.
         rows = reshape(z, (math.prod(front), n))
-        return add_p.bind(centre, reshape(matmul(rows, swap(root)), (*front, n)))  # type: ignore[no-any-return]
+        return add_p.bind(centre, reshape(matmul(rows, swap(root)), (*front, n)))
     roots = broadcast_to(root, (*front, n, n))
-    return add_p.bind(centre, reshape(matmul(roots, reshape(z, (*front, n, 1))), (*front, n)))  # type: ignore[no-any-return]
+    return add_p.bind(centre, reshape(matmul(roots, reshape(z, (*front, n, 1))), (*front, n)))
 
 
 def _square_root(covariance: Any, method: str) -> Any:
@@ -105,4 +105,4 @@ def orthogonal(key: Any, n: int, shape: Any = (), dtype: Any = None, m: int | No
     q, r = qr(z, full_matrices=False)
     signs = sign_p.bind(diagonal(r))
     out = mul_p.bind(q, reshape(signs, (*signs.aval.shape[:-1], 1, signs.aval.shape[-1])))
-    return out if rows >= columns else swap(out)  # type: ignore[no-any-return]
+    return out if rows >= columns else swap(out)

@@ -67,7 +67,7 @@ def _population(name: str, a: Any) -> tuple[Any, int]:
         return array, 0
     if kind(array.aval.dtype) not in "iu":
         raise DTypeError(f"{name} expects an array or an integer, got {array.aval.str_short()}")
-    return None, int(array)  # type: ignore[call-overload]
+    return None, int(array)
 
 
 def _first(x: Any, n: int, axis: int) -> Any:
@@ -104,8 +104,8 @@ def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> A
         canonical_axis(axis, 1)
         if n < 0:
             raise ArgumentError(f"permutation: the number of elements must not be negative, got {n}")
-        return _permuted(single, None, n, 0, independent)  # type: ignore[no-any-return]
-    return _permuted(single, array, 0, canonical_axis(axis, array.aval.ndim), independent)  # type: ignore[no-any-return]
+        return _permuted(single, None, n, 0, independent)
+    return _permuted(single, array, 0, canonical_axis(axis, array.aval.ndim), independent)
 
 
 def _search(sorted_values: Any, queries: Any) -> Any:
@@ -172,7 +172,7 @@ def choice(
         raise ArgumentError("choice: a must be greater than 0 unless no samples are taken")
     if not replace and draws > n:
         raise ArgumentError(
-            f"choice: cannot take a larger sample (size {draws}) than the population (size {n}) without replace"
+            f"choice: cannot take a larger sample (size {draws}) than a population (size {n}) without replace"
         )
     if p is None and not replace:
         return reshape(_first(_permuted(single, array, n, place, False), draws, place), result_shape)
@@ -181,7 +181,7 @@ def choice(
     else:
         indices = reshape(_weighted(single, p, n, size, draws, replace, high), size)
     if array is None:
-        return indices  # type: ignore[no-any-return]
+        return indices
     return reshape(_take(array, indices, place), result_shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def _layout(dtype: np.dtype[Any]) -> tuple[int, int, int]:
     found = _ONES.get(dtype)
     if found is None:
         width = dtype.itemsize * 8
-        mantissa = int(dtypes.finfo(dtype).nmant)  # type: ignore[no-untyped-call]
+        mantissa = int(dtypes.finfo(dtype).nmant)
         one = int(np.ones((), dtype).view(f"u{dtype.itemsize}"))
         if width < 16:
             raise DTypeError(
@@ -119,16 +120,24 @@ def uniform(key: Any, shape: Any = (), dtype: Any = None, minval: Any = 0.0, max
     wanted = float_dtype("uniform", dtype)
     size = canonical_shape(shape)
     if type(minval) is float and type(maxval) is float and minval == 0.0 and maxval == 1.0:
-        return unit_interval(single, size, wanted)  # type: ignore[no-any-return]
+        return unit_interval(single, size, wanted)
     low, high = parameter("uniform", minval, wanted), parameter("uniform", maxval, wanted)
     sample_shape("uniform", size, low, high)
-    return between(single, size, wanted, low, high)  # type: ignore[no-any-return]
+    return between(single, size, wanted, low, high)
+
+
+@cache
+def _open_interval(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The least number above -1, and the distance from it to 1."""
+    low = np.nextafter(np.array(-1, dtype), np.array(0, dtype), out=...)
+    return wrap(low), wrap(np.subtract(np.array(1, dtype), low, out=...))
 
 
 def standard_normal(key: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """sqrt(2) erf_inv(u) for u uniform in (-1, 1)."""
-    low = constant(float(np.nextafter(np.array(-1, dtype), np.array(0, dtype))), dtype)
-    u = between(key, shape, dtype, low, constant(1.0, dtype))
+    low, span = _open_interval(dtype)
+    unit = unit_interval(key, shape, dtype)
+    u = ar.max_p.bind(low, ar.add_p.bind(ar.mul_p.bind(unit, span), low))
     return ar.mul_p.bind(scalar(math.sqrt(2), dtype), erf_inv_p.bind(u))
 
 
@@ -150,12 +159,12 @@ def normal(key: Any, shape: Any = (), dtype: Any = None) -> Array:
         parts = cx.complex_p.bind(
             standard_normal(key_re, size, real_dtype), standard_normal(key_im, size, real_dtype)
         )
-        return ar.div_p.bind(parts, scalar(math.sqrt(2), wanted))  # type: ignore[no-any-return]
+        return ar.div_p.bind(parts, scalar(math.sqrt(2), wanted))
     if not dtypes.is_floating(wanted):
         raise ArgumentError(
             f"dtype argument to `normal` must be a float or complex dtype, got {dtypes.dtype_name(wanted)}"
         )
-    return standard_normal(single, size, wanted)  # type: ignore[no-any-return]
+    return standard_normal(single, size, wanted)
 
 
 def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = None) -> Array:
@@ -179,7 +188,7 @@ def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype:
     # Rounding must not carry a sample out of the open interval.
     least = ar.nextafter_p.bind(stop_gradient_array(low), constant(math.inf, wanted))
     most = ar.nextafter_p.bind(stop_gradient_array(high), constant(-math.inf, wanted))
-    return ar.min_p.bind(most, ar.max_p.bind(least, out))  # type: ignore[no-any-return]
+    return ar.min_p.bind(most, ar.max_p.bind(least, out))
 
 
 def broadcast_parameter(value: Any, shape: tuple[int, ...]) -> Any:

@@ -112,7 +112,7 @@ def softmax(x: Any, axis: Any = -1, where: Any = None) -> Array:
     """
     _, exponentials, axes = _shifted("softmax", x, axis, where)
     result = div_p.bind(exponentials, _sum_kept(exponentials, axes))
-    return result if where is None else masked("softmax", result, where, 0.0)  # type: ignore[no-any-return]
+    return result if where is None else masked("softmax", result, where, 0.0)
 
 
 def log_softmax(x: Any, axis: Any = -1, where: Any = None) -> Array:
@@ -125,4 +125,4 @@ def log_softmax(x: Any, axis: Any = -1, where: Any = None) -> Array:
     """
     shifted, exponentials, axes = _shifted("log_softmax", x, axis, where)
     result = sub_p.bind(shifted, log_p.bind(_sum_kept(exponentials, axes)))
-    return result if where is None else masked("log_softmax", result, where, float("-inf"))  # type: ignore[no-any-return]
+    return result if where is None else masked("log_softmax", result, where, float("-inf"))

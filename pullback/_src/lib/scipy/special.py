@@ -101,33 +101,33 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
 
 def erf(x: Any) -> Array:
     """The error function."""
-    return _unary(sp.erf_p, "erf", x)  # type: ignore[no-any-return]
+    return _unary(sp.erf_p, "erf", x)
 
 
 def erfc(x: Any) -> Array:
     """1 - erf(x), accurate for large x."""
-    return _unary(sp.erfc_p, "erfc", x)  # type: ignore[no-any-return]
+    return _unary(sp.erfc_p, "erfc", x)
 
 
 def erfcx(x: Any) -> Array:
     """exp(x^2) erfc(x)."""
-    return _unary(sp.erfcx_p, "erfcx", x)  # type: ignore[no-any-return]
+    return _unary(sp.erfcx_p, "erfcx", x)
 
 
 def erfinv(x: Any) -> Array:
     """The inverse of erf."""
-    return _unary(sp.erf_inv_p, "erfinv", x)  # type: ignore[no-any-return]
+    return _unary(sp.erf_inv_p, "erfinv", x)
 
 
 def dawsn(x: Any) -> Array:
     """Dawson's integral: exp(-x^2) times the integral of exp(t^2) from 0 to x."""
-    return _unary(sp.dawsn_p, "dawsn", x)  # type: ignore[no-any-return]
+    return _unary(sp.dawsn_p, "dawsn", x)
 
 
 def wofz(z: Any) -> Array:
     """The Faddeeva function exp(-z^2) erfc(-iz), complex."""
     (z,) = promote_inexact("wofz", z)
-    return si.wofz_p.bind(convert_element_type(z, dtypes.to_complex_dtype(z.aval.dtype)))  # type: ignore[no-any-return]
+    return si.wofz_p.bind(convert_element_type(z, dtypes.to_complex_dtype(z.aval.dtype)))
 
 
 def ndtr(x: Any) -> Array:
@@ -138,12 +138,12 @@ def ndtr(x: Any) -> Array:
     half = _c(x, 0.5)
     near = add_p.bind(half, mul_p.bind(half, sp.erf_p.bind(w)))
     far = mul_p.bind(half, sp.erfc_p.bind(neg_p.bind(w)))
-    return _where(lt_p.bind(abs_p.bind(w), _c(x, math.sqrt(0.5))), near, far)  # type: ignore[no-any-return]
+    return _where(lt_p.bind(abs_p.bind(w), _c(x, math.sqrt(0.5))), near, far)
 
 
 def ndtri(p: Any) -> Array:
     """The inverse of `ndtr`."""
-    return _unary(sp.ndtri_p, "ndtri", p)  # type: ignore[no-any-return]
+    return _unary(sp.ndtri_p, "ndtri", p)
 
 
 def log_ndtr(x: Any, series_order: int = 3) -> Array:
@@ -153,12 +153,12 @@ def log_ndtr(x: Any, series_order: int = 3) -> Array:
         x: an array.
         series_order: accepted and without effect: the result is accurate to rounding everywhere.
     """
-    return _unary(sp.log_ndtr_p, "log_ndtr", x)  # type: ignore[no-any-return]
+    return _unary(sp.log_ndtr_p, "log_ndtr", x)
 
 
 def owens_t(h: Any, a: Any) -> Array:
     """Owen's T: the probability that X > h and 0 < Y < aX for independent normal X and Y."""
-    return si.owens_t_p.bind(*promote_inexact("owens_t", h, a))  # type: ignore[no-any-return]
+    return si.owens_t_p.bind(*promote_inexact("owens_t", h, a))
 
 
 # Gamma, beta and zeta -----------------------------------------------------------------------------
@@ -166,13 +166,13 @@ def owens_t(h: Any, a: Any) -> Array:
 
 def gammaln(x: Any) -> Array:
     """log |Gamma(x)|."""
-    return _unary(sp.lgamma_p, "gammaln", x)  # type: ignore[no-any-return]
+    return _unary(sp.lgamma_p, "gammaln", x)
 
 
 def loggamma(x: Any) -> Array:
     """log Gamma(x) for real x; NaN where Gamma is negative."""
     (x,) = promote_inexact("loggamma", x)
-    return _where(lt_p.bind(gammasgn(x), _c(x, 0)), _c(x, math.nan), sp.lgamma_p.bind(x))  # type: ignore[no-any-return]
+    return _where(lt_p.bind(gammasgn(x), _c(x, 0)), _c(x, math.nan), sp.lgamma_p.bind(x))
 
 
 def gammasgn(x: Any) -> Array:
@@ -186,23 +186,23 @@ def gammasgn(x: Any) -> Array:
     sign = _where(negative, below, _c(x, 1))
     minus_zero = eq_p.bind(div_p.bind(_c(x, 1), x), _c(x, -math.inf))
     sign = _where(minus_zero, _c(x, -1), sign)
-    return _where(x != x, _c(x, math.nan), broadcast_to(sign, x.aval.shape))  # type: ignore[no-any-return]
+    return _where(x != x, _c(x, math.nan), broadcast_to(sign, x.aval.shape))
 
 
 def gamma(x: Any) -> Array:
     """The gamma function."""
     (x,) = promote_inexact("gamma", x)
-    return mul_p.bind(gammasgn(x), exp_p.bind(sp.lgamma_p.bind(x)))  # type: ignore[no-any-return]
+    return mul_p.bind(gammasgn(x), exp_p.bind(sp.lgamma_p.bind(x)))
 
 
 def digamma(x: Any) -> Array:
     """The derivative of log Gamma(x)."""
-    return _unary(sp.digamma_p, "digamma", x)  # type: ignore[no-any-return]
+    return _unary(sp.digamma_p, "digamma", x)
 
 
 def polygamma(n: Any, x: Any) -> Array:
     """The derivative of order n of digamma at x."""
-    return sp.polygamma_p.bind(*promote_inexact("polygamma", n, x))  # type: ignore[no-any-return]
+    return sp.polygamma_p.bind(*promote_inexact("polygamma", n, x))
 
 
 def multigammaln(a: Any, d: int) -> Array:
@@ -213,7 +213,7 @@ def multigammaln(a: Any, d: int) -> Array:
     total = _c(a, 0.25 * d * (d - 1) * math.log(math.pi))
     for j in range(int(d)):
         total = add_p.bind(total, sp.lgamma_p.bind(sub_p.bind(a, _c(a, j / 2))))
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def factorial(n: Any, exact: bool = False) -> Array:
@@ -228,7 +228,7 @@ def factorial(n: Any, exact: bool = False) -> Array:
         )
     (n,) = promote_inexact("factorial", n)
     value = exp_p.bind(sp.lgamma_p.bind(add_p.bind(n, _c(n, 1))))
-    return _where(lt_p.bind(n, _c(n, 0)), _c(n, 0), value)  # type: ignore[no-any-return]
+    return _where(lt_p.bind(n, _c(n, 0)), _c(n, 0), value)
 
 
 def comb(N: Any, k: Any, *, repetition: bool = False) -> Array:
@@ -242,7 +242,7 @@ def comb(N: Any, k: Any, *, repetition: bool = False) -> Array:
         sp.lgamma_p.bind(add_p.bind(sub_p.bind(n, r), one)),
     )
     possible = ge_p.bind(n, r) & ge_p.bind(r, _c(r, 0)) & ge_p.bind(n, _c(n, 0))
-    return _where(possible, exp_p.bind(logs), _c(n, 0))  # type: ignore[no-any-return]
+    return _where(possible, exp_p.bind(logs), _c(n, 0))
 
 
 def poch(z: Any, m: Any) -> Array:
@@ -251,13 +251,13 @@ def poch(z: Any, m: Any) -> Array:
     upper = add_p.bind(z, m)
     signs = mul_p.bind(gammasgn(upper), gammasgn(z))
     size = exp_p.bind(sub_p.bind(sp.lgamma_p.bind(upper), sp.lgamma_p.bind(z)))
-    return _where(eq_p.bind(m, _c(m, 0)), _c(m, 1), mul_p.bind(signs, size))  # type: ignore[no-any-return]
+    return _where(eq_p.bind(m, _c(m, 0)), _c(m, 1), mul_p.bind(signs, size))
 
 
 def betaln(a: Any, b: Any) -> Array:
     """log |B(a, b)|."""
     a, b = promote_inexact("betaln", a, b)
-    return sub_p.bind(  # type: ignore[no-any-return]
+    return sub_p.bind(
         add_p.bind(sp.lgamma_p.bind(a), sp.lgamma_p.bind(b)), sp.lgamma_p.bind(add_p.bind(a, b))
     )
 
@@ -266,27 +266,27 @@ def beta(a: Any, b: Any) -> Array:
     """B(a, b) = Gamma(a) Gamma(b) / Gamma(a + b)."""
     a, b = promote_inexact("beta", a, b)
     signs = mul_p.bind(mul_p.bind(gammasgn(a), gammasgn(b)), gammasgn(add_p.bind(a, b)))
-    return mul_p.bind(signs, exp_p.bind(betaln(a, b)))  # type: ignore[no-any-return]
+    return mul_p.bind(signs, exp_p.bind(betaln(a, b)))
 
 
 def betainc(a: Any, b: Any, x: Any) -> Array:
     """The regularized incomplete beta function I_x(a, b)."""
-    return sp.regularized_incomplete_beta_p.bind(*promote_inexact("betainc", a, b, x))  # type: ignore[no-any-return]
+    return sp.regularized_incomplete_beta_p.bind(*promote_inexact("betainc", a, b, x))
 
 
 def gammainc(a: Any, x: Any) -> Array:
     """The regularized lower incomplete gamma function P(a, x)."""
-    return sp.igamma_p.bind(*promote_inexact("gammainc", a, x))  # type: ignore[no-any-return]
+    return sp.igamma_p.bind(*promote_inexact("gammainc", a, x))
 
 
 def gammaincc(a: Any, x: Any) -> Array:
     """The regularized upper incomplete gamma function Q(a, x)."""
-    return sp.igammac_p.bind(*promote_inexact("gammaincc", a, x))  # type: ignore[no-any-return]
+    return sp.igammac_p.bind(*promote_inexact("gammaincc", a, x))
 
 
 def zeta(x: Any, q: Any = None) -> Array:
     """Hurwitz' zeta function, the sum over n >= 0 of (n + q)^(-x); q = 1 is Riemann's."""
-    return sp.zeta_p.bind(*promote_inexact("zeta", x, 1.0 if q is None else q))  # type: ignore[no-any-return]
+    return sp.zeta_p.bind(*promote_inexact("zeta", x, 1.0 if q is None else q))
 
 
 @cache
@@ -305,17 +305,17 @@ def bernoulli(n: int) -> Array:
 
 def spence(x: Any) -> Array:
     """The dilogarithm: the integral of log t / (1 - t) from 1 to x."""
-    return _unary(sp.spence_p, "spence", x)  # type: ignore[no-any-return]
+    return _unary(sp.spence_p, "spence", x)
 
 
 def hyp1f1(a: Any, b: Any, x: Any) -> Array:
     """Kummer's confluent hypergeometric function, differentiable by x."""
-    return si.hyp1f1_p.bind(*promote_inexact("hyp1f1", a, b, x))  # type: ignore[no-any-return]
+    return si.hyp1f1_p.bind(*promote_inexact("hyp1f1", a, b, x))
 
 
 def hyp2f1(a: Any, b: Any, c: Any, x: Any) -> Array:
     """Gauss' hypergeometric function, differentiable by x."""
-    return si.hyp2f1_p.bind(*promote_inexact("hyp2f1", a, b, c, x))  # type: ignore[no-any-return]
+    return si.hyp2f1_p.bind(*promote_inexact("hyp2f1", a, b, c, x))
 
 
 # Integrals and Bessel functions -------------------------------------------------------------------
@@ -323,18 +323,18 @@ def hyp2f1(a: Any, b: Any, c: Any, x: Any) -> Array:
 
 def expi(x: Any) -> Array:
     """The exponential integral Ei(x)."""
-    return _unary(sp.expi_p, "expi", x)  # type: ignore[no-any-return]
+    return _unary(sp.expi_p, "expi", x)
 
 
 def expn(n: Any, x: Any) -> Array:
     """The exponential integral E_n(x), for whole n >= 0."""
-    return sp.expn_p.bind(*promote_inexact("expn", n, x))  # type: ignore[no-any-return]
+    return sp.expn_p.bind(*promote_inexact("expn", n, x))
 
 
 def exp1(x: Any) -> Array:
     """The exponential integral E_1(x)."""
     (x,) = promote_inexact("exp1", x)
-    return sp.expn_p.bind(_c(x, 1), x)  # type: ignore[no-any-return]
+    return sp.expn_p.bind(_c(x, 1), x)
 
 
 def sici(x: Any) -> tuple[Array, Array]:
@@ -351,24 +351,24 @@ def fresnel(x: Any) -> tuple[Array, Array]:
 
 def i0e(x: Any) -> Array:
     """exp(-|x|) I0(x)."""
-    return _unary(sp.bessel_i0e_p, "i0e", x)  # type: ignore[no-any-return]
+    return _unary(sp.bessel_i0e_p, "i0e", x)
 
 
 def i0(x: Any) -> Array:
     """The modified Bessel function of the first kind of order 0."""
     (x,) = promote_inexact("i0", x)
-    return mul_p.bind(exp_p.bind(abs_p.bind(x)), sp.bessel_i0e_p.bind(x))  # type: ignore[no-any-return]
+    return mul_p.bind(exp_p.bind(abs_p.bind(x)), sp.bessel_i0e_p.bind(x))
 
 
 def i1e(x: Any) -> Array:
     """exp(-|x|) I1(x)."""
-    return _unary(sp.bessel_i1e_p, "i1e", x)  # type: ignore[no-any-return]
+    return _unary(sp.bessel_i1e_p, "i1e", x)
 
 
 def i1(x: Any) -> Array:
     """The modified Bessel function of the first kind of order 1."""
     (x,) = promote_inexact("i1", x)
-    return mul_p.bind(exp_p.bind(abs_p.bind(x)), sp.bessel_i1e_p.bind(x))  # type: ignore[no-any-return]
+    return mul_p.bind(exp_p.bind(abs_p.bind(x)), sp.bessel_i1e_p.bind(x))
 
 
 def bessel_jn(z: Any, *, v: int, n_iter: int = 50) -> Array:
@@ -389,13 +389,13 @@ def bessel_jn(z: Any, *, v: int, n_iter: int = 50) -> Array:
 
 def expit(x: Any) -> Array:
     """1 / (1 + exp(-x))."""
-    return _unary(logistic_p, "expit", x)  # type: ignore[no-any-return]
+    return _unary(logistic_p, "expit", x)
 
 
 def logit(x: Any) -> Array:
     """log(x / (1 - x))."""
     (x,) = promote_inexact("logit", x)
-    return sub_p.bind(log_p.bind(x), log1p_p.bind(neg_p.bind(x)))  # type: ignore[no-any-return]
+    return sub_p.bind(log_p.bind(x), log1p_p.bind(neg_p.bind(x)))
 
 
 def _zero_times(primitive: Primitive, name: str, x: Any, y: Any) -> Any:
@@ -408,19 +408,19 @@ def _zero_times(primitive: Primitive, name: str, x: Any, y: Any) -> Any:
 
 def xlogy(x: Any, y: Any) -> Array:
     """x log(y), and 0 where x = 0."""
-    return _zero_times(log_p, "xlogy", x, y)  # type: ignore[no-any-return]
+    return _zero_times(log_p, "xlogy", x, y)
 
 
 def xlog1py(x: Any, y: Any) -> Array:
     """x log(1 + y), and 0 where x = 0."""
-    return _zero_times(log1p_p, "xlog1py", x, y)  # type: ignore[no-any-return]
+    return _zero_times(log1p_p, "xlog1py", x, y)
 
 
 def entr(x: Any) -> Array:
     """-x log(x); 0 at 0 and -infinity below."""
     (x,) = promote_inexact("entr", x)
     value = neg_p.bind(xlogy(x, x))
-    return _where(lt_p.bind(x, _c(x, 0)), _c(x, -math.inf), value)  # type: ignore[no-any-return]
+    return _where(lt_p.bind(x, _c(x, 0)), _c(x, -math.inf), value)
 
 
 def rel_entr(p: Any, q: Any) -> Array:
@@ -433,25 +433,25 @@ def rel_entr(p: Any, q: Any) -> Array:
     value = mul_p.bind(safe_p, sub_p.bind(log_p.bind(safe_p), log_p.bind(safe_q)))
     none = eq_p.bind(p, zero) & ge_p.bind(q, zero)
     out = _where(both, value, _where(none, zero, _c(p, math.inf)))
-    return _where((p != p) | (q != q), _c(p, math.nan), out)  # type: ignore[no-any-return]
+    return _where((p != p) | (q != q), _c(p, math.nan), out)
 
 
 def kl_div(p: Any, q: Any) -> Array:
     """p log(p / q) - p + q for positive p and q; q where p = 0 <= q, else infinity."""
     p, q = promote_inexact("kl_div", p, q)
-    return add_p.bind(sub_p.bind(rel_entr(p, q), p), q)  # type: ignore[no-any-return]
+    return add_p.bind(sub_p.bind(rel_entr(p, q), p), q)
 
 
 def boxcox(x: Any, lmbda: Any) -> Array:
     """(x^lmbda - 1) / lmbda, and log(x) where lmbda = 0."""
     x, power = promote_inexact("boxcox", x, lmbda)
-    return _box_cox(log_p.bind(x), power)  # type: ignore[no-any-return]
+    return _box_cox(log_p.bind(x), power)
 
 
 def boxcox1p(x: Any, lmbda: Any) -> Array:
     """((1 + x)^lmbda - 1) / lmbda, and log(1 + x) where lmbda = 0."""
     x, power = promote_inexact("boxcox1p", x, lmbda)
-    return _box_cox(log1p_p.bind(x), power)  # type: ignore[no-any-return]
+    return _box_cox(log1p_p.bind(x), power)
 
 
 def _box_cox(log_x: Any, power: Any) -> Any:

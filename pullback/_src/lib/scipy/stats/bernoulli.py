@@ -18,19 +18,19 @@ def logpmf(k: Any, p: Any, loc: Any = 0) -> Array:
     """The logarithm of the probability of k, for probability p."""
     k, loc, p = promote_inexact("bernoulli.logpmf", k, loc, p)
     k = k - loc
-    return inside((k == 0) | (k == 1), special.xlogy(k, p) + special.xlog1py(1 - k, -p))  # type: ignore[no-any-return]
+    return inside((k == 0) | (k == 1), special.xlogy(k, p) + special.xlog1py(1 - k, -p))
 
 
 def pmf(k: Any, p: Any, loc: Any = 0) -> Array:
     """The probability of k."""
-    return exp_p.bind(logpmf(k, p, loc))  # type: ignore[no-any-return]
+    return exp_p.bind(logpmf(k, p, loc))
 
 
 def cdf(k: Any, p: Any) -> Array:
     """The probability of values up to k."""
     k, p = promote_inexact("bernoulli.cdf", k, p)
     value = where(k < 0, 0.0, where(k < 1, 1 - p, 1.0 + 0 * p))
-    return where((p >= 0) & (p <= 1), value, math.nan)  # type: ignore[no-any-return]
+    return where((p >= 0) & (p <= 1), value, math.nan)
 
 
 def ppf(q: Any, p: Any) -> Array:
@@ -38,4 +38,4 @@ def ppf(q: Any, p: Any) -> Array:
     q, p = promote_inexact("bernoulli.ppf", q, p)
     value = where(q <= 1 - p, 0 * p, 1.0)
     valid = (q >= 0) & (q <= 1) & (p >= 0) & (p <= 1)
-    return where(valid, where(q == 0, -1.0, value), math.nan)  # type: ignore[no-any-return]
+    return where(valid, where(q == 0, -1.0, value), math.nan)

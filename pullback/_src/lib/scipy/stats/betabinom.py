@@ -24,9 +24,9 @@ def logpmf(k: Any, n: Any, a: Any, b: Any, loc: Any = 0) -> Array:
         - special.betaln(a, b)
         - log_p.bind(n + 1)
         - special.betaln(n - k + 1, k + 1),
-    )  # type: ignore[no-any-return]
+    )
 
 
 def pmf(k: Any, n: Any, a: Any, b: Any, loc: Any = 0) -> Array:
     """The probability of k."""
-    return exp_p.bind(logpmf(k, n, a, b, loc))  # type: ignore[no-any-return]
+    return exp_p.bind(logpmf(k, n, a, b, loc))

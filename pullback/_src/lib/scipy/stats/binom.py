@@ -25,9 +25,9 @@ def logpmf(k: Any, n: Any, p: Any, loc: Any = 0) -> Array:
         - special.gammaln(n - k + 1)
         + special.xlogy(k, p)
         + special.xlog1py(n - k, -p),
-    )  # type: ignore[no-any-return]
+    )
 
 
 def pmf(k: Any, n: Any, p: Any, loc: Any = 0) -> Array:
     """The probability of k."""
-    return exp_p.bind(logpmf(k, n, p, loc))  # type: ignore[no-any-return]
+    return exp_p.bind(logpmf(k, n, p, loc))

@@ -24,31 +24,31 @@ def logpdf(x: Any, df: Any, loc: Any = 0, scale: Any = 1) -> Array:
         - special.gammaln(df / 2)
         - df / 2 * math.log(2)
         - log_p.bind(scale),
-    )  # type: ignore[no-any-return]
+    )
 
 
 def pdf(x: Any, df: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The density at x."""
-    return exp_p.bind(logpdf(x, df, loc, scale))  # type: ignore[no-any-return]
+    return exp_p.bind(logpdf(x, df, loc, scale))
 
 
 def cdf(x: Any, df: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The probability of values up to x."""
     z, scale, df = standardized("chi2.cdf", x, loc, scale, df)
-    return special.gammainc(df / 2, where(z > 0, z / 2, 0.0))  # type: ignore[no-any-return]
+    return special.gammainc(df / 2, where(z > 0, z / 2, 0.0))
 
 
 def logcdf(x: Any, df: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of `cdf`."""
-    return log_p.bind(cdf(x, df, loc, scale))  # type: ignore[no-any-return]
+    return log_p.bind(cdf(x, df, loc, scale))
 
 
 def sf(x: Any, df: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The probability of values above x."""
     z, scale, df = standardized("chi2.sf", x, loc, scale, df)
-    return special.gammaincc(df / 2, where(z > 0, z / 2, 0.0))  # type: ignore[no-any-return]
+    return special.gammaincc(df / 2, where(z > 0, z / 2, 0.0))
 
 
 def logsf(x: Any, df: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of `sf`."""
-    return log_p.bind(sf(x, df, loc, scale))  # type: ignore[no-any-return]
+    return log_p.bind(sf(x, df, loc, scale))

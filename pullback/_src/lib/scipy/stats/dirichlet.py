@@ -41,9 +41,9 @@ def logpdf(x: Any, alpha: Any) -> Array:
     )
     # Sums of rounded components differ from one by their rounding.
     valid = reduce_and(x > 0, (0,)) & (abs(total - 1) < 1e-6)
-    return inside(valid, terms - normalizer)  # type: ignore[no-any-return]
+    return inside(valid, terms - normalizer)
 
 
 def pdf(x: Any, alpha: Any) -> Array:
     """The density at x."""
-    return exp_p.bind(logpdf(x, alpha))  # type: ignore[no-any-return]
+    return exp_p.bind(logpdf(x, alpha))

@@ -16,37 +16,37 @@ __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf"]
 def logpdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of the density at x."""
     z, scale = standardized("gumbel_l.logpdf", x, loc, scale)
-    return z - exp_p.bind(z) - log_p.bind(scale)  # type: ignore[no-any-return]
+    return z - exp_p.bind(z) - log_p.bind(scale)
 
 
 def pdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The density at x."""
-    return exp_p.bind(logpdf(x, loc, scale))  # type: ignore[no-any-return]
+    return exp_p.bind(logpdf(x, loc, scale))
 
 
 def cdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The probability of values up to x."""
     z, scale = standardized("gumbel_l.cdf", x, loc, scale)
-    return -expm1_p.bind(-exp_p.bind(z))  # type: ignore[no-any-return]
+    return -expm1_p.bind(-exp_p.bind(z))
 
 
 def logcdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of `cdf`."""
-    return log_p.bind(cdf(x, loc, scale))  # type: ignore[no-any-return]
+    return log_p.bind(cdf(x, loc, scale))
 
 
 def sf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The probability of values above x."""
     z, scale = standardized("gumbel_l.sf", x, loc, scale)
-    return exp_p.bind(-exp_p.bind(z))  # type: ignore[no-any-return]
+    return exp_p.bind(-exp_p.bind(z))
 
 
 def logsf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of `sf`."""
-    return log_p.bind(sf(x, loc, scale))  # type: ignore[no-any-return]
+    return log_p.bind(sf(x, loc, scale))
 
 
 def ppf(q: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The value up to which the probability is q."""
     q, loc, scale = promote_inexact("gumbel_l.ppf", q, loc, scale)
-    return loc + scale * log_p.bind(-log1p_p.bind(-q))  # type: ignore[no-any-return]
+    return loc + scale * log_p.bind(-log1p_p.bind(-q))

@@ -17,37 +17,37 @@ __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf"]
 def logpdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of the density at x."""
     z, scale = standardized("logistic.logpdf", x, loc, scale)
-    return -abs_p.bind(z) - 2 * log1p_p.bind(exp_p.bind(-abs_p.bind(z))) - log_p.bind(scale)  # type: ignore[no-any-return]
+    return -abs_p.bind(z) - 2 * log1p_p.bind(exp_p.bind(-abs_p.bind(z))) - log_p.bind(scale)
 
 
 def pdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The density at x."""
-    return exp_p.bind(logpdf(x, loc, scale))  # type: ignore[no-any-return]
+    return exp_p.bind(logpdf(x, loc, scale))
 
 
 def cdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The probability of values up to x."""
     z, scale = standardized("logistic.cdf", x, loc, scale)
-    return logistic_p.bind(z)  # type: ignore[no-any-return]
+    return logistic_p.bind(z)
 
 
 def logcdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of `cdf`."""
-    return log_p.bind(cdf(x, loc, scale))  # type: ignore[no-any-return]
+    return log_p.bind(cdf(x, loc, scale))
 
 
 def sf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The probability of values above x."""
     z, scale = standardized("logistic.sf", x, loc, scale)
-    return logistic_p.bind(-z)  # type: ignore[no-any-return]
+    return logistic_p.bind(-z)
 
 
 def logsf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of `sf`."""
-    return log_p.bind(sf(x, loc, scale))  # type: ignore[no-any-return]
+    return log_p.bind(sf(x, loc, scale))
 
 
 def ppf(q: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The value up to which the probability is q."""
     q, loc, scale = promote_inexact("logistic.ppf", q, loc, scale)
-    return loc + scale * special.logit(q)  # type: ignore[no-any-return]
+    return loc + scale * special.logit(q)

@@ -38,7 +38,7 @@ def logpdf(x: Any, mean: Any, cov: Any, allow_singular: None = None) -> Array:
     if not cov.aval.shape:
         deviation = x - mean
         squares = reduce_sum_p.bind(deviation * deviation, axes=(deviation.aval.ndim - 1,))
-        return -0.5 * (squares / cov + n * (math.log(2 * math.pi) + log_p.bind(cov)))  # type: ignore[no-any-return]
+        return -0.5 * (squares / cov + n * (math.log(2 * math.pi) + log_p.bind(cov)))
     if cov.aval.ndim < 2 or cov.aval.shape[-2:] != (n, n):
         raise ShapeError(
             "multivariate_normal.logpdf: mean and cov do not fit together, of shapes "
@@ -53,9 +53,9 @@ def logpdf(x: Any, mean: Any, cov: Any, allow_singular: None = None) -> Array:
     squares = reduce_sum_p.bind(reshape(solved * solved, (*front, n)), axes=last)
     logs = log_p.bind(diagonal(root))
     log_determinant = reduce_sum_p.bind(logs, axes=(logs.aval.ndim - 1,))
-    return -0.5 * squares - 0.5 * n * math.log(2 * math.pi) - log_determinant  # type: ignore[no-any-return]
+    return -0.5 * squares - 0.5 * n * math.log(2 * math.pi) - log_determinant
 
 
 def pdf(x: Any, mean: Any, cov: Any) -> Array:
     """The density at x."""
-    return exp_p.bind(logpdf(x, mean, cov))  # type: ignore[no-any-return]
+    return exp_p.bind(logpdf(x, mean, cov))

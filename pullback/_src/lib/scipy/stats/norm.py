@@ -18,12 +18,12 @@ __all__ = ["cdf", "isf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf"]
 def logpdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of the density at x, for mean `loc` and standard deviation `scale`."""
     z, scale = standardized("norm.logpdf", x, loc, scale)
-    return -0.5 * (z * z + math.log(2 * math.pi)) - log_p.bind(scale)  # type: ignore[no-any-return]
+    return -0.5 * (z * z + math.log(2 * math.pi)) - log_p.bind(scale)
 
 
 def pdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The density at x."""
-    return exp_p.bind(logpdf(x, loc, scale))  # type: ignore[no-any-return]
+    return exp_p.bind(logpdf(x, loc, scale))
 
 
 def cdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
@@ -49,10 +49,10 @@ def logsf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
 def ppf(q: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The value up to which the probability is q."""
     q, loc, scale = promote_inexact("norm.ppf", q, loc, scale)
-    return special.ndtri(q) * scale + loc  # type: ignore[no-any-return,operator]
+    return special.ndtri(q) * scale + loc
 
 
 def isf(q: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The value above which the probability is q."""
     q, loc, scale = promote_inexact("norm.isf", q, loc, scale)
-    return loc - special.ndtri(q) * scale  # type: ignore[no-any-return]
+    return loc - special.ndtri(q) * scale

@@ -18,16 +18,16 @@ def logpmf(k: Any, mu: Any, loc: Any = 0) -> Array:
     """The logarithm of the probability of k, for the rate mu."""
     k, loc, mu = promote_inexact("poisson.logpmf", k, loc, mu)
     k = k - loc
-    return inside((k >= 0) & (floor_p.bind(k) == k), special.xlogy(k, mu) - special.gammaln(k + 1) - mu)  # type: ignore[no-any-return]
+    return inside((k >= 0) & (floor_p.bind(k) == k), special.xlogy(k, mu) - special.gammaln(k + 1) - mu)
 
 
 def pmf(k: Any, mu: Any, loc: Any = 0) -> Array:
     """The probability of k."""
-    return exp_p.bind(logpmf(k, mu, loc))  # type: ignore[no-any-return]
+    return exp_p.bind(logpmf(k, mu, loc))
 
 
 def cdf(k: Any, mu: Any, loc: Any = 0) -> Array:
     """The probability of values up to k."""
     k, loc, mu = promote_inexact("poisson.cdf", k, loc, mu)
     k = floor_p.bind(k - loc)
-    return where(k >= 0, special.gammaincc(where(k >= 0, k, 0.0) + 1, mu), 0.0)  # type: ignore[no-any-return]
+    return where(k >= 0, special.gammaincc(where(k >= 0, k, 0.0) + 1, mu), 0.0)

@@ -23,9 +23,9 @@ def logpdf(x: Any, df: Any, loc: Any = 0, scale: Any = 1) -> Array:
         - 0.5 * log_p.bind(math.pi * df)
         - log_p.bind(scale)
         - (df + 1) / 2 * log1p_p.bind(z * z / df)
-    )  # type: ignore[no-any-return]
+    )
 
 
 def pdf(x: Any, df: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The density at x."""
-    return exp_p.bind(logpdf(x, df, loc, scale))  # type: ignore[no-any-return]
+    return exp_p.bind(logpdf(x, df, loc, scale))

@@ -17,37 +17,37 @@ __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf"]
 def logpdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of the density at x."""
     z, scale = standardized("uniform.logpdf", x, loc, scale)
-    return inside((z >= 0) & (z <= 1), -log_p.bind(scale) + 0 * z)  # type: ignore[no-any-return]
+    return inside((z >= 0) & (z <= 1), -log_p.bind(scale) + 0 * z)
 
 
 def pdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The density at x."""
-    return exp_p.bind(logpdf(x, loc, scale))  # type: ignore[no-any-return]
+    return exp_p.bind(logpdf(x, loc, scale))
 
 
 def cdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The probability of values up to x."""
     z, scale = standardized("uniform.cdf", x, loc, scale)
-    return where(z < 0, 0.0, where(z > 1, 1.0, z))  # type: ignore[no-any-return]
+    return where(z < 0, 0.0, where(z > 1, 1.0, z))
 
 
 def logcdf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of `cdf`."""
-    return log_p.bind(cdf(x, loc, scale))  # type: ignore[no-any-return]
+    return log_p.bind(cdf(x, loc, scale))
 
 
 def sf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The probability of values above x."""
     z, scale = standardized("uniform.sf", x, loc, scale)
-    return where(z < 0, 1.0, where(z > 1, 0.0, 1 - z))  # type: ignore[no-any-return]
+    return where(z < 0, 1.0, where(z > 1, 0.0, 1 - z))
 
 
 def logsf(x: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The logarithm of `sf`."""
-    return log_p.bind(sf(x, loc, scale))  # type: ignore[no-any-return]
+    return log_p.bind(sf(x, loc, scale))
 
 
 def ppf(q: Any, loc: Any = 0, scale: Any = 1) -> Array:
     """The value up to which the probability is q."""
     q, loc, scale = promote_inexact("uniform.ppf", q, loc, scale)
-    return where((q >= 0) & (q <= 1), loc + q * scale, math.nan)  # type: ignore[no-any-return]
+    return where((q >= 0) & (q <= 1), loc + q * scale, math.nan)

@@ -17,9 +17,9 @@ __all__ = ["logpdf", "pdf"]
 def logpdf(x: Any, kappa: Any) -> Array:
     """The logarithm of the density at the angle x, for concentration `kappa`."""
     x, kappa = promote_inexact("vonmises.logpdf", x, kappa)
-    return kappa * (cos_p.bind(x) - 1) - log_p.bind(2 * math.pi * special.i0e(kappa))  # type: ignore[no-any-return]
+    return kappa * (cos_p.bind(x) - 1) - log_p.bind(2 * math.pi * special.i0e(kappa))
 
 
 def pdf(x: Any, kappa: Any) -> Array:
     """The density at the angle x."""
-    return exp_p.bind(logpdf(x, kappa))  # type: ignore[no-any-return]
+    return exp_p.bind(logpdf(x, kappa))
