@@ -35,7 +35,7 @@ def greatest(dtype: np.dtype[Any]) -> Any:
 def _extremum(reduce: Callable[..., Any], identity: Callable[[np.dtype[Any]], Any]) -> Callable[..., Array]:
     def run(x: Array, *, axes: tuple[int, ...]) -> Array:
         if x.size:
-            return reduce(x, axis=axes, out=...)  # type: ignore[no-any-return]
+            return reduce(x, axis=axes, out=...)
         shape = tuple(d for i, d in enumerate(x.shape) if i not in axes)
         return np.full(shape, identity(x.dtype), x.dtype)
 
@@ -50,22 +50,22 @@ kernel(ops.reduce_min_p)(_extremum(np.minimum.reduce, greatest))
 def reduce_prod(x: Array, *, axes: tuple[int, ...]) -> Array:
     if x.dtype.char in LOW_PRECISION:
         return np.multiply.reduce(x, axis=axes, dtype=np.float32, out=...).astype(x.dtype)
-    return np.multiply.reduce(x, axis=axes, dtype=x.dtype, out=...)  # type: ignore[no-any-return]
+    return np.multiply.reduce(x, axis=axes, dtype=x.dtype, out=...)
 
 
 @kernel(ops.reduce_and_p)
 def reduce_and(x: Array, *, axes: tuple[int, ...]) -> Array:
-    return np.bitwise_and.reduce(x, axis=axes, out=...)  # type: ignore[no-any-return]
+    return np.bitwise_and.reduce(x, axis=axes, out=...)
 
 
 @kernel(ops.reduce_or_p)
 def reduce_or(x: Array, *, axes: tuple[int, ...]) -> Array:
-    return np.bitwise_or.reduce(x, axis=axes, out=...)  # type: ignore[no-any-return]
+    return np.bitwise_or.reduce(x, axis=axes, out=...)
 
 
 @kernel(ops.reduce_xor_p)
 def reduce_xor(x: Array, *, axes: tuple[int, ...]) -> Array:
-    return np.bitwise_xor.reduce(x, axis=axes, out=...)  # type: ignore[no-any-return]
+    return np.bitwise_xor.reduce(x, axis=axes, out=...)
 
 
 def _comparable(x: Array) -> Array:
@@ -98,9 +98,7 @@ def reduce_precision(x: Array, *, exponent_bits: int, mantissa_bits: int) -> Arr
     if exponent_bits < info.nexp:
         bias = 2 ** (exponent_bits - 1) - 1
         wide = np.abs(out.astype(np.float64))
-        signed = lambda value: np.copysign(np.asarray(value, np.float64), x.astype(np.float64)).astype(
-            x.dtype
-        )
-        out = np.where(wide >= 2.0 ** (bias + 1), signed(np.inf), out)
-        out = np.where(wide < 2.0 ** (1 - bias), signed(0.0), out)
+        sign = np.copysign(np.float64(1), x.astype(np.float64))
+        out = np.where(wide >= 2.0 ** (bias + 1), (sign * np.inf).astype(x.dtype), out)
+        out = np.where(wide < 2.0 ** (1 - bias), (sign * 0.0).astype(x.dtype), out)
     return np.where(np.isnan(x), x, out)
