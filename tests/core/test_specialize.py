@@ -20,7 +20,6 @@ from pullback._src.core.verify import verify
 from pullback._src.ops.arithmetic import add_p
 from pullback._src.ops.transcendental import sin_p
 
-
 _F = ShapedArray((3,), np.float32)
 _G = ShapedArray((), np.float32)
 

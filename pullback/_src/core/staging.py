@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import source
+from ..base.config import settings
 from ..base.pytree import mark_leaf_type
 from . import dtypes, rules
 from .array import ConcreteArray
@@ -19,6 +20,7 @@ from .aval import ShapedArray
 from .primitive import Primitive
 from .program import Atom, Equation, Literal, Program, Var
 from .trace import CURRENT, Trace, Tracer, leak_error
+from .verify import verify
 
 
 class StagingTracer(Tracer):
@@ -32,7 +34,7 @@ class StagingTracer(Tracer):
         self.aval = var.aval
 
     def describe(self) -> str:
-        return self._trace.describe(self)  # type: ignore[attr-defined,no-any-return]
+        return self._trace.describe(self)  # type: ignore[attr-defined]
 
 
 mark_leaf_type(StagingTracer)
@@ -119,7 +121,8 @@ class StagingTrace(Trace):
         """The recorded program with the given outputs; the trace ends."""
         outvars = [self.atom(o) for o in outputs]
         self.active = False
-        return Program(self.invars, outvars, self.eqns, self.constvars, self.consts, name)
+        program = Program(self.invars, outvars, self.eqns, self.constvars, self.consts, name)
+        return verify(program) if settings().enable_checks else program
 
 
 class LinearTrace(StagingTrace):

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from ..base import source
+from ..base.config import settings
 from ..base.pytree import mark_leaf_type
 from ..core import rules
 from ..core.array import ConcreteArray
@@ -26,6 +27,7 @@ from ..core.program import Atom, Equation, Literal, Program, Var
 from ..core.specialize import carries_python
 from ..core.staging import StagingTrace
 from ..core.trace import CURRENT, Trace, Tracer, leak_error
+from ..core.verify import verify
 
 
 class Step:
@@ -253,6 +255,9 @@ class Tape(Trace):
             structure, key = None, None  # type: ignore[assignment]
         if structure is None:
             structure = _Structure(self._write_out(outputs, name))
+            if settings().enable_checks:
+                verify(structure.known.with_consts_as_inputs())
+                verify(structure.linear.with_consts_as_inputs())
             if key is not None:
                 if len(_structures) >= _LIMIT:
                     _structures.clear()
