@@ -23,21 +23,39 @@ _CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], Any, 
     "no-space": ((2, 3), (4, 3), (), (), {}),
     "same-2d": ((2, 2, 5, 4), (3, 2, 3, 2), (1, 1), "SAME", {}),
     "strides": ((2, 2, 6, 5), (3, 2, 3, 2), (2, 3), ((1, 2), (0, 1)), {}),
-    "dilations": ((1, 2, 5, 4), (3, 2, 2, 2), (2, 1), ((1, 0), (2, 1)), {"lhs_dilation": (2, 3), "rhs_dilation": (1, 2)}),
+    "dilations": (
+        (1, 2, 5, 4),
+        (3, 2, 2, 2),
+        (2, 1),
+        ((1, 0), (2, 1)),
+        {"lhs_dilation": (2, 3), "rhs_dilation": (1, 2)},
+    ),
     "negative-padding": ((1, 2, 7), (2, 2, 2), (1,), ((-1, -2),), {}),
     "wide-padding": ((1, 2, 4), (2, 2, 2), (1,), ((4, 3),), {}),
     "feature-groups": ((2, 4, 6), (6, 2, 3), (2,), ((1, 1),), {"feature_group_count": 2}),
     "depthwise": ((2, 3, 6), (3, 1, 3), (1,), "SAME", {"feature_group_count": 3}),
     "batch-groups": ((4, 3, 6), (6, 3, 3), (1,), ((1, 0),), {"batch_group_count": 2, "rhs_dilation": (2,)}),
-    "channels-last": ((2, 5, 4, 2), (3, 2, 2, 3), (1, 1), "SAME_LOWER", {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}),
+    "channels-last": (
+        (2, 5, 4, 2),
+        (3, 2, 2, 3),
+        (1, 1),
+        "SAME_LOWER",
+        {"dimension_numbers": ("NHWC", "HWIO", "NHWC")},
+    ),
     "mixed-layout": ((5, 2, 2), (3, 2, 2), (1,), "VALID", {"dimension_numbers": ("WNC", "OIW", "NWC")}),
 }
 
 
-
 def _samples() -> list[Sample]:
     out = []
-    chosen = {"plain-1d": 1, "strides": 1, "dilations": 1, "feature-groups": 2, "batch-groups": 2, "channels-last": 1}
+    chosen = {
+        "plain-1d": 1,
+        "strides": 1,
+        "dilations": 1,
+        "feature-groups": 2,
+        "batch-groups": 2,
+        "channels-last": 1,
+    }
     for name, order in chosen.items():
         x_shape, w_shape, strides, padding, options = _CASES[name]
         dtype = np.float64 if order == 2 else np.float32
@@ -77,7 +95,9 @@ def test_gradients_agree_with_jax(name: str, dtype: Any) -> None:
     args = (uniform(-1, 1, x_shape, dtype), uniform(-1, 1, w_shape, dtype, 1))
     options = {"window_strides": strides, "padding": padding, **options}
     oracle.check(ops.conv_general_dilated, jax.lax.conv_general_dilated, *args, **options)
-    oracle.check_grad(ops.conv_general_dilated, jax.lax.conv_general_dilated, *args, argnums=(0, 1), **options)
+    oracle.check_grad(
+        ops.conv_general_dilated, jax.lax.conv_general_dilated, *args, argnums=(0, 1), **options
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -90,7 +110,9 @@ def test_gradients_agree_with_jax(name: str, dtype: Any) -> None:
     st.tuples(st.integers(-2, 4), st.integers(-2, 4)),
     st.sampled_from([(1, 1), (2, 1), (1, 2)]),
 )
-def test_any_parameters(size: int, window: int, stride: int, dx: int, dw: int, pads: Any, groups: Any) -> None:
+def test_any_parameters(
+    size: int, window: int, stride: int, dx: int, dw: int, pads: Any, groups: Any
+) -> None:
     features, batches = groups
     x = uniform(-1, 1, (2, 2, size), np.float32)
     w = uniform(-1, 1, (2, 2 // features, window), np.float32, 1)
@@ -133,7 +155,12 @@ def test_consistent_padding_agrees_with_jax() -> None:
 @pytest.mark.parametrize("layout", [None, ("NHWC", "HWIO", "NHWC")])
 def test_patches_and_local_agree_with_jax(layout: Any) -> None:
     x = uniform(-1, 1, (2, 3, 5, 4) if layout is None else (2, 5, 4, 3), np.float32)
-    options = {"filter_shape": (2, 3), "window_strides": (2, 1), "padding": "VALID", "dimension_numbers": layout}
+    options = {
+        "filter_shape": (2, 3),
+        "window_strides": (2, 1),
+        "padding": "VALID",
+        "dimension_numbers": layout,
+    }
     oracle.check(ops.conv_general_dilated_patches, jax.lax.conv_general_dilated_patches, x, **options)
     w = uniform(-1, 1, (4, 18, 2, 2) if layout is None else (2, 2, 18, 4), np.float32)
     local = {"rhs_dilation": (1, 1), **options}
@@ -143,7 +170,12 @@ def test_patches_and_local_agree_with_jax(layout: Any) -> None:
 def test_short_forms_agree_with_jax() -> None:
     x, w = uniform(-1, 1, (2, 3, 6, 5), np.float32), uniform(-1, 1, (4, 3, 2, 2), np.float32)
     oracle.check(ops.conv, jax.lax.conv, x, w, window_strides=(2, 1), padding="SAME")
-    options = {"window_strides": (1, 1), "padding": ((1, 0), (0, 2)), "lhs_dilation": None, "rhs_dilation": (2, 1)}
+    options = {
+        "window_strides": (1, 1),
+        "padding": ((1, 0), (0, 2)),
+        "lhs_dilation": None,
+        "rhs_dilation": (2, 1),
+    }
     oracle.check(ops.conv_with_general_padding, jax.lax.conv_with_general_padding, x, w, **options)
     low = x.astype(BFLOAT16), w.astype(BFLOAT16)
     options = {"window_strides": (1, 1), "padding": "SAME", "preferred_element_type": np.float32}

@@ -45,12 +45,44 @@ def _samples() -> list[Sample]:
         tolerance = {"rtol": 1e-12, "atol": 1e-12}
         for n in (1, 2, 4):
             x = general((n, n), dtype)
-            out.append(Sample(f"det-{n}-{name}", ops.det, (x,), lambda v: np.asarray(np.linalg.det(v)), (0,), **tolerance, primitives=("det", "cofactor")))
-            out.append(Sample(f"cofactor-{n}-{name}", cofactor, (x,), _cofactors, (0,), 1, **tolerance, primitives=("cofactor",)))
+            out.append(
+                Sample(
+                    f"det-{n}-{name}",
+                    ops.det,
+                    (x,),
+                    lambda v: np.asarray(np.linalg.det(v)),
+                    (0,),
+                    **tolerance,
+                    primitives=("det", "cofactor"),
+                )
+            )
+            out.append(
+                Sample(
+                    f"cofactor-{n}-{name}",
+                    cofactor,
+                    (x,),
+                    _cofactors,
+                    (0,),
+                    1,
+                    **tolerance,
+                    primitives=("cofactor",),
+                )
+            )
         for rank in (1, 2, 3):
             x = of_rank(rank, 4, dtype)
             # The determinant itself is rounding error; all else is not.
-            out.append(Sample(f"cofactor-rank-{rank}-{name}", cofactor, (x,), _cofactors, (0,), 1, batchable=(), **tolerance))
+            out.append(
+                Sample(
+                    f"cofactor-rank-{rank}-{name}",
+                    cofactor,
+                    (x,),
+                    _cofactors,
+                    (0,),
+                    1,
+                    batchable=(),
+                    **tolerance,
+                )
+            )
         out.append(
             Sample(
                 f"slogdet-{name}",
@@ -62,19 +94,19 @@ def _samples() -> list[Sample]:
                 primitives=("slogdet",),
             )
         )
-        for shape in ((3, 3), (4, 2), (2, 4)):
-            out.append(
-                Sample(
-                    f"pinv-{shape[0]}x{shape[1]}-{name}",
-                    lambda v: ops.pinv(v, 1e-10),
-                    (general(shape, dtype),),
-                    np.linalg.pinv,
-                    (0,),
-                    2 if shape == (4, 2) else 1,
-                    **tolerance,
-                    primitives=("pinv",),
-                )
+        out += [
+            Sample(
+                f"pinv-{shape[0]}x{shape[1]}-{name}",
+                lambda v: ops.pinv(v, 1e-10),
+                (general(shape, dtype),),
+                np.linalg.pinv,
+                (0,),
+                2 if shape == (4, 2) else 1,
+                **tolerance,
+                primitives=("pinv",),
             )
+            for shape in ((3, 3), (4, 2), (2, 4))
+        ]
     return out
 
 
@@ -121,7 +153,12 @@ def test_pseudoinverse_of_lower_rank() -> None:
 
 def test_a_tolerance_for_each_matrix() -> None:
     x = general((2, 3, 3), np.float32)
-    np.testing.assert_allclose(ops.pinv(x, np.array([1e-6, 2.0], np.float32)), [np.linalg.inv(x[0]), np.zeros((3, 3))], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        ops.pinv(x, np.array([1e-6, 2.0], np.float32)),
+        [np.linalg.inv(x[0]), np.zeros((3, 3))],
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_matrices_of_nans_and_without_elements() -> None:

@@ -93,7 +93,13 @@ def test_gradients_agree_with_jax(name: str) -> None:
 @pytest.mark.parametrize("preferred", [np.float32, np.float64, np.int32, None])
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(np.float32, np.float32), (FLOAT16, FLOAT16), (np.int8, np.int8), (np.float32, np.int32), (BFLOAT16, np.float32)],
+    [
+        (np.float32, np.float32),
+        (FLOAT16, FLOAT16),
+        (np.int8, np.int8),
+        (np.float32, np.int32),
+        (BFLOAT16, np.float32),
+    ],
 )
 def test_result_dtypes_agree_with_jax(first: Any, second: Any, preferred: Any) -> None:
     rng = np.random.default_rng(0)
@@ -127,7 +133,8 @@ def test_any_dimension_numbers(data: st.DataObject) -> None:
     shared = data.draw(st.permutations(letters[: batch + contracted]))
     batches, summed = shared[:batch], shared[batch:]
     numbers = tuple(
-        tuple(tuple(order.index(c) for c in chosen) for order in (x_order, y_order)) for chosen in (summed, batches)
+        tuple(tuple(order.index(c) for c in chosen) for order in (x_order, y_order))
+        for chosen in (summed, batches)
     )
     free = [c for c in x_order if c not in shared] + [c for c in y_order if c not in shared]
     expected = np.einsum(f"{x_order},{y_order}->{''.join([*batches, *free])}", x, y)

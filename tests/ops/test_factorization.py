@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 
 def _lu(x: Array) -> list[Array]:
-    rows, columns = x.shape[-2:]
+    rows = x.shape[-2]
     lu, pivots = scipy.linalg.lu_factor(x)
     order = np.arange(rows)
     for i, j in enumerate(pivots):
@@ -68,7 +68,9 @@ def _samples() -> list[Sample]:
                 )
             )
         pivoted = lambda v: ops.qr(v, full_matrices=False, pivoting=True)
-        out.append(Sample(f"qr-pivoted-{name}", pivoted, (general((4, 3), dtype),), _pivoted_qr, (0,), 1, rtol=1e-12))
+        out.append(
+            Sample(f"qr-pivoted-{name}", pivoted, (general((4, 3), dtype),), _pivoted_qr, (0,), 1, rtol=1e-12)
+        )
         complete = lambda v: list(np.linalg.qr(v, mode="complete"))
         out.append(Sample(f"qr-full-{name}", ops.qr, (general((4, 2), dtype),), complete))
         out.append(
@@ -76,7 +78,9 @@ def _samples() -> list[Sample]:
                 f"geqrf-{name}",
                 ops.geqrf,
                 (general((4, 2), dtype),),
-                lambda v: [np.swapaxes(h, -1, -2) if i == 0 else h for i, h in enumerate(np.linalg.qr(v, mode="raw"))],
+                lambda v: [
+                    np.swapaxes(h, -1, -2) if i == 0 else h for i, h in enumerate(np.linalg.qr(v, mode="raw"))
+                ],
                 rtol=1e-12,
                 primitives=("geqrf",),
             )
@@ -187,7 +191,9 @@ def test_empty_matrices() -> None:
 
 def test_symmetrize_is_half_of_matrix_and_adjoint() -> None:
     x = uniform(-1, 1, (2, 3, 3), np.complex64)
-    np.testing.assert_allclose(ops.symmetrize(arrays([x])[0]), (x + np.conj(x.swapaxes(-1, -2))) / 2, rtol=1e-6)
+    np.testing.assert_allclose(
+        ops.symmetrize(arrays([x])[0]), (x + np.conj(x.swapaxes(-1, -2))) / 2, rtol=1e-6
+    )
     h = hermitian((3, 3), np.complex64)
     np.testing.assert_array_equal(ops.symmetrize(arrays([h])[0]), h)
 

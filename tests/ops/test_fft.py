@@ -17,7 +17,12 @@ from .. import oracle
 from ..matrix import Sample, matrix_cells, run_cell
 from .domains import uniform
 
-_NUMPY: dict[str, Any] = {"FFT": np.fft.fftn, "IFFT": np.fft.ifftn, "RFFT": np.fft.rfftn, "IRFFT": np.fft.irfftn}
+_NUMPY: dict[str, Any] = {
+    "FFT": np.fft.fftn,
+    "IFFT": np.fft.ifftn,
+    "RFFT": np.fft.rfftn,
+    "IRFFT": np.fft.irfftn,
+}
 
 
 def _argument(name: str, lengths: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
@@ -42,7 +47,9 @@ def _samples() -> list[Sample]:
                         f"{name}-{'x'.join(map(str, lengths))}-{np.dtype(dtype).name}",
                         lambda x, name=name, lengths=lengths: ops.fft(x, name, lengths),
                         (_argument(name, lengths, dtype),),
-                        lambda x, transform=transform, lengths=lengths, axes=axes: transform(x, lengths, axes),
+                        lambda x, transform=transform, lengths=lengths, axes=axes: transform(
+                            x, lengths, axes
+                        ),
                         (0,),
                         order,
                         primitives=("fft",),

@@ -1,7 +1,7 @@
 """Eigenvalues and -vectors, singular values and vectors against NumPy, SciPy and JAX.
 
-Vectors of complex Hermitian matrices and singular vectors have a free phase, which LAPACK fixes in another way than
-the derivative rules do; the samples then are functions of the vectors that do not depend on it.
+Vectors of complex Hermitian matrices and singular vectors have a free phase, which LAPACK fixes in another
+way than the derivative rules do; the samples then are functions of the vectors that do not depend on it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,15 @@ def _samples() -> list[Sample]:
             label = f"svd-{rows}x{columns}-{name}"
             out.append(Sample(label, _svd, (x,), _svd_reference, (0,), order, **tolerance))
         full = lambda x: list(ops.svd(x))
-        out.append(Sample(f"svd-full-{name}", full, (general((4, 2), dtype),), lambda x: list(np.linalg.svd(x)), **tolerance))
+        out.append(
+            Sample(
+                f"svd-full-{name}",
+                full,
+                (general((4, 2), dtype),),
+                lambda x: list(np.linalg.svd(x)),
+                **tolerance,
+            )
+        )
         left = lambda x: ops.eig(x, compute_right_eigenvectors=False)
         left_reference = lambda x: [
             o.astype(np.complex128) for o in scipy.linalg.eig(x, left=True, right=False)
@@ -109,7 +117,13 @@ def _samples() -> list[Sample]:
         out.append(Sample(f"eig-left-{name}", left, (g,), left_reference, **tolerance))
     g = general((4, 4), np.float64)
     out += [
-        Sample("schur", lambda x: list(ops.schur(x)), (g,), lambda x: list(scipy.linalg.schur(x)), primitives=("schur",)),
+        Sample(
+            "schur",
+            lambda x: list(ops.schur(x)),
+            (g,),
+            lambda x: list(scipy.linalg.schur(x)),
+            primitives=("schur",),
+        ),
         Sample(
             "hessenberg",
             lambda x: list(ops.hessenberg(x)),

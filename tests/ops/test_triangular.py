@@ -38,14 +38,18 @@ def _reference(a: Array, b: Array, left: bool, lower: bool, transpose: bool, con
     return np.swapaxes(np.linalg.solve(np.swapaxes(a, -1, -2), np.swapaxes(b, -1, -2)), -1, -2)
 
 
-_FLAGS = [(True, True, False, False, False), (True, False, True, True, False), (False, True, True, True, True)]
-_FLAGS += [(False, False, False, True, False)]
+_FLAGS = [
+    (True, True, False, False, False),
+    (True, False, True, True, False),
+    (False, True, True, True, True),
+    (False, False, False, True, False),
+]
 
 
 def _samples() -> list[Sample]:
     out = []
     for flags in _FLAGS:
-        left, lower, transpose, conj, unit = flags
+        left, lower = flags[:2]
         for dtype, stack in ((np.float64, ()), (np.complex128, ()), (np.float32, (2,))):
             order = 1 if dtype is np.float32 else 2
             label = "".join(str(int(f)) for f in flags)
@@ -53,7 +57,10 @@ def _samples() -> list[Sample]:
                 Sample(
                     f"triangular_solve-{label}-{np.dtype(dtype).name}",
                     lambda a, b, flags=flags: ops.bind_triangular(a, b, *flags),
-                    (triangular((*stack, 3, 3), dtype, lower), uniform(-1, 1, (*stack, *((3, 2) if left else (2, 3))), dtype)),
+                    (
+                        triangular((*stack, 3, 3), dtype, lower),
+                        uniform(-1, 1, (*stack, *((3, 2) if left else (2, 3))), dtype),
+                    ),
                     lambda a, b, flags=flags: _reference(a, b, *flags),
                     (0, 1),
                     order,
@@ -79,7 +86,12 @@ def _samples() -> list[Sample]:
     for dtype in REAL_AND_COMPLEX:
         out.append(
             Sample(
-                f"inv-{np.dtype(dtype).name}", ops.inv, (general((2, 3, 3), dtype),), np.linalg.inv, (0,), primitives=("inv",)
+                f"inv-{np.dtype(dtype).name}",
+                ops.inv,
+                (general((2, 3, 3), dtype),),
+                np.linalg.inv,
+                (0,),
+                primitives=("inv",),
             )
         )
         diagonals = [uniform(-1, 1, (4,), dtype, i) for i in range(3)]
@@ -112,7 +124,9 @@ def test_matrix(sample: Sample, cell: str) -> None:
     run_cell(sample, cell)
 
 
-@pytest.mark.parametrize("flags", list(itertools.product((False, True), repeat=5)), ids=lambda f: "".join(str(int(x)) for x in f))
+@pytest.mark.parametrize(
+    "flags", list(itertools.product((False, True), repeat=5)), ids=lambda f: "".join(str(int(x)) for x in f)
+)
 @pytest.mark.parametrize("shape", [(3, 3), (2, 3, 3), (7, 3, 3)])
 def test_all_flags_agree_with_jax(flags: tuple[bool, ...], shape: tuple[int, ...]) -> None:
     names = ("left_side", "lower", "transpose_a", "conjugate_a", "unit_diagonal")
@@ -123,7 +137,9 @@ def test_all_flags_agree_with_jax(flags: tuple[bool, ...], shape: tuple[int, ...
     oracle.check_grad(ops.triangular_solve, jax.lax.linalg.triangular_solve, a, b, argnums=(0, 1), **options)
     strided = np.swapaxes(np.array(np.swapaxes(a, -1, -2)), -1, -2)
     expected = _reference(a, b, *flags)
-    np.testing.assert_allclose(ops.triangular_solve(as_array(strided), as_array(b), **options), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        ops.triangular_solve(as_array(strided), as_array(b), **options), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("left_side", [False, True])
@@ -140,7 +156,9 @@ def test_singular_matrices_give_infinities() -> None:
     assert np.isinf(found[0]).all()
     np.testing.assert_array_equal(found[1], [[0.5, 0.0], [0.0, 0.25]])
     zero = np.zeros((1, 1), np.float32)
-    np.testing.assert_array_equal(ops.triangular_solve(zero, np.ones((1, 1), np.float32), lower=True), [[np.inf]])
+    np.testing.assert_array_equal(
+        ops.triangular_solve(zero, np.ones((1, 1), np.float32), lower=True), [[np.inf]]
+    )
 
 
 def test_empty_systems() -> None:
@@ -155,7 +173,9 @@ def test_tridiagonal_agrees_with_jax_and_scipy() -> None:
     diagonals[0][..., 0] = 0
     diagonals[2][..., -1] = 0
     oracle.check(ops.tridiagonal_solve, jax.lax.linalg.tridiagonal_solve, *diagonals, b, units=32)
-    oracle.check_grad(ops.tridiagonal_solve, jax.lax.linalg.tridiagonal_solve, *diagonals, b, argnums=(0, 1, 2, 3))
+    oracle.check_grad(
+        ops.tridiagonal_solve, jax.lax.linalg.tridiagonal_solve, *diagonals, b, argnums=(0, 1, 2, 3)
+    )
     bands = np.zeros((3, 5))
     bands[0, 1:], bands[1], bands[2, :-1] = diagonals[2][0, :-1], diagonals[1][0], diagonals[0][0, 1:]
     found = np.asarray(ops.tridiagonal_solve(*diagonals, b))[0]

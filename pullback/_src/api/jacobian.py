@@ -217,7 +217,7 @@ def _reverse(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any])
     complete = []
     for row, out in zip(_nonzero_rows(rows, derivative.out_nonzero[:count]), values[:count], strict=True):
         given = iter(row or [])
-        blocks = []
+        blocks: list[Any] = []
         for leaf, nz in zip(leaves, derivative.in_nonzero, strict=True):
             shape = (*out.aval.shape, *leaf.aval.shape)
             if not nz:

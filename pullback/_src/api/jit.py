@@ -86,7 +86,7 @@ class JitFunction:
         for n in self._static_argnums:
             if -count <= n < count:
                 positions.add(n % count)
-        static = [(i, _kind(args[i]), args[i]) for i in sorted(positions)]
+        static: list[tuple[int | str, Any, Any]] = [(i, _kind(args[i]), args[i]) for i in sorted(positions)]
         static += [(k, _kind(v), v) for k, v in sorted(kwargs.items()) if k in self._static_argnames]
         for where, _, value in static:
             try:
@@ -320,16 +320,16 @@ def _resolve_static(
     variadic = any(p.kind == inspect.Parameter.VAR_POSITIONAL for p in parameters)
     keywords = any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters)
     count = len(positional)
-    for n in numbers:
-        if not variadic and not -count <= n < count:
+    for number in numbers:
+        if not variadic and not -count <= number < count:
             raise ValueError(
-                f"jit({name_of(fun)}): static_argnums={n} is out of range: the function has {count} "
+                f"jit({name_of(fun)}): static_argnums={number} is out of range: the function has {count} "
                 f"positional parameters ({', '.join(positional) or 'none'})"
             )
-    for n in names:
-        if n not in {p.name for p in parameters} and not keywords:
+    for name in names:
+        if name not in {p.name for p in parameters} and not keywords:
             raise ValueError(
-                f"jit({name_of(fun)}): static_argnames names {n!r}, but the parameters are "
+                f"jit({name_of(fun)}): static_argnames names {name!r}, but the parameters are "
                 f"{', '.join(p.name for p in parameters) or 'none'}"
             )
     if variadic:

@@ -147,12 +147,12 @@ def _leaf_tree() -> Any:
     return pytree.structure_of(0)
 
 
-for _cls in (Pushforward, Pullback):
-    pytree.register_pytree_node(
-        _cls,
-        lambda f: (f.residuals, f.signature),
-        lambda signature, residuals, cls=_cls: cls(signature, residuals),
-    )
+def _flatten(function: _LinearFunction) -> tuple[tuple[Any, ...], _Signature]:
+    return function.residuals, function.signature
+
+
+pytree.register_pytree_node(Pushforward, _flatten, Pushforward)
+pytree.register_pytree_node(Pullback, _flatten, Pullback)
 
 
 def check_tangents(

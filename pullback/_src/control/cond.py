@@ -282,7 +282,7 @@ def _evaluate(index: ConcreteArray, *operands: ConcreteArray, branches: Branches
     i = min(max(int(index._data), 0), len(branches) - 1)
     outs = executable(branches[i])(operands)
     if i == 0:
-        return outs  # type: ignore[no-any-return]
+        return outs
     return [
         o if o.aval is aval else ConcreteArray(o._data, aval)
         for o, aval in zip(outs, branches[0].out_avals, strict=True)

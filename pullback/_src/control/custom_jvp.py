@@ -198,14 +198,14 @@ def _abstract(*avals: ShapedArray, call_jaxpr: Program, **params: Any) -> list[S
 
 def _staging(trace: StagingTrace, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
     operands, staged = staged_call("custom_jvp", trace, args, params)
-    return trace.record(custom_jvp_call_p, operands, staged)  # type: ignore[no-any-return]
+    return trace.record(custom_jvp_call_p, operands, staged)
 
 
 def _jvp(
     primals: Sequence[Any], tangents: Sequence[Any], *, name: str, jvp: Any, num_consts: int, **params: Any
 ) -> tuple[list[Any], list[Any]]:
     check_closure("custom_jvp", name, tangents[:num_consts])
-    return jvp(primals[num_consts:], tangents[num_consts:])  # type: ignore[no-any-return]
+    return jvp(primals[num_consts:], tangents[num_consts:])
 
 
 def _batch(

@@ -320,11 +320,11 @@ class Arguments:
         leaves = list(self._nondiff)
         for hole, value in zip(self._holes, flat, strict=False):
             leaves[hole] = value
-        return pytree.unflatten(self._nondiff_tree, leaves)  # type: ignore[no-any-return]
+        return pytree.unflatten(self._nondiff_tree, leaves)
 
     def diff_args(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """The differentiable arguments from their leaves."""
-        return pytree.unflatten(self.tree, leaves)  # type: ignore[no-any-return]
+        return pytree.unflatten(self.tree, leaves)
 
     def all_args(self, nondiff: tuple[Any, ...], leaves: Sequence[Any]) -> tuple[Any, ...]:
         """All arguments by position."""
@@ -431,7 +431,7 @@ class CustomFunction:
 
 def run_call(call: Any, args: Sequence[Any]) -> list[Any]:
     """Evaluate the function (a `FlatFunction`, or its program) on concrete arrays."""
-    return eager_executable(call)(args) if isinstance(call, Program) else call(*args)  # type: ignore[no-any-return]
+    return eager_executable(call)(args) if isinstance(call, Program) else call(*args)
 
 
 def staged_call(

@@ -161,7 +161,7 @@ def _abstract(*avals: ShapedArray, call_jaxpr: Program, **params: Any) -> list[S
 
 def _staging(trace: StagingTrace, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
     operands, staged = staged_call("custom_vmap", trace, args, params)
-    return trace.record(custom_vmap_call_p, operands, staged)  # type: ignore[no-any-return]
+    return trace.record(custom_vmap_call_p, operands, staged)
 
 
 def _jvp(

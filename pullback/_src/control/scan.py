@@ -120,7 +120,7 @@ def bind_scan(
     staged: Staged, operands: Sequence[Any], num_carry: int, length: int, reverse: bool, unroll: int
 ) -> list[Any]:
     """Apply `scan_p` to a staged body, whose captured values become the loop's constants."""
-    return scan_p.bind(  # type: ignore[no-any-return]
+    return scan_p.bind(
         *staged.consts,
         *operands,
         program=staged.program,
@@ -163,11 +163,11 @@ def loop_length(name: str, slices: Sequence[Any], tree: pytree.TreeSpec, length:
             raise ValueError(
                 f"{name}: xs has no arrays and length is not given; pass length=n for n iterations"
             )
-        return length  # type: ignore[no-any-return]
+        return length
     (size,) = sizes
     if length is not None and length != size:
         raise ShapeError(f"{name}: length is {length}, but the first dimension of xs has size {size}")
-    return size  # type: ignore[no-any-return]
+    return size
 
 
 def checked_unroll(unroll: Any) -> int:
@@ -179,7 +179,7 @@ def checked_unroll(unroll: Any) -> int:
         raise TypeError(f"scan: unroll must be an integer or a bool, got {unroll!r}") from None
     if unroll < 0:
         raise ValueError(f"scan: unroll must not be negative, got {unroll}")
-    return unroll  # type: ignore[no-any-return]
+    return unroll
 
 
 def python_scan(

@@ -280,7 +280,7 @@ def _bind_while(
     body_consts: Sequence[Any],
     carry: Sequence[Any],
 ) -> list[Any]:
-    return while_p.bind(  # type: ignore[no-any-return]
+    return while_p.bind(
         *cond_consts,
         *body_consts,
         *carry,

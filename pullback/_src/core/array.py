@@ -84,6 +84,8 @@ class Array:
         def __pos__(self) -> Array: ...
         def __abs__(self) -> Array: ...
         def __invert__(self) -> Array: ...
+        def __eq__(self, other: object) -> Any: ...
+        def __ne__(self, other: object) -> Any: ...
         def __add__(self, other: Any) -> Array: ...
         def __radd__(self, other: Any) -> Array: ...
         def __sub__(self, other: Any) -> Array: ...
@@ -146,7 +148,7 @@ class ConcreteArray(Array):
         return view
 
     def __buffer__(self, flags: int) -> memoryview:
-        return memoryview(self.__array__())
+        return self.__array__().data
 
     def __dlpack__(
         self,
@@ -295,7 +297,7 @@ def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> Concret
     found = _scalars.get(key)
     if found is not None:
         return found
-    if dtype.kind in "iu" and not isinstance(value, bool):
+    if dtype.kind in "iu" and type(value) is int:
         info = dtypes.iinfo(dtype)
         if not info.min <= value <= info.max:
             raise OverflowError(

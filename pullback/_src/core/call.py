@@ -40,15 +40,15 @@ def call(program: Program, args: Sequence[Any]) -> list[Any]:
             if type(a) is not ConcreteArray:
                 break
         else:
-            return eager_executable(program)(args)  # type: ignore[no-any-return]
-    return jit_p.bind(*args, program=program, name=program.name, inline=True)  # type: ignore[no-any-return]
+            return eager_executable(program)(args)
+    return jit_p.bind(*args, program=program, name=program.name, inline=True)
 
 
 def _evaluate(*args: Any, program: Program, name: str, inline: bool) -> list[Any]:
     for a in args:
         if isinstance(a, Tracer):
             raise leak_error(a)
-    return (eager_executable if inline else executable)(program)(args)  # type: ignore[no-any-return]
+    return (eager_executable if inline else executable)(program)(args)
 
 
 def _abstract(*avals: ShapedArray, program: Program, name: str, inline: bool) -> list[ShapedArray]:
@@ -58,7 +58,7 @@ def _abstract(*avals: ShapedArray, program: Program, name: str, inline: bool) ->
 def _staging(trace: StagingTrace, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
     if params["inline"]:
         return evaluate(params["program"], args)
-    return trace.record(jit_p, args, params)  # type: ignore[no-any-return]
+    return trace.record(jit_p, args, params)
 
 
 rules.evaluate[jit_p] = _evaluate

@@ -393,9 +393,9 @@ def itemsize_bits(dtype: Any) -> int:
     """The number of bits that one element needs; below 8 for the small types, which NumPy pads to bytes."""
     numpy_dtype = as_numpy_dtype(dtype)
     if numpy_dtype in INTEGERS:
-        return int(iinfo(numpy_dtype).bits)  # type: ignore[no-untyped-call]
+        return int(iinfo(numpy_dtype).bits)
     if numpy_dtype in FLOATS:
-        return int(finfo(numpy_dtype).bits)  # type: ignore[no-untyped-call]
+        return int(finfo(numpy_dtype).bits)
     return numpy_dtype.itemsize * 8
 
 

@@ -24,7 +24,7 @@ def last_uses(program: Program) -> list[tuple[Var, ...]]:
             memo.append(tuple(dead))
         memo.reverse()
         program.memo["last_uses"] = memo
-    return memo  # type: ignore[no-any-return]
+    return memo
 
 
 def evaluate(program: Program, args: Sequence[Any], consts: Sequence[Any] | None = None) -> list[Any]:

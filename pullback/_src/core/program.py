@@ -147,7 +147,7 @@ class Program:
         if found is None:
             found = Program(self.constvars + self.invars, self.outvars, self.eqns, name=self.name)
             self.memo["consts as inputs"] = found
-        return found  # type: ignore[no-any-return]
+        return found
 
     def with_consts_as_literals(self) -> Program:
         """The same program with its constants written into the equations, fit to be a parameter."""

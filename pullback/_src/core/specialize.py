@@ -67,13 +67,13 @@ class SecondUse(Generic[T]):
 
 
 def split(
-    steps: SecondUse[T],
+    steps: SecondUse[Any],
     trace: Trace,
-    tracer_type: type,
+    tracer_type: Any,
     primitive: Primitive,
     args: Sequence[Any],
     params: dict[str, Any],
-) -> tuple[list[Any], list[Any], T | None]:
+) -> tuple[list[Any], list[Any], Any]:
     """The primals of all operands, the tangents of those that are tracers of `trace`, and the step.
 
     Tracers have the attributes `primal` and `tangent`. There is no step if there are no tangents, on first
@@ -126,7 +126,7 @@ def carries_python(program: Program) -> bool:
             or any(_is_python(v) or (isinstance(v, Program) and carries_python(v)) for v in _flat(eqn.params))
             for eqn in program.eqns
         )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _flat(params: dict[str, Any]) -> list[Any]:

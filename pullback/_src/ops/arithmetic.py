@@ -74,10 +74,10 @@ def _like(x: Any, value: int | float) -> Any:
 
 add_p = elementwise("add", lambda t, ans, x, y: t, lambda t, ans, x, y: t, accepts="iufc")
 sub_p = elementwise("sub", lambda t, ans, x, y: t, lambda t, ans, x, y: neg_p.bind(t), accepts="iufc")
-mul_p = elementwise(
+mul_p: Primitive = elementwise(
     "mul", lambda t, ans, x, y: mul_p.bind(t, y), lambda t, ans, x, y: mul_p.bind(x, t), accepts="iufc"
 )
-div_p = elementwise(
+div_p: Primitive = elementwise(
     "div",
     lambda t, ans, x, y: div_p.bind(t, y),
     lambda t, ans, x, y: mul_p.bind(neg_p.bind(div_p.bind(ans, y)), t),
@@ -192,7 +192,7 @@ clamp_p = Primitive("clamp", elementwise=True)
 
 def clamp(low: Any, x: Any, high: Any) -> Array:
     """x limited to [low, high]."""
-    return clamp_p.bind(*operands("clamp", low, x, high))  # type: ignore[no-any-return]
+    return clamp_p.bind(*operands("clamp", low, x, high))
 
 
 def _clamp_abstract(low: ShapedArray, x: ShapedArray, high: ShapedArray) -> ShapedArray:
@@ -250,7 +250,7 @@ def ceil(x: Any) -> Array:
 
 def round(x: Any, rounding_method: int = 0) -> Array:
     """The nearest integer; halves away from zero (method 0) or to even (method 1)."""
-    return round_p.bind(as_array(x, name="round"), rounding_method=int(rounding_method))  # type: ignore[no-any-return]
+    return round_p.bind(as_array(x, name="round"), rounding_method=int(rounding_method))
 
 
 def is_finite(x: Any) -> Array:
@@ -280,7 +280,9 @@ def _abs_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]
         direction = div_p.bind(conj_p.bind(x), convert_element_type(size, x.aval.dtype))
         return ans, real_p.bind(mul_p.bind(t, direction))
     # At zero the derivative from the right.
-    direction = select_n_p.bind(ge_p.bind(x, _like(x, 0)), full((), -1, x.aval.dtype), full((), 1, x.aval.dtype))
+    direction = select_n_p.bind(
+        ge_p.bind(x, _like(x, 0)), full((), -1, x.aval.dtype), full((), 1, x.aval.dtype)
+    )
     return ans, mul_p.bind(t, direction)
 
 
@@ -314,12 +316,12 @@ def integer_pow(x: Any, y: int) -> Array:
     if y == 1:
         return x
     if y == 2:
-        return square_p.bind(x)  # type: ignore[no-any-return]
+        return square_p.bind(x)
     if y < 0 and kind(x.aval.dtype) in "iu":
         raise DTypeError(
             f"integer_pow: integers ({x.aval.str_short()}) have no negative powers ({y}); convert to a float dtype"
         )
-    return integer_pow_p.bind(x, y=y)  # type: ignore[no-any-return]
+    return integer_pow_p.bind(x, y=y)
 
 
 def square(x: Any) -> Array:
@@ -349,7 +351,7 @@ def pow(x: Any, y: Any) -> Array:
             x, y = operands("pow", x, y)
     else:
         x, y = operands("pow", x, y)
-    return pow_p.bind(x, y)  # type: ignore[no-any-return]
+    return pow_p.bind(x, y)
 
 
 def _pow_abstract(x: ShapedArray, y: ShapedArray) -> ShapedArray:

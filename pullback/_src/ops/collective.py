@@ -247,7 +247,7 @@ def axis_index(axis_name: Any) -> Array:
     for name in names[1:]:
         outer = mul_p.bind(index, scalar(bound_size(name), index.aval.dtype))
         index = add_p.bind(outer, axis_index_p.bind(axes=(name,)))
-    return index  # type: ignore[no-any-return]
+    return index
 
 
 def _axis_index_collective(

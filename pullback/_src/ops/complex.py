@@ -11,25 +11,30 @@ from typing import Any
 from ..core import dtypes, rules
 from ..core.array import Array, as_array
 from ..core.kinds import kind
+from ..core.primitive import Primitive
 from .convert import convert_element_type
 from .families import binary, elementwise, unary, unbroadcast
 from .structural import full
 
 __all__ = ["complex", "conj", "imag", "neg", "real"]
 
-neg_p = elementwise("neg", lambda t, ans, x: neg_p.bind(t), accepts="iufc")
+neg_p: Primitive = elementwise("neg", lambda t, ans, x: neg_p.bind(t), accepts="iufc")
 rules.transpose[neg_p] = lambda ct, x: [neg_p.bind(ct)]
 
-real_p = elementwise("real", lambda t, ans, z: real_p.bind(t), accepts="c", result=dtypes.to_real_dtype)
-imag_p = elementwise("imag", lambda t, ans, z: imag_p.bind(t), accepts="c", result=dtypes.to_real_dtype)
-complex_p = elementwise(
+real_p: Primitive = elementwise(
+    "real", lambda t, ans, z: real_p.bind(t), accepts="c", result=dtypes.to_real_dtype
+)
+imag_p: Primitive = elementwise(
+    "imag", lambda t, ans, z: imag_p.bind(t), accepts="c", result=dtypes.to_real_dtype
+)
+complex_p: Primitive = elementwise(
     "complex",
     lambda t, ans, x, y: complex_p.bind(t, full((), 0, t.aval.dtype)),
     lambda t, ans, x, y: complex_p.bind(full((), 0, t.aval.dtype), t),
     accepts="f",
     result=dtypes.to_complex_dtype,
 )
-conj_p = elementwise("conj", lambda t, ans, z: conj_p.bind(t), accepts="c")
+conj_p: Primitive = elementwise("conj", lambda t, ans, z: conj_p.bind(t), accepts="c")
 
 
 def neg(x: Any) -> Array:
@@ -57,7 +62,7 @@ def conj(x: Any) -> Array:
     x = as_array(x, name="conj")
     if kind(x.aval.dtype) != "c":
         x = convert_element_type(x, dtypes.to_complex_dtype(x.aval.dtype))
-    return conj_p.bind(x)  # type: ignore[no-any-return]
+    return conj_p.bind(x)
 
 
 def _zero(ct: Any) -> Any:

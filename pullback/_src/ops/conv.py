@@ -8,8 +8,8 @@ With x the left operand, w the kernel, per group and spatial dimension
     out[n, o, p] = sum over i, k of w[o, i, k] x~[n, i, p stride + k dilation - low],
 
 where x~ is x with zeros between its elements (`lhs_dilation`) and around. It is bilinear; both transposes are
-convolutions again, with strides and dilations exchanged. See Dumoulin and Visin, "A guide to convolution arithmetic
-for deep learning", 2016.
+convolutions again, with strides and dilations exchanged. See Dumoulin and Visin, "A guide to convolution
+arithmetic for deep learning", 2016.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ Pads = tuple[tuple[int, int], ...]
 
 
 class ConvDimensionNumbers(NamedTuple):
-    """Where each operand has its dimensions: (batch, feature, *spatial), (out, in, *spatial), (batch, feature, *spatial)."""
+    """Where each operand has its dimensions: (batch, feature, *spatial), (out, in, *spatial),
+    (batch, feature, *spatial).
+    """
 
     lhs_spec: Ints
     rhs_spec: Ints
@@ -58,20 +60,24 @@ class ConvDimensionNumbers(NamedTuple):
 
 
 def conv_general_permutations(dimension_numbers: tuple[str, str, str]) -> tuple[Ints, Ints, Ints]:
-    """The permutations that take each operand to the canonical layout, from strings such as ("NHWC", "HWIO", "NHWC").
+    """The permutations that take each operand to the canonical layout, from strings such as ("NHWC", "HWIO",
+    "NHWC").
 
     Raises:
         ValueError: strings that are no layouts.
     """
     if len(dimension_numbers) != 3:
-        raise ValueError(f"a convolution's layout is three strings (lhs, rhs, out); got {dimension_numbers!r}")
+        raise ValueError(
+            f"a convolution's layout is three strings (lhs, rhs, out); got {dimension_numbers!r}"
+        )
     lhs, rhs, out = dimension_numbers
     spatial = [c for c in rhs if c not in "OI"]
     specs = []
     for text, (first, second), what in ((lhs, "NC", "lhs"), (rhs, "OI", "rhs"), (out, "NC", "output")):
         if sorted(text) != sorted([first, second, *spatial]) or len(set(text)) != len(text):
             raise ValueError(
-                f"the {what} layout {text!r} must have {first!r}, {second!r} and the spatial letters of the kernel, "
+                f"the {what} layout {text!r} must have {first!r}, {second!r} and the spatial letters "
+                "of the kernel, "
                 f"{''.join(spatial)!r}, once each"
             )
         specs.append((text.index(first), text.index(second), *(text.index(c) for c in spatial)))
@@ -79,12 +85,17 @@ def conv_general_permutations(dimension_numbers: tuple[str, str, str]) -> tuple[
 
 
 def conv_dimension_numbers(lhs_shape: Any, rhs_shape: Any, dimension_numbers: Any) -> ConvDimensionNumbers:
-    """Canonical dimension numbers from None (batch, feature, space), three strings, or `ConvDimensionNumbers`."""
+    """Canonical dimension numbers from None (batch, feature, space), three strings, or
+    `ConvDimensionNumbers`.
+    """
     rank = len(lhs_shape)
     if isinstance(dimension_numbers, ConvDimensionNumbers):
         return dimension_numbers
     if len(rhs_shape) != rank:
-        raise ShapeError(f"a convolution needs two operands of one rank; got shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}")
+        raise ShapeError(
+            f"a convolution needs two operands of one rank; got shapes {tuple(lhs_shape)} and "
+            f"{tuple(rhs_shape)}"
+        )
     if dimension_numbers is None:
         order = tuple(range(rank))
         return ConvDimensionNumbers(order, order, order)
@@ -96,7 +107,9 @@ def conv_dimension_numbers(lhs_shape: Any, rhs_shape: Any, dimension_numbers: An
     return ConvDimensionNumbers(tuple(lhs), tuple(rhs), tuple(out))
 
 
-def padtype_to_pads(in_shape: Any, window_shape: Any, window_strides: Any, padding: Any) -> list[tuple[int, int]]:
+def padtype_to_pads(
+    in_shape: Any, window_shape: Any, window_strides: Any, padding: Any
+) -> list[tuple[int, int]]:
     """The padding (low, high) of each dimension that the name "SAME", "SAME_LOWER" or "VALID" stands for.
 
     Raises:
@@ -145,8 +158,8 @@ def conv_general_dilated(
         window_strides: n strides.
         padding: "SAME", "SAME_LOWER", "VALID", or n pairs (low, high), which may be negative.
         lhs_dilation, rhs_dilation: n distances between neighbouring elements (default: 1).
-        dimension_numbers: the layouts, as three strings such as ("NHWC", "HWIO", "NHWC"), as `ConvDimensionNumbers`,
-            or None for batch (output feature), feature (input feature), space.
+        dimension_numbers: the layouts, as three strings such as ("NHWC", "HWIO", "NHWC"), as
+            `ConvDimensionNumbers`, or None for batch (output feature), feature (input feature), space.
         feature_group_count: number of groups into which the input and output features are divided.
         batch_group_count: number of groups into which the batch and the output features are divided.
         precision: see `dot_general`.
@@ -170,7 +183,9 @@ def conv_general_dilated(
         padding = padtype_to_pads(sizes, windows, strides, padding)
     pads = tuple((operator.index(lo), operator.index(hi)) for lo, hi in padding)
     if len(pads) != rank:
-        raise ShapeError(f"a convolution over {rank} spatial dimensions needs as many pairs of padding; got {padding!r}")
+        raise ShapeError(
+            f"a convolution over {rank} spatial dimensions needs as many pairs of padding; got {padding!r}"
+        )
     if preferred_element_type is not None:
         preferred_element_type = dtypes.check_user_dtype(preferred_element_type, "conv_general_dilated")
     params = {
@@ -192,12 +207,19 @@ def conv_general_dilated(
 def _per_dimension(name: str, values: Any, rank: int) -> Ints:
     out = tuple(operator.index(v) for v in values)
     if len(out) != rank or any(v < 1 for v in out):
-        raise ShapeError(f"a convolution over {rank} spatial dimensions needs {rank} positive {name}; got {out}")
+        raise ShapeError(
+            f"a convolution over {rank} spatial dimensions needs {rank} positive {name}; got {out}"
+        )
     return out
 
 
 def conv(
-    lhs: Any, rhs: Any, window_strides: Any, padding: str, precision: Any = None, preferred_element_type: Any = None
+    lhs: Any,
+    rhs: Any,
+    window_strides: Any,
+    padding: str,
+    precision: Any = None,
+    preferred_element_type: Any = None,
 ) -> Array:
     """A convolution in the default layout (batch, feature, space); see `conv_general_dilated`."""
     return conv_general_dilated(
@@ -246,12 +268,13 @@ def conv_transpose(
         lhs: the input.
         rhs: the kernel.
         strides: n strides, by which the result is larger than the input.
-        padding: "SAME" (results of size input times stride), "VALID", or pairs of ints, applied to the dilated input.
+        padding: "SAME" (results of size input times stride), "VALID", or pairs of ints, applied to the
+            dilated input.
         rhs_dilation: distances between the kernel's elements.
-        dimension_numbers: as for `conv_general_dilated`; default ("NHWC", "HWIO", "NHWC") and its like for 1 to 3
-            spatial dimensions.
-        transpose_kernel: flip the kernel's spatial dimensions and swap its input and output features, so that this is
-            exactly the gradient of the convolution with that kernel.
+        dimension_numbers: as for `conv_general_dilated`; default ("NHWC", "HWIO", "NHWC") and its like for 1
+            to 3 spatial dimensions.
+        transpose_kernel: flip the kernel's spatial dimensions and swap its input and output features, so
+            that this is exactly the gradient of the convolution with that kernel.
         precision, preferred_element_type: see `conv_general_dilated`.
         use_consistent_padding: pairs in `padding` are those of the convolution whose gradient this is.
     """
@@ -315,7 +338,8 @@ def conv_general_dilated_patches(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Array:
-    """The windows that a convolution sees, as features: feature c * size + k is element k of the window of feature c.
+    """The windows that a convolution sees, as features: feature c * size + k is element k of the window of
+    feature c.
 
     Args:
         lhs: the input.
@@ -363,8 +387,8 @@ def conv_general_dilated_local(
 
     Args:
         lhs: the input.
-        rhs: kernels: output feature, input feature times window size, and the result's spatial dimensions, in the
-            places that the kernel's layout has for output feature, input feature and space.
+        rhs: kernels: output feature, input feature times window size, and the result's spatial dimensions,
+            in the places that the kernel's layout has for output feature, input feature and space.
         filter_shape: spatial sizes of the window.
         window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers: as for `conv_general_dilated`.
     """
@@ -386,7 +410,9 @@ def conv_general_dilated_local(
 # Shapes -------------------------------------------------------------------------------------------
 
 
-def conv_shape_tuple(lhs_shape: Any, rhs_shape: Any, strides: Any, pads: Any, batch_group_count: int = 1) -> Ints:
+def conv_shape_tuple(
+    lhs_shape: Any, rhs_shape: Any, strides: Any, pads: Any, batch_group_count: int = 1
+) -> Ints:
     """The shape of a convolution's result in the canonical layout."""
     rank = len(lhs_shape) - 2
     if isinstance(pads, str):
@@ -449,23 +475,26 @@ def _conv_abstract(
     precision: Any,
     preferred_element_type: Any,
 ) -> ShapedArray:
-    shapes = f"an input with {x.shape} and a kernel with {w.shape} (batch, feature, space and output, input, space)"
+    shapes = f"an input with {x.shape} and a kernel with {w.shape} (batch or output, feature, space)"
     groups, batches = feature_group_count, batch_group_count
     if x.ndim != w.ndim or x.ndim < 2:
         raise ShapeError(f"a convolution needs two operands of one rank, at least 2; got {shapes}")
     if groups < 1 or batches < 1 or (groups > 1 and batches > 1):
         raise ShapeError(
-            "feature_group_count and batch_group_count must be positive, and at most one of them may exceed 1; got "
+            "feature_group_count and batch_group_count must be positive, and at most one of them may "
+            "exceed 1; got "
             f"{groups} and {batches}"
         )
     if x.shape[1] != w.shape[1] * groups:
         raise ShapeError(
-            f"a convolution with {groups} feature group(s) needs an input with {groups} times the kernel's input "
+            f"a convolution with {groups} feature group(s) needs an input with {groups} times the "
+            "kernel's input "
             f"features; got {shapes}"
         )
     if w.shape[0] % (groups * batches) or x.shape[0] % batches:
         raise ShapeError(
-            f"a convolution's output features must divide into feature_group_count={groups} and batch_group_count="
+            f"a convolution's output features must divide into feature_group_count={groups} and "
+            "batch_group_count="
             f"{batches} groups, and the batch into the latter; got {shapes}"
         )
     if any(d == 0 for d in w.shape[2:]):
@@ -518,8 +547,8 @@ def _conv_transpose(
     outputs = [_dilated(s, d) for s, d in zip(ct.aval.shape[2:], window_strides, strict=True)]
     common = {"precision": precision, "preferred_element_type": None}
     if type(x) is rules.Linear:
-        # x~'[q] = sum_k w[k] out'[(q + low - k dilation) / stride]: the cotangent, dilated by the strides, with the
-        # flipped kernel, input and output features exchanged within each group.
+        # x~'[q] = sum_k w[k] out'[(q + low - k dilation) / stride]: the cotangent, dilated by the strides,
+        # with the flipped kernel, input and output features exchanged within each group.
         pads = [(windows[i] - 1 - padding[i][0], inputs[i] - outputs[i] + padding[i][0]) for i in dims]
         kernel = rev_p.bind(w, dimensions=tuple(range(2, w.aval.ndim)))
         split = groups * batches
@@ -541,8 +570,8 @@ def _conv_transpose(
             out = reshape(out, (shape[0], batches, shape[1] // batches, *shape[2:]))
             out = _merge(moveaxis(out, 1, 0), 0)
         return [convert_element_type(out, x.dtype), None]
-    # w'[o, i, k] = sum over n, p of x~[n, i, p stride + k dilation - low] out'[n, o, p]: batch and features exchanged,
-    # the cotangent is the kernel.
+    # w'[o, i, k] = sum over n, p of x~[n, i, p stride + k dilation - low] out'[n, o, p]: batch and features
+    # exchanged, the cotangent is the kernel.
     pads = [(padding[i][0], windows[i] - 1 + outputs[i] - inputs[i] - padding[i][0]) for i in dims]
     out = conv_general_dilated_p.bind(
         _swap01(x),
@@ -559,21 +588,31 @@ def _conv_transpose(
 
 
 def _exchange(w: Any, groups: int) -> Any:
-    """Exchange the output and input features of a kernel within each group: (g o, i, ...) to (g i, o, ...)."""
+    """Exchange the output and input features of a kernel within each group: (g o, i, ...) to (g i,
+    o, ...).
+    """
     shape = w.aval.shape
     w = reshape(w, (groups, shape[0] // groups, *shape[1:]))
     return _merge(moveaxis(w, 2, 1), 0)
 
 
 def _conv_batch(
-    axis: Any, values: Sequence[Any], dims: Sequence[int | None], *, feature_group_count: int, batch_group_count: int, **params: Any
+    axis: Any,
+    values: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    feature_group_count: int,
+    batch_group_count: int,
+    **params: Any,
 ) -> tuple[Any, int]:
     (x, w), (dx, dw) = values, dims
     groups, batches = feature_group_count, batch_group_count
     size = axis.size
 
     def run(x: Any, w: Any, groups: int, batches: int) -> Any:
-        return conv_general_dilated_p.bind(x, w, feature_group_count=groups, batch_group_count=batches, **params)
+        return conv_general_dilated_p.bind(
+            x, w, feature_group_count=groups, batch_group_count=batches, **params
+        )
 
     def split(out: Any, place: int, outer: int) -> tuple[Any, int]:
         """Take the mapped dimension out of dimension `place`, where `outer` groups precede it."""

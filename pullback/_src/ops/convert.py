@@ -33,10 +33,10 @@ def convert_element_type(operand: Any, new_dtype: Any, weak_type: bool = False) 
         operand = as_array(operand, name="convert_element_type")
     aval = operand.aval
     if aval.dtype == dtype and aval.weak_type == weak_type:
-        return operand  # type: ignore[no-any-return]
+        return operand
     if aval.dtype == dtype and type(operand) is ConcreteArray:
         return ConcreteArray(operand._data, shaped_array(aval.shape, dtype, weak_type))
-    return convert_element_type_p.bind(operand, new_dtype=dtype, weak_type=weak_type)  # type: ignore[no-any-return]
+    return convert_element_type_p.bind(operand, new_dtype=dtype, weak_type=weak_type)
 
 
 def _convert_abstract(x: ShapedArray, *, new_dtype: np.dtype[Any], weak_type: bool) -> ShapedArray:
@@ -81,7 +81,7 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Array:
     A narrower dtype adds a last dimension (size ratio of the widths); a wider one consumes it.
     """
     dtype = dtypes.canonicalize_value_dtype(dtypes.as_numpy_dtype(new_dtype))
-    return bitcast_convert_type_p.bind(as_array(operand), new_dtype=dtype)  # type: ignore[no-any-return]
+    return bitcast_convert_type_p.bind(as_array(operand), new_dtype=dtype)
 
 
 def _bitcast_abstract(x: ShapedArray, *, new_dtype: np.dtype[Any]) -> ShapedArray:
@@ -116,7 +116,7 @@ rules.jvp[bitcast_convert_type_p] = _bitcast_jvp
 
 # Identities ---------------------------------------------------------------------------------------
 
-copy_p = elementwise("copy", lambda t, ans, x: copy_p.bind(t), accepts="biufck")
+copy_p: Primitive = elementwise("copy", lambda t, ans, x: copy_p.bind(t), accepts="biufck")
 rules.transpose[copy_p] = lambda ct, x: [ct]
 
 stop_gradient_p = elementwise("stop_gradient", None, accepts="biufck")
@@ -127,4 +127,4 @@ def stop_gradient_array(x: Any) -> Array:
     x = as_array(x, name="stop_gradient")
     if x.aval.tangent is not x.aval:
         return x  # nothing to stop
-    return stop_gradient_p.bind(x)  # type: ignore[no-any-return]
+    return stop_gradient_p.bind(x)

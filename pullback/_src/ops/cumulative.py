@@ -114,7 +114,7 @@ def _cumulative(primitive: Primitive, operand: Any, axis: Any, reverse: Any) -> 
     operand = as_array(operand, name=primitive.name)
     axis = canonical_axis(operator.index(axis), operand.aval.ndim)
     rules.abstract[primitive](operand.aval, axis=axis, reverse=bool(reverse))
-    return primitive.bind(operand, axis=axis, reverse=bool(reverse))  # type: ignore[no-any-return]
+    return primitive.bind(operand, axis=axis, reverse=bool(reverse))
 
 
 def cumsum(operand: Any, axis: int = 0, reverse: bool = False) -> Array:

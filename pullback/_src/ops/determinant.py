@@ -1,9 +1,9 @@
 """Determinants and the pseudoinverse: functions of a matrix whose derivatives need more than a solve.
 
-* d det(A) = sum(cof(A) . dA) holds for every matrix (Jacobi's formula). The matrix of cofactors is a polynomial of
-  the elements; it is computed from the singular value decomposition, A = U diag(s) V^H, as
-  det(U) det(V^H) conj(U) diag(prod of the other s) conj(V)^H, which needs no inverse, so that singular matrices
-  have right derivatives, to second order too.
+* d det(A) = sum(cof(A) . dA) holds for every matrix (Jacobi's formula). The matrix of cofactors is a
+  polynomial of the elements; it is computed from the singular value decomposition, A = U diag(s) V^H, as
+  det(U) det(V^H) conj(U) diag(prod of the other s) conj(V)^H, which needs no inverse, so that singular
+  matrices have right derivatives, to second order too.
 * d log|det A| = Re tr(A^-1 dA) (Giles 2008, section 2.2.3).
 * The pseudoinverse: Golub and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares
   problems whose variables separate", 1973, for matrices of constant rank.
@@ -60,21 +60,21 @@ def det(x: Any) -> Array:
     """The determinants of (a stack of) square matrices."""
     x = as_array(x, name="det")
     check_matrix("det", x.aval, square=True)
-    return det_p.bind(x)  # type: ignore[no-any-return]
+    return det_p.bind(x)
 
 
 def slogdet(x: Any) -> tuple[Array, Array]:
     """The sign (for complex matrices: the phase) of the determinant, and the logarithm of its size."""
     x = as_array(x, name="slogdet")
     check_matrix("slogdet", x.aval, square=True)
-    return tuple(slogdet_p.bind(x))  # type: ignore[return-value]
+    return tuple(slogdet_p.bind(x))
 
 
 def pinv(x: Any, rtol: Any) -> Array:
     """The Moore-Penrose inverse; singular values up to `rtol` times the largest count as zero."""
     x, rtol = as_array(x, name="pinv"), as_array(rtol, name="pinv")
     _pinv_abstract(x.aval, rtol.aval)
-    return pinv_p.bind(x, rtol)  # type: ignore[no-any-return]
+    return pinv_p.bind(x, rtol)
 
 
 # det ----------------------------------------------------------------------------------------------
@@ -182,7 +182,6 @@ def _pinv_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any
     p = pinv_p.bind(x, rtol)
     if type(t) is Zero:
         return p, Zero(p.aval)
-    rows, columns = x.aval.shape[-2:]
     p_adjoint, t_adjoint = adjoint(p), adjoint(t)
     # dP = -P dA P + P P^H dA^H (1 - A P) + (1 - P A) dA^H P^H P; the last two vanish for full rank.
     out = neg_p.bind(product(p, t, p))

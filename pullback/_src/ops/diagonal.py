@@ -20,12 +20,12 @@ extract_diagonal_p = linear_primitive("extract_diagonal")
 
 def embed_diagonal(x: Any) -> Array:
     """The matrices of shape `(..., n, n)` with the vectors `x`, of shape `(..., n)`, on their diagonals."""
-    return embed_diagonal_p.bind(as_array(x, name="embed_diagonal"))  # type: ignore[no-any-return]
+    return embed_diagonal_p.bind(as_array(x, name="embed_diagonal"))
 
 
 def extract_diagonal(x: Any) -> Array:
     """The diagonals, of shape `(..., n)`, of the square matrices `x`, of shape `(..., n, n)`."""
-    return extract_diagonal_p.bind(as_array(x, name="extract_diagonal"))  # type: ignore[no-any-return]
+    return extract_diagonal_p.bind(as_array(x, name="extract_diagonal"))
 
 
 def _embed_abstract(x: ShapedArray) -> ShapedArray:

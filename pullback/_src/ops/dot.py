@@ -66,7 +66,9 @@ def canonical_precision(precision: Any) -> PairOfPrecisions | None:
         return None
     if isinstance(precision, (tuple, list)):
         if len(precision) != 2:
-            raise ValueError(f"precision must be one value or one for each of the two operands; got {precision!r}")
+            raise ValueError(
+                f"precision must be one value or one for each of the two operands; got {precision!r}"
+            )
         first, second = precision
     else:
         first = second = precision
@@ -82,14 +84,17 @@ def _one_precision(value: Any) -> Precision:
         return _PRECISIONS[value.lower()]
     except (AttributeError, KeyError):
         raise ValueError(
-            f"unknown precision {value!r}; use lax.Precision.DEFAULT, HIGH or HIGHEST, or one of {sorted(_PRECISIONS)}"
+            f"unknown precision {value!r}; use lax.Precision.DEFAULT, HIGH or HIGHEST, or one of "
+            f"{sorted(_PRECISIONS)}"
         ) from None
 
 
 dot_general_p = Primitive("dot_general")
 
 
-def bind_dot(x: Any, y: Any, dimension_numbers: DotDimensionNumbers, precision: Any = None, preferred: Any = None) -> Any:
+def bind_dot(
+    x: Any, y: Any, dimension_numbers: DotDimensionNumbers, precision: Any = None, preferred: Any = None
+) -> Any:
     """`dot_general` of arrays with canonical parameters (what rules use)."""
     return dot_general_p.bind(
         x, y, dimension_numbers=dimension_numbers, precision=precision, preferred_element_type=preferred
@@ -130,13 +135,15 @@ def dot_general(
 
     Args:
         lhs, rhs: arrays.
-        dimension_numbers: `((lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch))`, sequences of dimensions.
+        dimension_numbers: `((lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch))`, sequences of
+            dimensions.
         precision: None, a `Precision`, its name, or a pair of them.
         preferred_element_type: dtype in which to accumulate, and of the result.
         out_sharding: accepted for compatibility; there is one device.
 
     Returns:
-        An array whose dimensions are the batch dimensions, those of lhs that are left, those of rhs that are left.
+        An array whose dimensions are the batch dimensions, those of lhs that are left, those of rhs that are
+        left.
 
     Raises:
         ShapeError: dimensions that do not exist or whose sizes differ.
@@ -150,7 +157,7 @@ def dot_general(
     )
     if preferred_element_type is not None:
         preferred_element_type = dtypes.check_user_dtype(preferred_element_type, "dot_general")
-    return bind_dot(lhs, rhs, numbers, canonical_precision(precision), preferred_element_type)  # type: ignore[no-any-return]
+    return bind_dot(lhs, rhs, numbers, canonical_precision(precision), preferred_element_type)
 
 
 def _axes(axes: Any) -> Axes:
@@ -166,7 +173,8 @@ def dot(
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> Array:
-    """The product of vectors and matrices (one or two dimensions each), or, with `dimension_numbers`, `dot_general`.
+    """The product of vectors and matrices (one or two dimensions each), or, with `dimension_numbers`,
+    `dot_general`.
 
     Raises:
         ShapeError: other ranks, or different sizes of the dimensions that are summed over.
@@ -177,7 +185,8 @@ def dot(
         x, y = lhs.aval, rhs.aval
         if x.ndim not in (1, 2) or y.ndim not in (1, 2) or x.shape[-1] != y.shape[0]:
             raise ShapeError(
-                f"dot expects a vector or matrix and another whose first dimension is the former's last; got shapes "
+                "dot expects a vector or matrix and another whose first dimension is the former's "
+                "last; got shapes "
                 f"{x.shape} and {y.shape}. Use dot_general, or numpy.matmul, for more dimensions."
             )
         dimension_numbers = (((x.ndim - 1,), (0,)), ((), ()))
@@ -190,9 +199,10 @@ def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Array:
     rhs = as_array(rhs, name="batch_matmul")
     if min(lhs.ndim, rhs.ndim) < 2 or lhs.ndim != rhs.ndim:
         raise ShapeError(
-            f"batch_matmul expects two arrays of one rank of at least 2; got shapes {lhs.shape} and {rhs.shape}"
+            f"batch_matmul expects two arrays of one rank of at least 2; got shapes {lhs.shape} and "
+            f"{rhs.shape}"
         )
-    return bind_dot(lhs, rhs, matmul_numbers(lhs.ndim - 2), canonical_precision(precision))  # type: ignore[no-any-return]
+    return bind_dot(lhs, rhs, matmul_numbers(lhs.ndim - 2), canonical_precision(precision))
 
 
 # Rules --------------------------------------------------------------------------------------------
@@ -209,7 +219,8 @@ def _check(x: ShapedArray, y: ShapedArray, numbers: DotDimensionNumbers) -> None
         used = contract + batch
         if len(set(used)) != len(used) or any(not 0 <= a < aval.ndim for a in used):
             raise ShapeError(
-                f"dot_general: the {side} has shape {aval.shape}; its contracting dimensions {contract} and batch "
+                f"dot_general: the {side} has shape {aval.shape}; its contracting dimensions "
+                f"{contract} and batch "
                 f"dimensions {batch} must be distinct and exist"
             )
     for a, b, what in ((xc, yc, "contracting"), (xb, yb, "batch")):
@@ -221,7 +232,9 @@ def _check(x: ShapedArray, y: ShapedArray, numbers: DotDimensionNumbers) -> None
             )
 
 
-def result_dtype(name: str, x: np.dtype[Any], y: np.dtype[Any], preferred: np.dtype[Any] | None) -> np.dtype[Any]:
+def result_dtype(
+    name: str, x: np.dtype[Any], y: np.dtype[Any], preferred: np.dtype[Any] | None
+) -> np.dtype[Any]:
     """The dtype of a contraction.
 
     Raises:
@@ -241,7 +254,12 @@ def result_dtype(name: str, x: np.dtype[Any], y: np.dtype[Any], preferred: np.dt
 
 
 def _dot_general_abstract(
-    x: ShapedArray, y: ShapedArray, *, dimension_numbers: DotDimensionNumbers, precision: Any, preferred_element_type: Any
+    x: ShapedArray,
+    y: ShapedArray,
+    *,
+    dimension_numbers: DotDimensionNumbers,
+    precision: Any,
+    preferred_element_type: Any,
 ) -> ShapedArray:
     _check(x, y, dimension_numbers)
     (xc, yc), (xb, yb) = dimension_numbers
@@ -268,7 +286,13 @@ def _dot_general_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: 
 
 
 def _dot_general_transpose(
-    ct: Any, x: Any, y: Any, *, dimension_numbers: DotDimensionNumbers, precision: Any, preferred_element_type: Any
+    ct: Any,
+    x: Any,
+    y: Any,
+    *,
+    dimension_numbers: DotDimensionNumbers,
+    precision: Any,
+    preferred_element_type: Any,
 ) -> list[Any]:
     (xc, yc), (xb, yb) = dimension_numbers
     if type(x) is rules.Linear:
@@ -277,7 +301,13 @@ def _dot_general_transpose(
 
 
 def _cotangent(
-    ct: Any, aval: ShapedArray, other: Any, contract: tuple[Axes, Axes], batch: tuple[Axes, Axes], second: bool, precision: Any
+    ct: Any,
+    aval: ShapedArray,
+    other: Any,
+    contract: tuple[Axes, Axes],
+    batch: tuple[Axes, Axes],
+    second: bool,
+    precision: Any,
 ) -> Any:
     """The cotangent of one operand (of type `aval`; the second one where `second`), the other being known."""
     mine, others = contract
@@ -292,14 +322,23 @@ def _cotangent(
     contracted = [mine[others.index(i)] for i in sorted(others)]
     if second and not my_batch and len(mine) == 1 and aval.ndim == 2 and mine == (0,):
         # The usual case, X^T Z', comes out in place if X goes first.
-        return convert_element_type(bind_dot(other, ct, ((other_free, ct_contract), ((), ())), precision), aval.dtype)
+        return convert_element_type(
+            bind_dot(other, ct, ((other_free, ct_contract), ((), ())), precision), aval.dtype
+        )
     out = bind_dot(ct, other, ((ct_contract, other_free), (ct_batch, other_batch)), precision)
     places = [*my_batch, *my_free, *contracted]
-    return convert_element_type(transpose(out, sorted(range(len(places)), key=places.__getitem__)), aval.dtype)
+    return convert_element_type(
+        transpose(out, sorted(range(len(places)), key=places.__getitem__)), aval.dtype
+    )
 
 
 def _dot_general_batch(
-    axis: Any, values: Sequence[Any], dims: Sequence[int | None], *, dimension_numbers: DotDimensionNumbers, **params: Any
+    axis: Any,
+    values: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    dimension_numbers: DotDimensionNumbers,
+    **params: Any,
 ) -> tuple[Any, int]:
     x, y = values
     dx, dy = dims
@@ -314,7 +353,7 @@ def _dot_general_batch(
     elif dx is not None:
         out_dim = len(xb) + free_axes(x.aval.ndim, xc, xb).index(dx)
     else:
-        out_dim = len(xb) + x.aval.ndim - len(xc) - len(xb) + free_axes(y.aval.ndim, yc, yb).index(dy)  # type: ignore[arg-type]
+        out_dim = len(xb) + x.aval.ndim - len(xc) - len(xb) + free_axes(y.aval.ndim, yc, yb).index(dy)
     return dot_general_p.bind(x, y, dimension_numbers=((xc, yc), (xb, yb)), **params), out_dim
 
 

@@ -6,8 +6,9 @@ projection onto lower triangular matrices that halves the diagonal:
 * A = L L^H: dL = L Phi(L^-1 dA L^-H) (S. P. Smith 1995; I. Murray, "Differentiation of the Cholesky
   decomposition", 2016, section 3.1).
 * P A = L U: with F = L^-1 P dA U^-1, dL = L tril(F, -1) and dU = triu(F) U.
-* A = Q R: with C = Q^H dA R^-1 and the skew-Hermitian W that agrees with C below the diagonal, dR = (C - W) R and
-  dQ = Q (W - C) + dA R^-1 (Walter and Lehmann, "Algorithmic differentiation of linear algebra functions", 2010).
+* A = Q R: with C = Q^H dA R^-1 and the skew-Hermitian W that agrees with C below the diagonal, dR = (C - W)
+  R and dQ = Q (W - C) + dA R^-1 (Walter and Lehmann, "Algorithmic differentiation of linear algebra
+  functions", 2010).
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def cholesky(x: Any, *, symmetrize_input: bool = True) -> Array:
     check_matrix("cholesky", x.aval, square=True)
     if symmetrize_input:
         x = symmetrize(x)
-    return cholesky_p.bind(x)  # type: ignore[no-any-return]
+    return cholesky_p.bind(x)
 
 
 def _cholesky_abstract(x: ShapedArray) -> ShapedArray:
@@ -127,12 +128,13 @@ def lu(x: Any) -> tuple[Array, Array, Array]:
         x: (..., m, n).
 
     Returns:
-        L (without its diagonal of ones) and U in one array of x's shape; the pivots (..., min(m, n)), int32, row i
-        having been swapped with row pivots[i]; and the permutation (..., m), int32, so that x[permutation] = L U.
+        L (without its diagonal of ones) and U in one array of x's shape; the pivots (..., min(m, n)), int32,
+        row i having been swapped with row pivots[i]; and the permutation (..., m), int32, so that
+        x[permutation] = L U.
     """
     x = as_array(x, name="lu")
     check_matrix("lu", x.aval)
-    return tuple(lu_p.bind(x))  # type: ignore[return-value]
+    return tuple(lu_p.bind(x))
 
 
 def _lu_abstract(x: ShapedArray) -> list[ShapedArray]:
@@ -214,7 +216,7 @@ def lu_pivots_to_permutation(pivots: Any, permutation_size: int) -> Array:
     pivots = as_array(pivots, name="lu_pivots_to_permutation")
     size = operator.index(permutation_size)
     _pivots_abstract(pivots.aval, permutation_size=size)
-    return lu_pivots_to_permutation_p.bind(pivots, permutation_size=size)  # type: ignore[no-any-return]
+    return lu_pivots_to_permutation_p.bind(pivots, permutation_size=size)
 
 
 def _pivots_abstract(pivots: ShapedArray, *, permutation_size: int) -> ShapedArray:
@@ -236,7 +238,9 @@ no_transpose(lu_pivots_to_permutation_p, "its operand and result are integers")
 qr_p = Primitive("qr", multiple_results=True)
 
 
-def qr(x: Any, *, pivoting: bool = False, full_matrices: bool = True, use_magma: bool | None = None) -> tuple[Array, ...]:
+def qr(
+    x: Any, *, pivoting: bool = False, full_matrices: bool = True, use_magma: bool | None = None
+) -> tuple[Array, ...]:
     """The QR factorisation X = Q R (with `pivoting`, X[:, p] = Q R).
 
     Args:
@@ -272,7 +276,8 @@ def _qr_jvp(
     rows, columns = x.aval.shape[-2:]
     if full_matrices and rows > columns:
         raise NotDifferentiableError(
-            f"qr with full_matrices=True has no derivative for more rows than columns ({rows} x {columns}): the last "
+            f"qr with full_matrices=True has no derivative for more rows than columns ({rows} x "
+            f"{columns}): the last "
             "columns of Q are not determined by the matrix. Use full_matrices=False (mode='reduced')."
         )
     if permutation:
@@ -324,7 +329,7 @@ def geqrf(x: Any) -> tuple[Array, Array]:
     """The QR factorisation in LAPACK's form: reflectors below R, and their factors tau (..., min(m, n))."""
     x = as_array(x, name="geqrf")
     check_matrix("geqrf", x.aval)
-    return tuple(geqrf_p.bind(x))  # type: ignore[return-value]
+    return tuple(geqrf_p.bind(x))
 
 
 def householder_product(a: Any, taus: Any) -> Array:
@@ -339,7 +344,7 @@ def householder_product(a: Any, taus: Any) -> Array:
     """
     a, taus = as_array(a, name="householder_product"), as_array(taus, name="householder_product")
     _householder_abstract(a.aval, taus.aval)
-    return householder_product_p.bind(a, taus)  # type: ignore[no-any-return]
+    return householder_product_p.bind(a, taus)
 
 
 def _geqrf_abstract(x: ShapedArray) -> list[ShapedArray]:
@@ -352,7 +357,8 @@ def _householder_abstract(a: ShapedArray, taus: ShapedArray) -> ShapedArray:
     rows, columns = a.shape[-2:]
     if rows < columns or taus.shape[:-1] != a.shape[:-2] or taus.ndim < 1 or taus.shape[-1] > columns:
         raise ShapeError(
-            "householder_product expects reflectors (..., m, n) with m >= n and factors (..., k) with k <= n; got "
+            "householder_product expects reflectors (..., m, n) with m >= n and factors (..., k) "
+            "with k <= n; got "
             f"shapes {a.shape} and {taus.shape}"
         )
     return a if taus.weak_type else a.strip_weak_type()

@@ -144,7 +144,7 @@ def unary(primitive: Primitive, x: Any) -> Array:
     accepts = _accepted[primitive]
     if kind(x.aval.dtype) not in accepts:
         check_kind(primitive.name, x.aval.dtype, accepts)
-    return primitive.bind(x)  # type: ignore[no-any-return]
+    return primitive.bind(x)
 
 
 def binary(primitive: Primitive, x: Any, y: Any) -> Array:
@@ -153,7 +153,7 @@ def binary(primitive: Primitive, x: Any, y: Any) -> Array:
     accepts = _accepted[primitive]
     if kind(x.aval.dtype) not in accepts:
         check_kind(primitive.name, x.aval.dtype, accepts)
-    return primitive.bind(x, y)  # type: ignore[no-any-return]
+    return primitive.bind(x, y)
 
 
 def elementwise(
@@ -234,7 +234,7 @@ def batch_broadcasting(
     dim = mapped[0][1]
     same_place = all(d == dim and v.aval.ndim == rank + 1 for v, d in mapped)
     if same_place and (dim == 0 or len(mapped) == len(values)):
-        return primitive.bind(*values, **params), dim  # type: ignore[return-value]
+        return primitive.bind(*values, **params), dim
     aligned = []
     for v, d, r in zip(values, dims, ranks, strict=True):
         if d is not None:

@@ -1,8 +1,8 @@
 """Discrete Fourier transforms over the last dimensions.
 
-The transforms are linear and, as matrices, symmetric: FFT and IFFT are their own transposes. The transposes of the
-real ones are each other's with weights for the half of the spectrum that stands for both halves: with m_k = 1 for
-frequency 0 (and n/2 for even n) and m_k = 2 for all others,
+The transforms are linear and, as matrices, symmetric: FFT and IFFT are their own transposes. The transposes
+of the real ones are each other's with weights for the half of the spectrum that stands for both halves: with
+m_k = 1 for frequency 0 (and n/2 for even n) and m_k = 2 for all others,
 
     irfft(z) = Re(sum_k m_k z_k e^(2 pi i jk/n)) / n,   so   irfft^T(y) = m conj(rfft(y)) / n,
     rfft(x)_k = sum_j x_j e^(-2 pi i jk/n),              so   rfft^T(z) = n irfft(conj(z) / m).
@@ -55,41 +55,51 @@ def fft(x: Any, fft_type: FftType | str, fft_lengths: Any) -> Array:
     Args:
         x: complex (FFT, IFFT, IRFFT) or real (RFFT); real input to the complex kinds is converted.
         fft_type: an `FftType` or its name; the inverse kinds divide by the number of elements.
-        fft_lengths: sizes of the transformed dimensions in real space (of x itself, but for IRFFT, whose last one
-            is n for n // 2 + 1 frequencies).
+        fft_lengths: sizes of the transformed dimensions in real space (of x itself, but for IRFFT, whose
+            last one is n for n // 2 + 1 frequencies).
 
     Raises:
         ShapeError: lengths that do not fit x.
     """
     x = as_array(x, name="fft")
-    lengths = (operator.index(fft_lengths),) if isinstance(fft_lengths, int) else tuple(map(operator.index, fft_lengths))
+    lengths = (
+        (operator.index(fft_lengths),)
+        if isinstance(fft_lengths, int)
+        else tuple(map(operator.index, fft_lengths))
+    )
     found = FftType[fft_type.upper()] if isinstance(fft_type, str) else FftType(fft_type)
     if not lengths:
         return x
     if found is not FftType.RFFT and kind(x.aval.dtype) == "f":
         x = convert_element_type(x, dtypes.to_complex_dtype(x.aval.dtype))
     _fft_abstract(x.aval, fft_type=found, fft_lengths=lengths)
-    return fft_p.bind(x, fft_type=found, fft_lengths=lengths)  # type: ignore[no-any-return]
+    return fft_p.bind(x, fft_type=found, fft_lengths=lengths)
 
 
 def _fft_abstract(x: ShapedArray, *, fft_type: FftType, fft_lengths: tuple[int, ...]) -> ShapedArray:
     wanted = (np.float32, np.float64) if fft_type is FftType.RFFT else (np.complex64, np.complex128)
     if x.dtype not in wanted:
         raise DTypeError(
-            f"fft of kind {fft_type.name} expects {' or '.join(t.__name__ for t in wanted)}; got {dtypes.dtype_name(x.dtype)}"
+            f"fft of kind {fft_type.name} expects {' or '.join(t.__name__ for t in wanted)}; got "
+            f"{dtypes.dtype_name(x.dtype)}"
         )
     rank = len(fft_lengths)
     given = x.shape[x.ndim - rank :] if x.ndim >= rank else None
     expected = (*fft_lengths[:-1], fft_lengths[-1] // 2 + 1) if fft_type is FftType.IRFFT else fft_lengths
     if given != expected:
         raise ShapeError(
-            f"fft of kind {fft_type.name} with lengths {fft_lengths} expects the last dimensions to be {expected}; got "
+            f"fft of kind {fft_type.name} with lengths {fft_lengths} expects the last dimensions to "
+            f"be {expected}; got "
             f"shape {x.shape}"
         )
     if any(n < 1 for n in fft_lengths):
-        raise ShapeError(f"fft needs at least one element along each transformed dimension; got lengths {fft_lengths}")
+        raise ShapeError(
+            f"fft needs at least one element along each transformed dimension; got lengths {fft_lengths}"
+        )
     if fft_type is FftType.RFFT:
-        return shaped_array((*x.shape[:-1], fft_lengths[-1] // 2 + 1), dtypes.to_complex_dtype(x.dtype), x.weak_type)
+        return shaped_array(
+            (*x.shape[:-1], fft_lengths[-1] // 2 + 1), dtypes.to_complex_dtype(x.dtype), x.weak_type
+        )
     if fft_type is FftType.IRFFT:
         return shaped_array((*x.shape[:-1], fft_lengths[-1]), dtypes.to_real_dtype(x.dtype), x.weak_type)
     return x

@@ -117,7 +117,7 @@ def gather(
     indices = as_array(start_indices, name="gather")
     sizes = canonical_shape(slice_sizes)
     _gather_abstract(x.aval, indices.aval, dimension_numbers=dims, slice_sizes=sizes)
-    return gather_p.bind(  # type: ignore[no-any-return]
+    return gather_p.bind(
         x,
         indices,
         dimension_numbers=dims,

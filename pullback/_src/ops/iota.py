@@ -39,7 +39,7 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int) -> Array:
     found = dtypes.check_user_dtype(dtype, "iota")
     check_kind("iota", found, NUMERIC)
     sizes = canonical_shape(shape)
-    return iota_p.bind(dtype=found, shape=sizes, dimension=canonical_axis(dimension, len(sizes)))  # type: ignore[no-any-return]
+    return iota_p.bind(dtype=found, shape=sizes, dimension=canonical_axis(dimension, len(sizes)))
 
 
 def _iota_abstract(*, dtype: np.dtype[Any], shape: tuple[int, ...], dimension: int) -> ShapedArray:

@@ -66,7 +66,7 @@ def concatenate(operands: Any, dimension: int) -> Array:
         dimension = canonical_axis(dimension, arrays[0].aval.ndim)
     if len(arrays) == 1:
         return arrays[0]
-    return concatenate_p.bind(*arrays, dimension=dimension)  # type: ignore[no-any-return]
+    return concatenate_p.bind(*arrays, dimension=dimension)
 
 
 def _concatenate_abstract(*avals: ShapedArray, dimension: int) -> ShapedArray:
@@ -134,7 +134,7 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Array]:
     axis = canonical_axis(axis, operand.aval.ndim)
     if len(pieces) == 1 and pieces[0] == operand.aval.shape[axis]:
         return [operand]
-    return split_p.bind(operand, sizes=pieces, axis=axis)  # type: ignore[no-any-return]
+    return split_p.bind(operand, sizes=pieces, axis=axis)
 
 
 def _split_abstract(x: ShapedArray, *, sizes: tuple[int, ...], axis: int) -> list[ShapedArray]:
@@ -188,8 +188,8 @@ def pad(operand: Any, padding_value: Any, padding_config: Any) -> Array:
         (operator.index(lo), operator.index(hi), operator.index(i)) for lo, hi, i in padding_config
     )
     if not any(lo or hi or i for lo, hi, i in config) and len(config) == operand.aval.ndim:
-        return operand  # type: ignore[no-any-return]
-    return pad_p.bind(operand, padding_value, padding_config=config)  # type: ignore[no-any-return]
+        return operand
+    return pad_p.bind(operand, padding_value, padding_config=config)
 
 
 def _padded_size(size: int, lo: int, hi: int, interior: int) -> int:
@@ -292,8 +292,8 @@ def slice(operand: Any, start_indices: Any, limit_indices: Any, strides: Any = N
     if steps is not None and all(s == 1 for s in steps):
         steps = None
     if steps is None and limits == shape and not any(starts) and len(starts) == len(shape):
-        return operand  # type: ignore[no-any-return]
-    return slice_p.bind(operand, start_indices=starts, limit_indices=limits, strides=steps)  # type: ignore[no-any-return]
+        return operand
+    return slice_p.bind(operand, start_indices=starts, limit_indices=limits, strides=steps)
 
 
 def _slice_abstract(

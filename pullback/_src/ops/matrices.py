@@ -1,4 +1,4 @@
-"""Helpers of the matrix operations: triangles, diagonals, adjoints of stacks of matrices, and their batch rules.
+"""Helpers of the matrix operations: triangles, diagonals and adjoints of stacks of matrices.
 
 Triangles and diagonals are selections by constant masks, so that infinities and NaNs outside of them do not
 spread, and so that they are linear with every rule.
@@ -136,9 +136,13 @@ def batch_leading(primitive: Primitive) -> Callable[..., tuple[Any, Any]]:
 def check_matrix(name: str, x: ShapedArray, *, square: bool = False) -> None:
     """Raise unless x is a (stack of) floating-point or complex matrices, square where required."""
     if x.ndim < 2:
-        raise ShapeError(f"{name} expects a matrix or a stack of matrices (at least 2 dimensions); got shape {x.shape}")
+        raise ShapeError(
+            f"{name} expects a matrix or a stack of matrices (at least 2 dimensions); got shape {x.shape}"
+        )
     if square and x.shape[-1] != x.shape[-2]:
-        raise ShapeError(f"{name} expects square matrices (the last two dimensions equal); got shape {x.shape}")
+        raise ShapeError(
+            f"{name} expects square matrices (the last two dimensions equal); got shape {x.shape}"
+        )
     if x.dtype not in LAPACK_DTYPES:
         raise DTypeError(
             f"{name} works in float32, float64, complex64 and complex128; got {dtypes.dtype_name(x.dtype)}. "

@@ -63,7 +63,7 @@ def canonical_axes(axes: Any, ndim: int) -> tuple[int, ...]:
 def _reduce(primitive: Primitive, operand: Any, axes: Any, accepts: str = "biufc") -> Array:
     operand = as_array(operand, name=primitive.name)
     check_kind(primitive.name, operand.aval.dtype, accepts)
-    return primitive.bind(operand, axes=canonical_axes(axes, operand.aval.ndim))  # type: ignore[no-any-return]
+    return primitive.bind(operand, axes=canonical_axes(axes, operand.aval.ndim))
 
 
 # Extrema ------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def _find(primitive: Primitive, operand: Any, axis: Any, index_dtype: Any) -> Ar
     # NumPy's kernel would find complex extrema, and any index dtype would do.
     rules.abstract[primitive](operand.aval, axis=axis, index_dtype=dtype)
     operand = convert_element_type(operand, operand.aval.dtype)  # positions are not weakly typed
-    return primitive.bind(operand, axis=axis, index_dtype=dtype)  # type: ignore[no-any-return]
+    return primitive.bind(operand, axis=axis, index_dtype=dtype)
 
 
 def argmax(operand: Any, axis: int, index_dtype: Any) -> Array:
@@ -273,4 +273,4 @@ def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Ar
     operand = as_array(operand, name="reduce_precision")
     check_kind("reduce_precision", operand.aval.dtype, "f")
     params = {"exponent_bits": int(exponent_bits), "mantissa_bits": int(mantissa_bits)}
-    return reduce_precision_p.bind(operand, **params)  # type: ignore[no-any-return]
+    return reduce_precision_p.bind(operand, **params)

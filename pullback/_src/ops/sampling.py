@@ -93,7 +93,7 @@ def _gamma_jvp(
     if not log_space:
         return out, mul_p.bind(t, random_gamma_grad_p.bind(a, out))
     # d log x = dx / x; x may underflow.
-    tiny = scalar(float(dtypes.finfo(out.aval.dtype).tiny), out.aval.dtype)  # type: ignore[no-untyped-call]
+    tiny = scalar(float(dtypes.finfo(out.aval.dtype).tiny), out.aval.dtype)
     sample = max_p.bind(exp_p.bind(out), tiny)
     return out, mul_p.bind(t, div_p.bind(random_gamma_grad_p.bind(a, sample), sample))
 

@@ -90,7 +90,7 @@ def _bind(
     indices = as_array(scatter_indices, name=primitive.name)
     numbers = ScatterDimensionNumbers(*map(int_tuple, dimension_numbers))
     rules.abstract[primitive](operand.aval, indices.aval, updates.aval, dimension_numbers=numbers)
-    return primitive.bind(  # type: ignore[no-any-return]
+    return primitive.bind(
         operand,
         indices,
         updates,

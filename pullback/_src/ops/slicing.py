@@ -146,7 +146,7 @@ def dynamic_slice(
     """
     operand = as_array(operand, name="dynamic_slice")
     starts = _start_indices("dynamic_slice", start_indices, operand.aval.shape, allow_negative_indices)
-    return dynamic_slice_p.bind(operand, *starts, slice_sizes=canonical_shape(slice_sizes))  # type: ignore[no-any-return]
+    return dynamic_slice_p.bind(operand, *starts, slice_sizes=canonical_shape(slice_sizes))
 
 
 def _dynamic_slice_abstract(
@@ -245,7 +245,7 @@ def dynamic_update_slice(
     """
     operand, update = operands("dynamic_update_slice", operand, update)
     starts = _start_indices("dynamic_update_slice", start_indices, operand.aval.shape, allow_negative_indices)
-    return dynamic_update_slice_p.bind(operand, update, *starts)  # type: ignore[no-any-return]
+    return dynamic_update_slice_p.bind(operand, update, *starts)
 
 
 def _dynamic_update_slice_abstract(x: ShapedArray, update: ShapedArray, *starts: ShapedArray) -> ShapedArray:
@@ -370,7 +370,7 @@ def dynamic_slice_in_dim(
     axis = canonical_axis(axis, len(shape))
     sizes = (*shape[:axis], operator.index(slice_size), *shape[axis + 1 :])
     starts = _starts_in_dim("dynamic_slice_in_dim", start_index, axis, shape, allow_negative_indices)
-    return dynamic_slice_p.bind(operand, *starts, slice_sizes=sizes)  # type: ignore[no-any-return]
+    return dynamic_slice_p.bind(operand, *starts, slice_sizes=sizes)
 
 
 def dynamic_index_in_dim(
@@ -394,7 +394,7 @@ def dynamic_update_slice_in_dim(
     shape = operand.aval.shape
     axis = canonical_axis(axis, len(shape))
     starts = _starts_in_dim("dynamic_update_slice_in_dim", start_index, axis, shape, allow_negative_indices)
-    return dynamic_update_slice_p.bind(operand, update, *starts)  # type: ignore[no-any-return]
+    return dynamic_update_slice_p.bind(operand, update, *starts)
 
 
 def dynamic_update_index_in_dim(

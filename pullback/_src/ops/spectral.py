@@ -1,4 +1,4 @@
-"""Spectral factorisations: eigenvalues and -vectors, singular values and vectors, Schur, Hessenberg, tridiagonal.
+"""Spectral factorisations: eigenvalues and -vectors, singular values and vectors, and related forms.
 
 First-order perturbation theory, with `.` the elementwise product:
 
@@ -6,12 +6,12 @@ First-order perturbation theory, with `.` the elementwise product:
   dV = V (F . M) (Giles 2008, section 3.1).
 * A = U diag(s) V^H: with P = U^H dA V and F_ij = 1 / (s_j^2 - s_i^2), ds = Re diag(P),
   dU = U (F . (P S + S P^H)) + (1 - U U^H) dA V S^-1, dV = V (F . (S P + P^H S)) + (1 - V V^H) dA^H U S^-1
-  (J. Townsend, "Differentiating the singular value decomposition", 2016). For complex matrices, where each pair
-  of vectors has a free phase, the diagonal of U^H dU carries all of it: i Im(P_ii) / s_i.
-* General A V = V diag(w): with M = V^-1 dA V, dw = diag(M), dV = V (F . M), made orthogonal in the real sense to
-  each vector and turned so that the largest element stays real: LAPACK's normalisation (Giles 2008, section 3.1;
-  Boeddeker et al., "On the computation of complex-valued gradients with application to statistically optimum
-  beamforming", 2017).
+  (J. Townsend, "Differentiating the singular value decomposition", 2016). For complex matrices, where each
+  pair of vectors has a free phase, the diagonal of U^H dU carries all of it: i Im(P_ii) / s_i.
+* General A V = V diag(w): with M = V^-1 dA V, dw = diag(M), dV = V (F . M), made orthogonal in the real
+  sense to each vector and turned so that the largest element stays real: LAPACK's normalisation (Giles 2008,
+  section 3.1; Boeddeker et al., "On the computation of complex-valued gradients with application to
+  statistically optimum beamforming", 2017).
 
 Where two values coincide, vectors are not differentiable and F is infinite or NaN; derivatives of the values
 alone (`compute_uv=False`, `eigvalsh`) do not use F and stay finite.
@@ -27,7 +27,7 @@ import numpy as np
 from ..base.errors import NotDifferentiableError
 from ..core import dtypes, rules
 from ..core.array import Array, as_array, scalar
-from ..core.aval import ShapedArray, Zero, shaped_array
+from ..core.aval import ShapedArray, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
 from .arithmetic import add_p, div_p, mul_p, sub_p
@@ -100,7 +100,8 @@ def eigh(
         implementation: accepted for compatibility.
 
     Returns:
-        (v, w): columns of v (..., n, n) are the normalised eigenvectors, w (..., n) the ascending eigenvalues.
+        (v, w): columns of v (..., n, n) are the normalised eigenvectors, w (..., n) the ascending
+        eigenvalues.
     """
     x = as_array(x, name="eigh")
     check_matrix("eigh", x.aval, square=True)
@@ -108,7 +109,7 @@ def eigh(
         raise NotImplementedError("eigh: subset_by_index is not supported; take a part of the result instead")
     if symmetrize_input:
         x = symmetrize(x)
-    return tuple(eigh_p.bind(x, lower=bool(lower)))  # type: ignore[return-value]
+    return tuple(eigh_p.bind(x, lower=bool(lower)))
 
 
 def _eigh_abstract(x: ShapedArray, *, lower: bool) -> list[ShapedArray]:
@@ -131,7 +132,7 @@ def eigvalsh(x: Any, *, lower: bool = True, symmetrize_input: bool = True) -> Ar
     """The ascending eigenvalues of (a stack of) Hermitian matrices."""
     x = as_array(x, name="eigvalsh")
     check_matrix("eigvalsh", x.aval, square=True)
-    return eigvalsh_p.bind(symmetrize(x) if symmetrize_input else x, lower=bool(lower))  # type: ignore[no-any-return]
+    return eigvalsh_p.bind(symmetrize(x) if symmetrize_input else x, lower=bool(lower))
 
 
 def _eigvalsh_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, lower: bool) -> tuple[Any, Any]:
@@ -210,7 +211,8 @@ def _svd_jvp(
     rows, columns = x.aval.shape[-2:]
     if compute_uv and full_matrices and rows != columns:
         raise NotDifferentiableError(
-            f"svd with full_matrices=True has no derivative for matrices that are not square ({rows} x {columns}): "
+            f"svd with full_matrices=True has no derivative for matrices that are not square ({rows} "
+            f"x {columns}): "
             "the last singular vectors are not determined by the matrix. Use full_matrices=False."
         )
     s, u, vh = svd_p.bind(x, full_matrices=False, compute_uv=True)
@@ -285,12 +287,12 @@ def eig(
         enable_eigvec_derivs, implementation, use_magma: accepted for compatibility.
 
     Returns:
-        [w, vl, vr] (without those that were not asked for): eigenvalues (..., n), and in columns of (..., n, n) the
-        normalised vectors with vl^H x = w vl^H and x vr = w vr. Left vectors have no derivative.
+        [w, vl, vr] (without those that were not asked for): eigenvalues (..., n), and in columns of (..., n,
+        n) the normalised vectors with vl^H x = w vl^H and x vr = w vr. Left vectors have no derivative.
     """
     x = as_array(x, name="eig")
     check_matrix("eig", x.aval, square=True)
-    return eig_p.bind(  # type: ignore[no-any-return]
+    return eig_p.bind(
         x,
         compute_left_eigenvectors=bool(compute_left_eigenvectors),
         compute_right_eigenvectors=bool(compute_right_eigenvectors),
@@ -308,11 +310,16 @@ def _eig_abstract(
 
 
 def _eig_jvp(
-    primals: Sequence[Any], tangents: Sequence[Any], *, compute_left_eigenvectors: bool, compute_right_eigenvectors: bool
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    compute_left_eigenvectors: bool,
+    compute_right_eigenvectors: bool,
 ) -> tuple[Any, Any]:
     if compute_left_eigenvectors:
         raise NotDifferentiableError(
-            "eig has no derivative rule for left eigenvectors; use compute_left_eigenvectors=False (or numpy.linalg.eig)"
+            "eig has no derivative rule for left eigenvectors; use compute_left_eigenvectors=False "
+            "(or numpy.linalg.eig)"
         )
     w, v = eig_p.bind(*primals, compute_left_eigenvectors=False, compute_right_eigenvectors=True)
     inner = solve_p.bind(v, matmul(_as(tangents[0], v.aval.dtype), v), transpose_a=False)
@@ -324,14 +331,19 @@ def _eig_jvp(
 
 
 def _drift(v: Any, dv: Any) -> Any:
-    """How much of each vector itself its tangent must lose, for the length to stay 1 and the largest element real."""
+    """How much of each vector itself its tangent must lose, for the length to stay 1 and the
+    largest element real.
+    """
     rank = v.aval.ndim
     squares = mul_p.bind(conj_p.bind(v), v)
     largest = argmax(real_p.bind(squares), rank - 2, _INT32)
     shape = largest.aval.shape
     rows = iota_p.bind(dtype=_INT32, shape=(v.aval.shape[-2], 1), dimension=0)
     chosen = eq_p.bind(rows, reshape(largest, (*shape[:-1], 1, shape[-1])))
-    pick = lambda x: reduce_sum_p.bind(select_n_p.bind(chosen, scalar(0, x.aval.dtype), x), axes=(rank - 2,))
+
+    def pick(x: Any) -> Any:
+        return reduce_sum_p.bind(select_n_p.bind(chosen, scalar(0, x.aval.dtype), x), axes=(rank - 2,))
+
     along = real_p.bind(reduce_sum_p.bind(mul_p.bind(conj_p.bind(v), dv), axes=(rank - 2,)))
     turn = div_p.bind(imag_p.bind(pick(dv)), real_p.bind(pick(v)))
     return complex_p.bind(along, turn)
@@ -364,7 +376,7 @@ def hessenberg(a: Any) -> tuple[Array, Array]:
     """The Hessenberg form in LAPACK's storage: (a, taus), reflectors below the first subdiagonal."""
     a = as_array(a, name="hessenberg")
     check_matrix("hessenberg", a.aval, square=True)
-    return tuple(hessenberg_p.bind(a))  # type: ignore[return-value]
+    return tuple(hessenberg_p.bind(a))
 
 
 def tridiagonal(a: Any, *, lower: bool = True) -> tuple[Array, Array, Array, Array]:
@@ -375,7 +387,7 @@ def tridiagonal(a: Any, *, lower: bool = True) -> tuple[Array, Array, Array, Arr
     """
     a = as_array(a, name="tridiagonal")
     check_matrix("tridiagonal", a.aval, square=True)
-    return tuple(tridiagonal_p.bind(a, lower=bool(lower)))  # type: ignore[return-value]
+    return tuple(tridiagonal_p.bind(a, lower=bool(lower)))
 
 
 def _schur_abstract(x: ShapedArray, *, compute_schur_vectors: bool) -> list[ShapedArray]:
@@ -392,7 +404,12 @@ def _tridiagonal_abstract(x: ShapedArray, *, lower: bool) -> list[ShapedArray]:
     check_matrix("tridiagonal", x, square=True)
     real = dtypes.to_real_dtype(x.dtype)
     shorter = (*x.shape[:-2], max(x.shape[-1] - 1, 0))
-    return [x.strip_weak_type(), shaped_array(x.shape[:-1], real), shaped_array(shorter, real), shaped_array(shorter, x.dtype)]
+    return [
+        x.strip_weak_type(),
+        shaped_array(x.shape[:-1], real),
+        shaped_array(shorter, real),
+        shaped_array(shorter, x.dtype),
+    ]
 
 
 rules.abstract[schur_p] = _schur_abstract
@@ -400,5 +417,7 @@ rules.abstract[hessenberg_p] = _hessenberg_abstract
 rules.abstract[tridiagonal_p] = _tridiagonal_abstract
 for _p in (schur_p, hessenberg_p, tridiagonal_p):
     rules.batch[_p] = batch_leading(_p)
-    rules.not_differentiable[_p] = "no derivative of this factorisation is known that is defined at all points"
+    rules.not_differentiable[_p] = (
+        "no derivative of this factorisation is known that is defined at all points"
+    )
     no_transpose(_p, "the factors are not linear in the matrix")

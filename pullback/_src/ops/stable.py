@@ -13,8 +13,8 @@ from typing import Any
 from ..core import rules
 from ..core.array import Array, as_array, scalar
 from ..core.primitive import Primitive
-from .arithmetic import abs_p, add_p, div_p, log_p, max_p, min_p, mul_p, sub_p
-from .compare import eq_p, lt_p, select_n_p
+from .arithmetic import abs_p, add_p, and_p, div_p, log_p, max_p, min_p, mul_p, sub_p
+from .compare import eq_p, lt_p, ne_p, select_n_p
 from .complex import neg_p
 from .families import elementwise, operands
 from .transcendental import cos_p, exp_p, log1p_p, logistic_p, sin_p, sqrt_p
@@ -31,8 +31,14 @@ def _c(x: Any, value: float) -> Any:
 
 def _weight(x: Any, y: Any) -> Any:
     """exp(x - logaddexp(x, y)): one half where both are equal, infinities included."""
+    return logistic_p.bind(_difference(x, y))
+
+
+def _difference(x: Any, y: Any) -> Any:
+    """x - y, and zero for equal infinities."""
     difference = sub_p.bind(x, y)
-    return logistic_p.bind(select_n_p.bind(eq_p.bind(x, y), difference, _c(x, 0)))
+    same = and_p.bind(eq_p.bind(x, y), ne_p.bind(difference, difference))
+    return select_n_p.bind(same, difference, _c(x, 0))
 
 
 logaddexp_p = elementwise(
@@ -47,16 +53,13 @@ def logaddexp(x: Any, y: Any) -> Array:
 
     The derivatives are the weights exp(x) / (exp(x) + exp(y)); at equal infinities both are one half.
     """
-    return logaddexp_p.bind(*operands("logaddexp", x, y))  # type: ignore[no-any-return]
+    return logaddexp_p.bind(*operands("logaddexp", x, y))
 
 
 def _logaddexp_decompose(x: Any, y: Any) -> Any:
     # max + log(1 + exp(-|x - y|)); complex numbers are ordered by their real parts first.
     larger = max_p.bind(x, y)
-    difference = sub_p.bind(min_p.bind(x, y), larger)
-    same = eq_p.bind(x, y)  # the difference of equal infinities is NaN
-    difference = select_n_p.bind(same, difference, _c(x, 0))
-    return add_p.bind(larger, log1p_p.bind(exp_p.bind(difference)))
+    return add_p.bind(larger, log1p_p.bind(exp_p.bind(_difference(min_p.bind(x, y), larger))))
 
 
 rules.decompose[logaddexp_p] = _logaddexp_decompose
@@ -81,7 +84,7 @@ hypot_p = elementwise(
 
 def hypot(x: Any, y: Any) -> Array:
     """sqrt(x^2 + y^2), for operands of one dtype, without overflow; its derivative at (0, 0) is zero."""
-    return hypot_p.bind(*operands("hypot", x, y))  # type: ignore[no-any-return]
+    return hypot_p.bind(*operands("hypot", x, y))
 
 
 def _hypot_decompose(x: Any, y: Any) -> Any:
@@ -108,7 +111,7 @@ sinc_p: Primitive = elementwise(
 
 def sinc(x: Any, order: int = 0) -> Array:
     """sin(pi x) / (pi x), which is 1 at x = 0, or its derivative of the given order."""
-    return sinc_p.bind(as_array(x, name="sinc"), order=operator.index(order))  # type: ignore[no-any-return]
+    return sinc_p.bind(as_array(x, name="sinc"), order=operator.index(order))
 
 
 def _sinc_decompose(x: Any, *, order: int) -> Any:
@@ -169,9 +172,9 @@ log10_p = _logarithm("log10", 10)
 
 def log2(x: Any) -> Array:
     """The logarithm to base 2, exact for powers of 2 where the engine has a kernel for it."""
-    return log2_p.bind(as_array(x, name="log2"))  # type: ignore[no-any-return]
+    return log2_p.bind(as_array(x, name="log2"))
 
 
 def log10(x: Any) -> Array:
     """The logarithm to base 10."""
-    return log10_p.bind(as_array(x, name="log10"))  # type: ignore[no-any-return]
+    return log10_p.bind(as_array(x, name="log10"))

@@ -124,7 +124,7 @@ def broadcast_in_dim(operand: Any, shape: Any, broadcast_dimensions: Any) -> Arr
     dims = tuple(operator.index(d) for d in broadcast_dimensions)
     if operand.aval.shape == shape and dims == tuple(range(len(shape))):
         return operand
-    return broadcast_in_dim_p.bind(operand, shape=shape, broadcast_dimensions=dims)  # type: ignore[no-any-return]
+    return broadcast_in_dim_p.bind(operand, shape=shape, broadcast_dimensions=dims)
 
 
 def broadcast_to(operand: Any, shape: tuple[int, ...]) -> Array:
@@ -277,7 +277,7 @@ def reshape(operand: Any, new_sizes: Any, dimensions: Any = None) -> Array:
     shape = tuple(new_sizes)
     if operand.aval.shape == shape:
         return operand
-    return reshape_p.bind(operand, shape=canonical_shape(shape))  # type: ignore[no-any-return]
+    return reshape_p.bind(operand, shape=canonical_shape(shape))
 
 
 def squeeze(array: Any, dimensions: Any) -> Array:
@@ -331,7 +331,7 @@ def transpose(operand: Any, permutation: Any) -> Array:
     permutation = tuple(operator.index(i) for i in permutation)
     if permutation == tuple(range(operand.aval.ndim)):
         return operand
-    return transpose_p.bind(operand, permutation=permutation)  # type: ignore[no-any-return]
+    return transpose_p.bind(operand, permutation=permutation)
 
 
 def moveaxis(x: Any, source: int, destination: int) -> Any:
@@ -376,7 +376,7 @@ rev_p = linear_primitive("rev")
 def rev(operand: Any, dimensions: Any) -> Array:
     """Reverse the order of elements along `dimensions`."""
     operand = as_array(operand, name="rev")
-    return rev_p.bind(operand, dimensions=tuple(canonical_axis(d, operand.aval.ndim) for d in dimensions))  # type: ignore[no-any-return]
+    return rev_p.bind(operand, dimensions=tuple(canonical_axis(d, operand.aval.ndim) for d in dimensions))
 
 
 def _rev_batch(

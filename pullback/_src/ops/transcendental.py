@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from ..core.array import Array, scalar
+from ..core.primitive import Primitive
 from .arithmetic import add_p, div_p, mul_p, square_p, sub_p
 from .complex import neg_p
 from .families import binary, elementwise, unary
@@ -66,15 +67,15 @@ logistic_p = elementwise(
     "logistic", lambda t, ans, x: mul_p.bind(t, mul_p.bind(ans, sub_p.bind(_c(x, 1), ans)))
 )
 
-sin_p = elementwise("sin", lambda t, ans, x: mul_p.bind(t, cos_p.bind(x)))
-cos_p = elementwise("cos", lambda t, ans, x: mul_p.bind(t, neg_p.bind(sin_p.bind(x))))
+sin_p: Primitive = elementwise("sin", lambda t, ans, x: mul_p.bind(t, cos_p.bind(x)))
+cos_p: Primitive = elementwise("cos", lambda t, ans, x: mul_p.bind(t, neg_p.bind(sin_p.bind(x))))
 tan_p = elementwise("tan", lambda t, ans, x: mul_p.bind(t, _one_plus_square(ans)))
 asin_p = elementwise("asin", lambda t, ans, x: mul_p.bind(t, rsqrt_p.bind(_one_minus_square(x))))
 acos_p = elementwise("acos", lambda t, ans, x: mul_p.bind(t, neg_p.bind(rsqrt_p.bind(_one_minus_square(x)))))
 atan_p = elementwise("atan", lambda t, ans, x: div_p.bind(t, _one_plus_square(x)))
 
-sinh_p = elementwise("sinh", lambda t, ans, x: mul_p.bind(t, cosh_p.bind(x)))
-cosh_p = elementwise("cosh", lambda t, ans, x: mul_p.bind(t, sinh_p.bind(x)))
+sinh_p: Primitive = elementwise("sinh", lambda t, ans, x: mul_p.bind(t, cosh_p.bind(x)))
+cosh_p: Primitive = elementwise("cosh", lambda t, ans, x: mul_p.bind(t, sinh_p.bind(x)))
 tanh_p = elementwise("tanh", lambda t, ans, x: mul_p.bind(t, sub_p.bind(_c(x, 1), square_p.bind(ans))))
 asinh_p = elementwise("asinh", lambda t, ans, x: mul_p.bind(t, rsqrt_p.bind(_one_plus_square(x))))
 acosh_p = elementwise(

@@ -1,8 +1,8 @@
 """Linear systems: `triangular_solve`, `solve` with a general matrix, `inv`, `tridiagonal_solve`.
 
-For op(A) X = B, differentiation gives op(A) dX = dB - op(dA) X, and the map from dB is transposed by solving with
-the transposed matrix (Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
-differentiation", 2008, section 2.3).
+For op(A) X = B, differentiation gives op(A) dX = dB - op(dA) X, and the map from dB is transposed by solving
+with the transposed matrix (Giles, "Collected matrix derivative results for forward and reverse mode
+algorithmic differentiation", 2008, section 2.3).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from .matrices import (
     check_matrix,
     conj,
     no_transpose,
-    off_diagonal,
     swap,
     to_leading,
     tril,
@@ -51,12 +50,15 @@ def _check_system(name: str, a: ShapedArray, b: ShapedArray, left_side: bool) ->
     rows = -2 if left_side else -1
     if b.ndim != a.ndim or b.shape[:-2] != a.shape[:-2] or b.shape[rows] != a.shape[-1]:
         raise ShapeError(
-            f"{name}: a matrix of shape {a.shape} needs a right-hand side with the same leading dimensions and "
+            f"{name}: a matrix of shape {a.shape} needs a right-hand side with the same leading "
+            "dimensions and "
             f"{a.shape[-1]} {'rows' if left_side else 'columns'}; got shape {b.shape}"
         )
 
 
-def _batch_system(primitive: Primitive, left_side: bool, axis: Any, values: Any, dims: Any, params: Any) -> tuple[Any, int]:
+def _batch_system(
+    primitive: Primitive, left_side: bool, axis: Any, values: Any, dims: Any, params: Any
+) -> tuple[Any, int]:
     """Right-hand sides that share a matrix become more columns (or rows) of one right-hand side."""
     (a, b), (da, db) = values, dims
     if da is not None:
@@ -110,7 +112,7 @@ def triangular_solve(
         b = reshape(b, (*shape, 1) if left_side else (*shape[:-1], 1, *shape[-1:]))
     _check_system("triangular_solve", a.aval, b.aval, left_side)
     out = bind_triangular(a, b, left_side, lower, transpose_a, conjugate_a, unit_diagonal)
-    return reshape(out, shape) if vector else out  # type: ignore[no-any-return]
+    return reshape(out, shape) if vector else out
 
 
 def bind_triangular(
@@ -177,8 +179,12 @@ def _triangular_transpose(
     return [None, bind_triangular(a, ct, left_side, lower, not transpose_a, conjugate_a, unit_diagonal)]
 
 
-def _triangular_batch(axis: Any, values: Any, dims: Any, *, left_side: bool, **params: Any) -> tuple[Any, int]:
-    return _batch_system(triangular_solve_p, left_side, axis, values, dims, {"left_side": left_side, **params})
+def _triangular_batch(
+    axis: Any, values: Any, dims: Any, *, left_side: bool, **params: Any
+) -> tuple[Any, int]:
+    return _batch_system(
+        triangular_solve_p, left_side, axis, values, dims, {"left_side": left_side, **params}
+    )
 
 
 rules.abstract[triangular_solve_p] = _triangular_abstract
@@ -203,7 +209,7 @@ def solve(a: Any, b: Any, *, transpose_a: bool = False) -> Array:
     """
     a, b = as_array(a, name="solve"), as_array(b, name="solve")
     _check_system("solve", a.aval, b.aval, True)
-    return solve_p.bind(a, b, transpose_a=transpose_a)  # type: ignore[no-any-return]
+    return solve_p.bind(a, b, transpose_a=transpose_a)
 
 
 def _solve_abstract(a: ShapedArray, b: ShapedArray, *, transpose_a: bool) -> ShapedArray:
@@ -221,8 +227,13 @@ def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, transpose_a: 
 
 rules.abstract[solve_p] = _solve_abstract
 rules.jvp[solve_p] = _solve_jvp
-rules.transpose[solve_p] = lambda ct, a, b, *, transpose_a: [None, solve_p.bind(a, ct, transpose_a=not transpose_a)]
-rules.batch[solve_p] = lambda axis, values, dims, **params: _batch_system(solve_p, True, axis, values, dims, params)
+rules.transpose[solve_p] = lambda ct, a, b, *, transpose_a: [
+    None,
+    solve_p.bind(a, ct, transpose_a=not transpose_a),
+]
+rules.batch[solve_p] = lambda axis, values, dims, **params: _batch_system(
+    solve_p, True, axis, values, dims, params
+)
 
 # inv ----------------------------------------------------------------------------------------------
 
@@ -233,7 +244,7 @@ def inv(a: Any) -> Array:
     """The inverses of (a stack of) square matrices; infinities and NaNs for singular ones."""
     a = as_array(a, name="inv")
     check_matrix("inv", a.aval, square=True)
-    return inv_p.bind(a)  # type: ignore[no-any-return]
+    return inv_p.bind(a)
 
 
 def _inv_abstract(a: ShapedArray) -> ShapedArray:
@@ -270,7 +281,7 @@ def tridiagonal_solve(dl: Any, d: Any, du: Any, b: Any, *, perturb_singular: boo
         raise NotImplementedError("tridiagonal_solve: perturb_singular=True is not supported on the CPU")
     arrays = [as_array(x, name="tridiagonal_solve") for x in (dl, d, du, b)]
     _tridiagonal_abstract(*[x.aval for x in arrays])
-    return tridiagonal_solve_p.bind(*arrays)  # type: ignore[no-any-return]
+    return tridiagonal_solve_p.bind(*arrays)
 
 
 def _tridiagonal_abstract(dl: ShapedArray, d: ShapedArray, du: ShapedArray, b: ShapedArray) -> ShapedArray:
@@ -279,7 +290,8 @@ def _tridiagonal_abstract(dl: ShapedArray, d: ShapedArray, du: ShapedArray, b: S
         raise mismatch("tridiagonal_solve", [dl.dtype, d.dtype, du.dtype, b.dtype])
     if not dl.shape == d.shape == du.shape == b.shape[:-1]:
         raise ShapeError(
-            "tridiagonal_solve expects diagonals of one shape (..., n) and a right-hand side (..., n, m); got "
+            "tridiagonal_solve expects diagonals of one shape (..., n) and a right-hand side (..., "
+            "n, m); got "
             f"{dl.shape}, {d.shape}, {du.shape} and {b.shape}"
         )
     return b if result_weak((dl, d, du)) else b.strip_weak_type()

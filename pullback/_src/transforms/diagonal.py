@@ -33,7 +33,7 @@ def diagonal_outputs(program: Program) -> tuple[int | None, ...]:
         found = program.memo["diagonal outputs"] = tuple(
             source.get(v) if isinstance(v, Var) else None for v in program.outvars
         )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _sources(program: Program) -> dict[Var, int]:

@@ -237,7 +237,7 @@ def linearize_program(program: Program, nonzero: tuple[bool, ...]) -> Linearized
         primal = staging.finish([*values, *computed], program.name).with_consts_as_literals()
         linear = linear_map.program.with_consts_as_inputs()
         program.memo[key] = LinearizedProgram(primal, linear, tuple(residual_inputs), linear_map.out_nonzero)
-    return program.memo[key]  # type: ignore[no-any-return]
+    return program.memo[key]
 
 
 def _step(

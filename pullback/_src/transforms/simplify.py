@@ -36,4 +36,4 @@ def outputs_only(program: Program, outputs: tuple[int, ...]) -> Program:
     if key not in program.memo:
         used = [i in outputs for i in range(len(program.outvars))]
         program.memo[key] = eliminate_dead_code(program, used)
-    return program.memo[key]  # type: ignore[no-any-return]
+    return program.memo[key]

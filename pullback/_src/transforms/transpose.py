@@ -58,7 +58,7 @@ def backward_pass(program: Program, residuals: Sequence[Any], cotangents: Sequen
                 if type(atom) is Literal:
                     args.append(atom.value)
                 elif atom in known:
-                    args.append(known[atom])  # type: ignore[index]
+                    args.append(known[atom])
                 else:
                     args.append(Linear(atom.aval))
             rule = rules.transpose.get(primitive)
@@ -138,4 +138,4 @@ def transpose_program(
             [ct for ct in results if type(ct) is not Zero], program.name
         ).with_consts_as_literals()
         program.memo[key] = transposed, nonzero
-    return program.memo[key]  # type: ignore[no-any-return]
+    return program.memo[key]

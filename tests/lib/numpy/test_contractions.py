@@ -18,7 +18,14 @@ from ... import oracle
 from ...ops.domains import BFLOAT16, integers, uniform
 
 _SHAPES = {
-    "dot": [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((4, 3), (3, 2)), ((), (3,)), ((2, 4, 3), (5, 3, 2))],
+    "dot": [
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((3,), (3, 2)),
+        ((4, 3), (3, 2)),
+        ((), (3,)),
+        ((2, 4, 3), (5, 3, 2)),
+    ],
     "matmul": [
         ((3,), (3,)),
         ((4, 3), (3,)),
@@ -100,7 +107,9 @@ def test_modes_of_convolution_agree_with_jax(name: str, sizes: tuple[int, int], 
         oracle.check(ours, theirs, x, y, mode=mode)
 
 
-@pytest.mark.parametrize("axes", [0, 1, 2, 3, (0, 1), ([0, 1], [1, 0]), ((-1,), (0,)), ([0], [0, 1]), (1,), ([0, 5], [0, 1])])
+@pytest.mark.parametrize(
+    "axes", [0, 1, 2, 3, (0, 1), ([0, 1], [1, 0]), ((-1,), (0,)), ([0], [0, 1]), (1,), ([0, 5], [0, 1])]
+)
 def test_axes_of_tensordot_agree_with_jax(axes: Any) -> None:
     x, y = uniform(-1, 1, (3, 3, 3), np.float32), uniform(-1, 1, (3, 3), np.float32, 1)
     oracle.check(contractions.tensordot, jnp.tensordot, x, y, axes=axes)
@@ -121,7 +130,13 @@ def test_axis_of_vecdot_agrees_with_jax(axis: int) -> None:
 def test_trace_agrees_with_jax() -> None:
     for dtype in (np.float32, np.complex64, np.int8, np.int32, np.bool_, BFLOAT16):
         x = integers(0, 5, (3, 4, 5), dtype)
-        for options in ({}, {"offset": 1}, {"offset": -2, "axis1": 1, "axis2": 2}, {"axis1": 2, "axis2": 0}, {"axis1": -1}):
+        for options in (
+            {},
+            {"offset": 1},
+            {"offset": -2, "axis1": 1, "axis2": 2},
+            {"axis1": 2, "axis2": 0},
+            {"axis1": -1},
+        ):
             oracle.check(contractions.trace, jnp.trace, x, **options)
         if dtype is not np.complex64:
             oracle.check(contractions.trace, jnp.trace, x, dtype=np.float32)
@@ -182,7 +197,9 @@ def test_einsum_of_numbers_and_dtypes() -> None:
         (np.ones(3, np.int32), np.ones(3, np.int32)),
     ):
         oracle.check(call(einsum), call(jnp), x, y)
-    oracle.check(call(einsum), call(jnp), np.ones(3, BFLOAT16), np.ones(3, BFLOAT16), preferred_element_type=np.float32)
+    oracle.check(
+        call(einsum), call(jnp), np.ones(3, BFLOAT16), np.ones(3, BFLOAT16), preferred_element_type=np.float32
+    )
 
 
 def test_einsum_of_lists_of_labels() -> None:
@@ -234,7 +251,9 @@ def test_errors_explain() -> None:
 @given(st.data())
 def test_matmul_of_any_broadcasting_shapes(data: st.DataObject) -> None:
     lead = data.draw(st.lists(st.integers(1, 3), max_size=3))
-    drop = lambda: [d if data.draw(st.booleans()) else 1 for d in lead[data.draw(st.integers(0, len(lead))) :]]
+    drop = lambda: [
+        d if data.draw(st.booleans()) else 1 for d in lead[data.draw(st.integers(0, len(lead))) :]
+    ]
     x = uniform(-1, 1, (*drop(), 2, 3), np.float64)
     y = uniform(-1, 1, (*drop(), 3, 4), np.float64, 1)
     found = contractions.matmul(x.astype(np.float32), y.astype(np.float32))

@@ -38,7 +38,13 @@ def test_one_axis_agrees_with_jax(name: str, norm: str | None) -> None:
 @pytest.mark.parametrize("name", _MANY)
 def test_several_axes_agree_with_jax(name: str, norm: str | None) -> None:
     x = _argument(name, (3, 4, 5))
-    cases: list[dict[str, Any]] = [{}, {"s": (2, 6)}, {"axes": (0, 2)}, {"s": (2, 6), "axes": (2, 0)}, {"axes": (0, 0)}]
+    cases: list[dict[str, Any]] = [
+        {},
+        {"s": (2, 6)},
+        {"axes": (0, 2)},
+        {"s": (2, 6), "axes": (2, 0)},
+        {"axes": (0, 0)},
+    ]
     if name.endswith("n"):
         cases += [{"axes": (1,)}, {"s": (2, 2), "axes": (1,)}, {"axes": (2, 0, 1)}]
     else:

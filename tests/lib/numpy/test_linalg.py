@@ -19,7 +19,9 @@ from ...ops.matrices import general, hermitian, positive
 _DTYPES = [np.float32, np.complex64]
 
 
-def both(name: str, *args: Any, units: float = 64, grad: bool = True, argnums: Any = (0,), **options: Any) -> None:
+def both(
+    name: str, *args: Any, units: float = 64, grad: bool = True, argnums: Any = (0,), **options: Any
+) -> None:
     """Values and pullbacks agree with JAX's."""
     ours, theirs = getattr(linalg, name), getattr(jnp.linalg, name)
     oracle.check(ours, theirs, *args, units=units, **options)
@@ -58,7 +60,11 @@ def test_results_have_names() -> None:
     assert linalg.eigh(x).eigenvalues.shape == (3,)
     assert linalg.eig(x).eigenvectors.shape == (3, 3)
     assert linalg.slogdet(x).logabsdet.shape == ()
-    np.testing.assert_allclose(np.abs(linalg.svd(positive((3, 3), np.float32), hermitian=True).S), linalg.eigvalsh(positive((3, 3), np.float32))[::-1], rtol=1e-5)
+    np.testing.assert_allclose(
+        np.abs(linalg.svd(positive((3, 3), np.float32), hermitian=True).S),
+        linalg.eigvalsh(positive((3, 3), np.float32))[::-1],
+        rtol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("dtype", _DTYPES)
@@ -135,23 +141,31 @@ def test_pinv_and_rank_agree_with_jax(shape: Any, dtype: Any) -> None:
         tolerances = np.array([1e-6, 0.9], np.float32)
         oracle.check(linalg.pinv, jnp.linalg.pinv, x, tolerances, units=64)
         # JAX takes rtol as an absolute number, against its documentation; NumPy is the reference.
-        np.testing.assert_array_equal(linalg.matrix_rank(x, tolerances), np.linalg.matrix_rank(x, rtol=tolerances))
+        np.testing.assert_array_equal(
+            linalg.matrix_rank(x, tolerances), np.linalg.matrix_rank(x, rtol=tolerances)
+        )
     for vector in (np.zeros(3, np.float32), np.ones(3, np.float32)):
         oracle.check(linalg.matrix_rank, jnp.linalg.matrix_rank, vector)
 
 
 @pytest.mark.parametrize("dtype", _DTYPES)
-@pytest.mark.parametrize(("shape", "rank"), [((4, 3), 3), ((3, 4), 3), ((4, 3), 2), ((3, 3), 3), ((0, 3), 0), ((3, 0), 0)])
+@pytest.mark.parametrize(
+    ("shape", "rank"), [((4, 3), 3), ((3, 4), 3), ((4, 3), 2), ((3, 3), 3), ((0, 3), 0), ((3, 0), 0)]
+)
 @pytest.mark.parametrize("right", [(), (2,)])
 def test_lstsq_agrees_with_jax(shape: Any, rank: int, right: Any, dtype: Any) -> None:
     if rank == min(shape):
         a = general(shape, dtype)
     else:
-        a = (uniform(-1, 1, (shape[0], rank), dtype) @ uniform(-1, 1, (rank, shape[1]), dtype, 1)).astype(dtype)
+        a = (uniform(-1, 1, (shape[0], rank), dtype) @ uniform(-1, 1, (rank, shape[1]), dtype, 1)).astype(
+            dtype
+        )
     b = uniform(-1, 1, (shape[0], *right), dtype, 2)
     # The residual of equations that can be solved is rounding error.
     solvable = rank == shape[0] and rank > 0
-    call = lambda f: lambda a, b, **options: [o for i, o in enumerate(f(a, b, **options)) if i != 1 or not solvable]
+    call = lambda f: (
+        lambda a, b, **options: [o for i, o in enumerate(f(a, b, **options)) if i != 1 or not solvable]
+    )
     for options in ({}, {"rcond": 0.3}, {"numpy_resid": True}):
         oracle.check(call(linalg.lstsq), call(jnp.linalg.lstsq), a, b, units=256, **options)
     if rank and rank == min(shape):
@@ -166,10 +180,20 @@ _ORDERS = [None, "fro", "nuc", np.inf, -np.inf, 0, 1, -1, 2, -2, 3, 0.5, "inf", 
 @pytest.mark.parametrize("dtype", _DTYPES)
 def test_norms_agree_with_jax(order: Any, dtype: Any) -> None:
     x = uniform(-1, 1, (3, 4, 2), dtype)
-    for axis, keepdims in itertools.product((None, 0, -1, (0, 1), (2, 0), (1,), (0, 0), (0, 1, 2)), (False, True)):
+    for axis, keepdims in itertools.product(
+        (None, 0, -1, (0, 1), (2, 0), (1,), (0, 0), (0, 1, 2)), (False, True)
+    ):
         oracle.check(linalg.norm, jnp.linalg.norm, x, order, axis, keepdims, units=32)
         if order not in ("fro", "nuc", "inf", "max", None):
-            oracle.check(linalg.vector_norm, jnp.linalg.vector_norm, x, ord=order, axis=axis, keepdims=keepdims, units=32)
+            oracle.check(
+                linalg.vector_norm,
+                jnp.linalg.vector_norm,
+                x,
+                ord=order,
+                axis=axis,
+                keepdims=keepdims,
+                units=32,
+            )
     oracle.check(linalg.norm, jnp.linalg.norm, x[0], order, units=32)
     oracle.check(linalg.norm, jnp.linalg.norm, x[0, :, 0], order, units=32)
     if order is not None:
@@ -179,7 +203,7 @@ def test_norms_agree_with_jax(order: Any, dtype: Any) -> None:
             jnp.linalg.norm(x, order, axis)
         except ValueError:
             continue
-        oracle.check_grad(lambda a, f=linalg: f.norm(a, order, axis), lambda a: jnp.linalg.norm(a, order, axis), x)
+        oracle.check_grad(linalg.norm, jnp.linalg.norm, x, ord=order, axis=axis)
 
 
 @pytest.mark.parametrize("p", [None, "fro", "nuc", np.inf, -np.inf, 1, -1, 2, -2])
@@ -191,8 +215,18 @@ def test_condition_numbers_agree_with_jax(p: Any) -> None:
 def test_products_agree_with_jax() -> None:
     vectors = uniform(-1, 1, (3,), np.float32), uniform(-1, 1, (4,), np.float32)
     chain = [uniform(-1, 1, s, np.float32, i) for i, s in enumerate([(3, 4), (4, 2), (2, 5), (5, 4)])]
-    for arrays in (chain[:2], chain[:3], chain, [vectors[0], *chain], [*chain, vectors[1]], [vectors[0], *chain, vectors[1]], chain[:1]):
-        oracle.check(lambda *xs: linalg.multi_dot(xs), lambda *xs: jnp.linalg.multi_dot(xs), *arrays, units=32)
+    for arrays in (
+        chain[:2],
+        chain[:3],
+        chain,
+        [vectors[0], *chain],
+        [*chain, vectors[1]],
+        [vectors[0], *chain, vectors[1]],
+        chain[:1],
+    ):
+        oracle.check(
+            lambda *xs: linalg.multi_dot(xs), lambda *xs: jnp.linalg.multi_dot(xs), *arrays, units=32
+        )
     x, y = uniform(-1, 1, (2, 3, 3), np.float32), uniform(-1, 1, (2, 3, 3), np.float32, 1)
     both("matmul", x, y, argnums=(0, 1))
     both("tensordot", x, y, axes=1, argnums=(0, 1))
@@ -236,7 +270,7 @@ def test_errors_explain() -> None:
         linalg.det(np.zeros((2, 3), np.float32))
     with pytest.raises(DTypeError, match=r"linalg.inv works in float32.*bfloat16"):
         linalg.inv(np.zeros((2, 2), BFLOAT16))
-    with pytest.raises(TypeError, match="linalg.inv requires arrays or numbers"):
+    with pytest.raises(TypeError, match=r"linalg\.inv requires arrays or numbers"):
         linalg.inv([[1.0]])
     with pytest.raises(ValueError, match="mode must be"):
         linalg.qr(np.eye(2, dtype=np.float32), mode="economic")

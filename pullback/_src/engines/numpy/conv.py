@@ -43,10 +43,8 @@ def conv_general_dilated(
         room = (max((s - k) // t + 1, 0) for s, k, t in zip(x.shape[2:], spans, window_strides, strict=True))
         return np.zeros((batch // batch_group_count, outputs, *room), dtype)
     windows = sliding_window_view(x, spans, axis=tuple(range(2, 2 + rank))) if rank else x
-    windows = windows[
-        (slice(None), slice(None), *(slice(None, None, s) for s in window_strides))
-        + tuple(slice(None, None, d) for d in rhs_dilation)
-    ]
+    steps = [slice(None, None, s) for s in (*window_strides, *rhs_dilation)]
+    windows = windows[(slice(None), slice(None), *steps)]
     places = windows.shape[2 : 2 + rank]
     groups = feature_group_count * batch_group_count
     # To (groups, batch, places, features, window): at most one of the two group counts exceeds 1.
@@ -61,7 +59,9 @@ def conv_general_dilated(
 
 
 def _padded(x: Array, padding: tuple[tuple[int, int], ...], dilation: tuple[int, ...]) -> Array:
-    """x with zeros between its elements and around, or with elements cut off where the padding is negative."""
+    """x with zeros between its elements and around, or with elements cut off where the padding is
+    negative.
+    """
     if all(d == 1 for d in dilation):
         if not any(lo or hi for lo, hi in padding):
             return x

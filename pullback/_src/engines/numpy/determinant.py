@@ -46,6 +46,6 @@ def slogdet(x: Array) -> tuple[Array, Array]:
 @kernel(ops.pinv_p)
 def pinv(x: Array, rtol: Array) -> Array:
     try:
-        return np.linalg.pinv(x, rtol)  # type: ignore[no-any-return]
+        return np.linalg.pinv(x, rtol)
     except np.linalg.LinAlgError:
         return np.full((*x.shape[:-2], x.shape[-1], x.shape[-2]), np.nan, x.dtype)

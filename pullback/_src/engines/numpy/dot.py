@@ -1,8 +1,8 @@
 """Kernels of `ops.dot`.
 
-The way to compute a contraction is found once for each combination of dimension numbers and ranks. The cases of
-vectors and matrices go straight to `ndarray.dot`, the NumPy call with the least overhead; transposed matrices are
-views that BLAS reads as they are.
+The way to compute a contraction is found once for each combination of dimension numbers and ranks. The cases
+of vectors and matrices go straight to `ndarray.dot`, the NumPy call with the least overhead; transposed
+matrices are views that BLAS reads as they are.
 """
 
 from __future__ import annotations
@@ -28,13 +28,22 @@ _FULL = {np.dtype(t) for t in (np.float32, np.float64, np.complex64, np.complex1
 
 @kernel(ops.dot_general_p)
 def dot_general(
-    x: Array, y: Array, *, dimension_numbers: Any, precision: Any, preferred_element_type: np.dtype[Any] | None
+    x: Array,
+    y: Array,
+    *,
+    dimension_numbers: Any,
+    precision: Any,
+    preferred_element_type: np.dtype[Any] | None,
 ) -> Array:
     plan = _plans.get((dimension_numbers, x.ndim, y.ndim))
     if plan is None:
         plan = _plans[dimension_numbers, x.ndim, y.ndim] = make_plan(dimension_numbers, x.ndim, y.ndim)
     dtype = x.dtype
-    if dtype is y.dtype and (preferred_element_type is None or preferred_element_type is dtype) and dtype in _FULL:
+    if (
+        dtype is y.dtype
+        and (preferred_element_type is None or preferred_element_type is dtype)
+        and dtype in _FULL
+    ):
         out = plan(x, y)
         return out if type(out) is np.ndarray else np.asarray(out)
     return _mixed(plan, x, y, preferred_element_type)
@@ -61,7 +70,7 @@ def make_plan(dimension_numbers: Any, x_rank: int, y_rank: int) -> Contraction:
             return lambda x, y: x.T.dot(y)
         return lambda x, y: x.T.dot(y.T)
     if not xb and not xc:
-        return lambda x, y: np.multiply.outer(x, y)
+        return np.multiply.outer
     batch = tuple(range(len(xb)))
     if xb == batch and yb == batch and x_rank == y_rank == len(xb) + 2:
         last, previous = x_rank - 1, x_rank - 2
@@ -71,7 +80,9 @@ def make_plan(dimension_numbers: Any, x_rank: int, y_rank: int) -> Contraction:
 
 
 def _batched(batch_rank: int, last: bool, first: bool) -> Contraction:
-    """Stacks of matrices: sum over the last (or last but one) dimension of x and the first (or last) of y's matrices."""
+    """Stacks of matrices: sum over the last (or last but one) dimension of x and the first (or
+    last) of y's matrices.
+    """
 
     def contract(x: Array, y: Array) -> Array:
         if x.shape[:batch_rank] != y.shape[:batch_rank]:

@@ -38,10 +38,10 @@ class NumpyExecutable:
                 try:
                     return quiet.context.run(self._run, *args)
                 except RuntimeError:
-                    return quietly(self._run, *args)  # type: ignore[no-any-return]
+                    return quietly(self._run, *args)
             # Python code of the user's may run inside: it must see the caller's context.
             with np.errstate(all="ignore"):
-                return self._run(*args)  # type: ignore[no-any-return]
+                return self._run(*args)
         except Exception:
             if self._pure:
                 with using(EXPLAIN):

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 @kernel(ops.cholesky_p)
 def cholesky(x: Array) -> Array:
     try:
-        return np.linalg.cholesky(x)  # type: ignore[no-any-return]
+        return np.linalg.cholesky(x)
     except np.linalg.LinAlgError:
         # NumPy gives up on the whole stack if one matrix is not positive definite.
         (out,) = per_matrix(lambda a: (np.linalg.cholesky(a),), x, (np.empty_like(x),))

@@ -56,7 +56,7 @@ def fill_number(dtype: np.dtype[Any], fill_value: Any) -> Any:
     if letter in "fc":
         return np.nan
     if letter in "iu":
-        info = dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]
+        info = dtypes.iinfo(dtype)
         return info.min if letter == "i" else info.max
     return letter == "b" or np.zeros((), dtype)
 

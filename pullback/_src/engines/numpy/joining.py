@@ -69,4 +69,4 @@ def slice(
             raise ValueError("bounds outside of the operand")
     steps = (None,) * x.ndim if strides is None else strides
     window: Any = (*map(builtins.slice, start_indices, limit_indices, steps), ...)
-    return x[window]  # type: ignore[no-any-return]
+    return x[window]

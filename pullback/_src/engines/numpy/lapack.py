@@ -1,4 +1,6 @@
-"""What the kernels of linear algebra share: SciPy's LAPACK, loaded when first needed, and loops over stacks."""
+"""What the kernels of linear algebra share: SciPy's LAPACK, loaded when first needed, and loops
+over stacks.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ def blas(name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
     """The BLAS routine for matrices of the dtype."""
     from scipy.linalg import blas as library
 
-    return getattr(library, _PREFIX[dtype.char] + name)  # type: ignore[no-any-return]
+    return getattr(library, _PREFIX[dtype.char] + name)
 
 
 @functools.cache
@@ -25,7 +27,7 @@ def lapack(name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
     """The LAPACK routine for matrices of the dtype."""
     from scipy.linalg import lapack as library
 
-    return getattr(library, _PREFIX[dtype.char] + name)  # type: ignore[no-any-return]
+    return getattr(library, _PREFIX[dtype.char] + name)
 
 
 _PREFIX = {"f": "s", "d": "d", "F": "c", "D": "z"}
@@ -41,7 +43,9 @@ def indices(x: Array, rank: int = 2) -> Iterator[tuple[int, ...]]:
     return np.ndindex(x.shape[: x.ndim - rank])
 
 
-def per_matrix(function: Callable[[Array], tuple[Array, ...]], x: Array, outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+def per_matrix(
+    function: Callable[[Array], tuple[Array, ...]], x: Array, outputs: tuple[Array, ...]
+) -> tuple[Array, ...]:
     """Fill `outputs` with the function's results for each matrix; those for which it fails become NaN."""
     for index in indices(x):
         try:

@@ -195,6 +195,8 @@ def threefry2x32(k0: Array, k1: Array, c0: Array, c1: Array) -> tuple[Array, Arr
 
 @kernel(ops.random_seed_p)
 def random_seed(seeds: Array, *, impl: Any) -> Array:
+    if seeds.dtype.kind not in "iu":
+        raise TypeError("seeds are integers")  # the shape rule's error, which says more, replaces this one
     # A 32-bit seed has no high half, whatever its sign.
     words = np.empty((*seeds.shape, 2), np.uint32)
     if seeds.dtype.itemsize == 8:

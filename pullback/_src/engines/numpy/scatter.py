@@ -47,7 +47,7 @@ def _define(primitive: Primitive, function: np.ufunc | None) -> None:
         if updates.size == 0 or x.size == 0:
             return x
         if x.ndim == 0:
-            return scatter(  # type: ignore[no-any-return]
+            return scatter(
                 x.reshape(1),
                 np.zeros((*batch_shape, 1), np.intp),
                 updates,

@@ -29,7 +29,7 @@ def _window(shape: tuple[int, ...], starts: Sequence[Array], sizes: tuple[int, .
 
 @kernel(ops.dynamic_slice_p)
 def dynamic_slice(x: Array, *starts: Array, slice_sizes: tuple[int, ...]) -> Array:
-    return x[_window(x.shape, starts, slice_sizes)]  # type: ignore[no-any-return]
+    return x[_window(x.shape, starts, slice_sizes)]
 
 
 @kernel(ops.dynamic_update_slice_p)

@@ -1,8 +1,10 @@
-"""Kernels of `ops.spectral`. Matrices for which an iteration does not converge (NaNs, infinities) give NaNs."""
+"""Kernels of `ops.spectral`. Matrices for which an iteration does not converge (NaNs, infinities)
+give NaNs.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +17,7 @@ Array = np.ndarray[Any, Any]
 
 @kernel(ops.eigh_p)
 def eigh(x: Array, *, lower: bool) -> tuple[Array, Array]:
-    triangle = "L" if lower else "U"
+    triangle: Literal["L", "U"] = "L" if lower else "U"
     try:
         w, v = np.linalg.eigh(x, triangle)
     except np.linalg.LinAlgError:
@@ -26,9 +28,9 @@ def eigh(x: Array, *, lower: bool) -> tuple[Array, Array]:
 
 @kernel(ops.eigvalsh_p)
 def eigvalsh(x: Array, *, lower: bool) -> Array:
-    triangle = "L" if lower else "U"
+    triangle: Literal["L", "U"] = "L" if lower else "U"
     try:
-        return np.linalg.eigvalsh(x, triangle)  # type: ignore[no-any-return]
+        return np.linalg.eigvalsh(x, triangle)
     except np.linalg.LinAlgError:
         output = np.empty(x.shape[:-1], real_of(x.dtype))
         return per_matrix(lambda a: (np.linalg.eigvalsh(a, triangle),), x, (output,))[0]

@@ -51,7 +51,13 @@ def triangular_solve(
 
 
 def _one(
-    a: Array, b: Array, left_side: bool, lower: bool, transpose_a: bool, conjugate_a: bool, unit_diagonal: bool
+    a: Array,
+    b: Array,
+    left_side: bool,
+    lower: bool,
+    transpose_a: bool,
+    conjugate_a: bool,
+    unit_diagonal: bool,
 ) -> Array:
     if conjugate_a and not transpose_a:
         a = a.conj()
@@ -74,7 +80,7 @@ def solve(a: Array, b: Array, *, transpose_a: bool) -> Array:
     if transpose_a:
         a = a.swapaxes(-1, -2)
     try:
-        return np.linalg.solve(a, b)  # type: ignore[no-any-return]
+        return np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
         pass
     out = np.empty_like(b)
@@ -93,7 +99,7 @@ def solve_regardless(a: Array, b: Array) -> Array:
 @kernel(ops.inv_p)
 def inv(a: Array) -> Array:
     try:
-        return np.linalg.inv(a)  # type: ignore[no-any-return]
+        return np.linalg.inv(a)
     except np.linalg.LinAlgError:
         pass
     out = np.empty_like(a)

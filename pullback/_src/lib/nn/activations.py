@@ -187,9 +187,7 @@ def celu(x: Any, alpha: Any = 1.0) -> Array:
 def selu(x: Any) -> Array:
     """1.0507 elu(x, 1.6733): self-normalizing (Klambauer et al., NeurIPS 2017)."""
     x = _inexact("selu", x)
-    return mul_p.bind(
-        _c(x, 1.0507009873554804934193349852946), elu(x, 1.6732632423543772848170429916717)
-    )
+    return mul_p.bind(_c(x, 1.0507009873554804934193349852946), elu(x, 1.6732632423543772848170429916717))
 
 
 def gelu(x: Any, approximate: bool = True) -> Array:

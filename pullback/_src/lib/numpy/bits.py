@@ -53,7 +53,7 @@ def packbits(a: Any, axis: int | None = None, bitorder: str = "big") -> Array:
         bits = concatenate([bits, full((*rest, missing), 0, _UINT8)], len(rest))
     groups = reshape(bits, (*rest, (count + missing) // 8, 8))
     packed = reduce_sum_p.bind(ar.shift_left_p.bind(groups, shifts), axes=(len(rest) + 1,))
-    return moveaxis(packed, len(rest), place)  # type: ignore[no-any-return]
+    return moveaxis(packed, len(rest), place)
 
 
 def unpackbits(a: Any, axis: int | None = None, count: int | None = None, bitorder: str = "big") -> Array:
@@ -84,4 +84,4 @@ def unpackbits(a: Any, axis: int | None = None, count: int | None = None, bitord
             bits = bits[..., :wanted]
         else:
             bits = concatenate([bits, full((*rest, wanted - size * 8), 0, _UINT8)], len(rest))
-    return moveaxis(bits, len(rest), place)  # type: ignore[no-any-return]
+    return moveaxis(bits, len(rest), place)

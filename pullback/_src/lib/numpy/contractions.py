@@ -1,4 +1,6 @@
-"""Products of vectors, matrices and higher arrays: dot, matmul, tensordot, outer, cross, convolve and their like."""
+"""Products of vectors, matrices and higher arrays: dot, matmul, tensordot, outer, cross, convolve
+and their like.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ _VECTORS = {
 
 
 def _fast(a: Any, b: Any) -> Any:
-    """The product of concrete vectors and matrices of one dtype, straight from NumPy; None where that is not the case."""
+    """The product of concrete vectors and matrices of one dtype, straight from NumPy; None where
+    that is not the case.
+    """
     if type(a) is ConcreteArray and type(b) is ConcreteArray and _current() is EVAL:
         x, y = a.aval, b.aval
         if x.dtype is y.dtype and 1 <= x.ndim <= 2 and 1 <= y.ndim <= 2 and x.dtype in _DIRECT:
@@ -81,7 +85,8 @@ def _promoted(
 def _check_sizes(name: str, x: Any, y: Any, i: int, j: int) -> None:
     if x.aval.shape[i] != y.aval.shape[j]:
         raise ShapeError(
-            f"{name}: cannot multiply shapes {x.aval.shape} and {y.aval.shape}: dimension {i} of the first has size "
+            f"{name}: cannot multiply shapes {x.aval.shape} and {y.aval.shape}: dimension {i} of the "
+            "first has size "
             f"{x.aval.shape[i]}, dimension {j} of the second {y.aval.shape[j]}; they must be equal"
         )
 
@@ -94,7 +99,8 @@ def _product(x: Any, y: Any, preferred: Any) -> Any:
 def dot(
     a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
 ) -> Array:
-    """The sum of products over the last dimension of `a` and the last but one (of a vector: the only one) of `b`.
+    """The sum of products over the last dimension of `a` and the last but one (of a vector: the only one) of
+    `b`.
 
     Args:
         a, b: arrays; a number (no dimensions) multiplies.
@@ -110,20 +116,21 @@ def dot(
     if precision is None and preferred_element_type is None:
         found = _fast(a, b)
         if found is not None:
-            return found  # type: ignore[no-any-return]
+            return found
     x, y, precision, preferred = _promoted("dot", a, b, precision, preferred_element_type)
     ranks = x.aval.ndim, y.aval.ndim
     if not ranks[0] or not ranks[1]:
-        return _product(x, y, preferred)  # type: ignore[no-any-return]
+        return _product(x, y, preferred)
     _check_sizes("dot", x, y, -1, -2 if ranks[1] > 1 else -1)
     numbers = _VECTORS.get(ranks) or (((ranks[0] - 1,), (max(ranks[1] - 2, 0),)), ((), ()))
-    return bind_dot(x, y, numbers, precision, preferred)  # type: ignore[no-any-return]
+    return bind_dot(x, y, numbers, precision, preferred)
 
 
 def matmul(
     a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
 ) -> Array:
-    """The matrix product of two (stacks of) matrices, whose leading dimensions broadcast; vectors have one dimension.
+    """The matrix product of two (stacks of) matrices, whose leading dimensions broadcast; vectors have one
+    dimension.
 
     Args:
         a, b: arrays with at least one dimension.
@@ -136,25 +143,26 @@ def matmul(
     if precision is None and preferred_element_type is None:
         found = _fast(a, b)
         if found is not None:
-            return found  # type: ignore[no-any-return]
+            return found
     x, y, precision, preferred = _promoted("matmul", a, b, precision, preferred_element_type)
     x_rank, y_rank = x.aval.ndim, y.aval.ndim
     if not x_rank or not y_rank:
         raise ShapeError(
-            f"matmul expects arrays with at least one dimension; got shapes {x.aval.shape} and {y.aval.shape}. Use * "
+            f"matmul expects arrays with at least one dimension; got shapes {x.aval.shape} and "
+            f"{y.aval.shape}. Use * "
             "to multiply by a number."
         )
     _check_sizes("matmul", x, y, -1, -2 if y_rank > 1 else -1)
     numbers = _VECTORS.get((x_rank, y_rank))
     if numbers is not None:
-        return bind_dot(x, y, numbers, precision, preferred)  # type: ignore[no-any-return]
+        return bind_dot(x, y, numbers, precision, preferred)
     if y_rank <= 2:
-        return bind_dot(x, y, (((x_rank - 1,), (0,)), ((), ())), precision, preferred)  # type: ignore[no-any-return]
+        return bind_dot(x, y, (((x_rank - 1,), (0,)), ((), ())), precision, preferred)
     if x_rank == 1:
-        return bind_dot(x, y, (((0,), (y_rank - 2,)), ((), ())), precision, preferred)  # type: ignore[no-any-return]
+        return bind_dot(x, y, (((0,), (y_rank - 2,)), ((), ())), precision, preferred)
     if x.aval.shape[:-2] == y.aval.shape[:-2]:
-        return bind_dot(x, y, matmul_numbers(x_rank - 2), precision, preferred)  # type: ignore[no-any-return]
-    return _broadcasting_matmul(x, y, precision, preferred)  # type: ignore[no-any-return]
+        return bind_dot(x, y, matmul_numbers(x_rank - 2), precision, preferred)
+    return _broadcasting_matmul(x, y, precision, preferred)
 
 
 def _broadcasting_matmul(x: Any, y: Any, precision: Any, preferred: Any) -> Any:
@@ -173,7 +181,8 @@ def _broadcasting_matmul(x: Any, y: Any, precision: Any, preferred: Any) -> Any:
             y_only.append(i)
         else:
             raise ShapeError(
-                f"matmul: the leading dimensions of shapes {x_shape} and {y_shape} do not broadcast: {p} and {q}"
+                f"matmul: the leading dimensions of shapes {x_shape} and {y_shape} do not broadcast: "
+                f"{p} and {q}"
             )
     x_kept, y_kept = sorted(shared + x_only), sorted(shared + y_only)
     x = reshape(x, (*(x_lead[i] for i in x_kept), *x_shape[-2:]))
@@ -193,7 +202,7 @@ def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any =
     if x.aval.size != y.aval.size:
         raise ShapeError(f"vdot expects arrays of equal sizes; got shapes {x.aval.shape} and {y.aval.shape}")
     x, y = reshape(x, (x.aval.size,)), reshape(y, (y.aval.size,))
-    return bind_dot(x, y, _VECTORS[1, 1], precision, preferred)  # type: ignore[no-any-return]
+    return bind_dot(x, y, _VECTORS[1, 1], precision, preferred)
 
 
 def _conjugated(x: Any) -> Any:
@@ -250,10 +259,10 @@ def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any 
     """The sum of products over the last dimensions of both arrays (without conjugation)."""
     x, y, precision, preferred = _promoted("inner", a, b, precision, preferred_element_type)
     if not x.aval.ndim or not y.aval.ndim:
-        return _product(x, y, preferred)  # type: ignore[no-any-return]
+        return _product(x, y, preferred)
     _check_sizes("inner", x, y, -1, -1)
     numbers = ((x.aval.ndim - 1,), (y.aval.ndim - 1,)), ((), ())
-    return bind_dot(x, y, numbers, precision, preferred)  # type: ignore[no-any-return]
+    return bind_dot(x, y, numbers, precision, preferred)
 
 
 def outer(a: Any, b: Any, out: None = None) -> Array:
@@ -261,7 +270,7 @@ def outer(a: Any, b: Any, out: None = None) -> Array:
     if out is not None:
         raise NotImplementedError("outer does not support the argument 'out': arrays are immutable")
     x, y = promote("outer", a, b)
-    return mul_p.bind(reshape(x, (x.aval.size, 1)), reshape(y, (1, y.aval.size)))  # type: ignore[no-any-return]
+    return mul_p.bind(reshape(x, (x.aval.size, 1)), reshape(y, (1, y.aval.size)))
 
 
 def kron(a: Any, b: Any) -> Array:
@@ -288,8 +297,8 @@ def tensordot(
 
     Args:
         a, b: arrays.
-        axes: how many of the last dimensions of `a` pair with the first of `b`; or two sequences of dimensions; or two
-            dimensions.
+        axes: how many of the last dimensions of `a` pair with the first of `b`; or two sequences of
+            dimensions; or two dimensions.
         precision, preferred_element_type: see `lax.dot_general`.
         out_sharding: accepted for compatibility; there is one device.
 
@@ -317,7 +326,7 @@ def tensordot(
         )
     x_axes = tuple(canonical_axis(i, x_rank) for i in first)
     y_axes = tuple(canonical_axis(i, y_rank) for i in second)
-    return bind_dot(x, y, ((x_axes, y_axes), ((), ())), precision, preferred)  # type: ignore[no-any-return]
+    return bind_dot(x, y, ((x_axes, y_axes), ((), ())), precision, preferred)
 
 
 def trace(
@@ -372,14 +381,17 @@ def cross(
     if any(s not in (2, 3) for s in sizes):
         raise ShapeError(f"cross expects vectors with 2 or 3 components; got {sizes[0]} and {sizes[1]}")
     p, q = _components(x), _components(y)
-    part = lambda i, j: sub_p.bind(mul_p.bind(p[i], q[j]), mul_p.bind(p[j], q[i]))
     if sizes == (2, 2):
-        return part(0, 1)  # type: ignore[no-any-return]
+        return _cross_part(p, q, 0, 1)
     p, q = _with_third(p), _with_third(q)
-    parts = [part(1, 2), part(2, 0), part(0, 1)]
+    parts = [_cross_part(p, q, i, j) for i, j in ((1, 2), (2, 0), (0, 1))]
     shape = parts[0].aval.shape
     joined = concatenate([reshape(c, (*shape, 1)) for c in parts], len(shape))
-    return moveaxis(joined, len(shape), canonical_axis(axisc, len(shape) + 1))  # type: ignore[no-any-return]
+    return moveaxis(joined, len(shape), canonical_axis(axisc, len(shape) + 1))
+
+
+def _cross_part(p: list[Any], q: list[Any], i: int, j: int) -> Any:
+    return sub_p.bind(mul_p.bind(p[i], q[j]), mul_p.bind(p[j], q[i]))
 
 
 def _components(x: Any) -> list[Any]:
@@ -401,7 +413,8 @@ def convolve(
 
     Args:
         a, v: vectors.
-        mode: "full" (all overlaps), "same" (as many as the longer vector has elements) or "valid" (full overlaps).
+        mode: "full" (all overlaps), "same" (as many as the longer vector has elements) or "valid" (full
+            overlaps).
         precision, preferred_element_type: see `lax.dot_general`.
     """
     return _convolution("convolve", a, v, mode, precision, preferred_element_type)

@@ -153,7 +153,7 @@ def asfarray(a: Any, dtype: Any = None) -> Array:
 def copy(a: Any, order: str | None = None) -> Array:
     """A copy of an array or number."""
     check_arraylike("copy", a)
-    return copy_p.bind(array(a, order=order))  # type: ignore[no-any-return]
+    return copy_p.bind(array(a, order=order))
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Array:
@@ -171,7 +171,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
     check_arraylike("astype", x)
     found = dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype(dtype, "astype")
     out = strengthen(convert_element_type(as_array(x), found))
-    return copy_p.bind(out) if copy else out  # type: ignore[no-any-return]
+    return copy_p.bind(out) if copy else out
 
 
 # Filled -------------------------------------------------------------------------------------------
@@ -397,7 +397,7 @@ def arange(
         out = ar.mul_p.bind(out, scalar(_wrapped(by, wide), wide))
     if first != 0:
         out = ar.add_p.bind(out, scalar(_wrapped(first, wide), wide))
-    return strengthen(out if wide == found else convert_element_type(out, found))  # type: ignore[no-any-return]
+    return strengthen(out if wide == found else convert_element_type(out, found))
 
 
 def _wrapped(value: Any, dtype: np.dtype[Any]) -> Any:

@@ -69,12 +69,12 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None)
         axis: the axis; None means the flattened array.
         dtype: the dtype in which to add, and of the result (default: that of `a`; for bools the default int).
     """
-    return _cumulate("cumsum", cumsum_p, _input("cumsum", a, out), axis, dtype)  # type: ignore[no-any-return]
+    return _cumulate("cumsum", cumsum_p, _input("cumsum", a, out), axis, dtype)
 
 
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
     """The products of the elements up to each place along `axis`; the arguments are those of `cumsum`."""
-    return _cumulate("cumprod", cumprod_p, _input("cumprod", a, out), axis, dtype)  # type: ignore[no-any-return]
+    return _cumulate("cumprod", cumprod_p, _input("cumprod", a, out), axis, dtype)
 
 
 def _cumulative(
@@ -109,14 +109,14 @@ def cumulative_sum(
             the dtype of `x`).
         include_initial: whether the result starts with zero (and is longer by one).
     """
-    return _cumulative("cumulative_sum", cumsum_p, 0, x, axis, dtype, include_initial)  # type: ignore[no-any-return]
+    return _cumulative("cumulative_sum", cumsum_p, 0, x, axis, dtype, include_initial)
 
 
 def cumulative_prod(
     x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Array:
     """The products of the elements up to each place; the arguments are those of `cumulative_sum`."""
-    return _cumulative("cumulative_prod", cumprod_p, 1, x, axis, dtype, include_initial)  # type: ignore[no-any-return]
+    return _cumulative("cumulative_prod", cumprod_p, 1, x, axis, dtype, include_initial)
 
 
 # differences --------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         raise ValueError("diff needs an array with at least one dimension; got a scalar")
     axis = canonical_axis(axis, x.aval.ndim)
     if n == 0:
-        return x  # type: ignore[no-any-return]
+        return x
     parts = []
     for extra in (prepend, append):
         if extra is not None:
@@ -164,7 +164,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     for _ in range(n):
         high, low = _part(x, axis, 1, None), _part(x, axis, None, -1)
         x = ne_p.bind(high, low) if kind(x.aval.dtype) == "b" else high - low
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
@@ -275,7 +275,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
     last = values.aval.ndim - 1
     heights = _part(values, last, 1, None) + _part(values, last, None, -1)
     areas: Any = reductions.sum(step * heights, -1)
-    return areas * 0.5  # type: ignore[no-any-return]
+    return areas * 0.5
 
 
 METHODS: dict[str, Callable[..., Any]] = {"cumprod": cumprod, "cumsum": cumsum}

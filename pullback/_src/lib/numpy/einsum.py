@@ -1,7 +1,7 @@
 """`einsum`: Einstein's summation convention, as a sequence of contractions of two operands.
 
-The order of contractions for three and more operands comes from opt_einsum; each step is one `dot_general` (after
-sums over labels that occur only once, and diagonals of repeated ones).
+The order of contractions for three and more operands comes from opt_einsum; each step is one `dot_general`
+(after sums over labels that occur only once, and diagonals of repeated ones).
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ def einsum(
     """The sum of products that a formula such as "ij,jk->ik" describes.
 
     Args:
-        subscripts: the formula; or the first operand, with lists of int labels after each operand (and for the result).
+        subscripts: the formula; or the first operand, with lists of int labels after each operand (and for
+            the result).
         operands: arrays. A dimension of size 1 broadcasts against others of its label.
         out: not supported.
-        optimize: how to order the contractions of three or more operands: a strategy of opt_einsum, True ("auto"),
-            False (from left to right), or a path.
+        optimize: how to order the contractions of three or more operands: a strategy of opt_einsum, True
+            ("auto"), False (from left to right), or a path.
         precision, preferred_element_type: see `lax.dot_general`.
         out_sharding: accepted for compatibility; there is one device.
 
@@ -63,7 +64,7 @@ def einsum(
         plan = _pair_plan(formula, x.aval.shape, y.aval.shape)
         if plan is not None:
             value = bind_dot(x, y, plan[0])
-            return value if plan[1] is None else transpose(value, plan[1])  # type: ignore[no-any-return]
+            return value if plan[1] is None else transpose(value, plan[1])
     labels, result = parse(formula, tuple(x.aval.ndim for x in arrays))
     sizes = _sizes(formula, labels, [x.aval.shape for x in arrays])
     if preferred_element_type is not None:
@@ -91,7 +92,9 @@ def einsum(
 
 @functools.lru_cache(maxsize=1024)
 def _pair_plan(formula: str, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> Any:
-    """Dimension numbers and permutation of a formula of two operands that is a single contraction, else None."""
+    """Dimension numbers and permutation of a formula of two operands that is a single contraction,
+    else None.
+    """
     (x, y), result = parse(formula, (len(x_shape), len(y_shape)))
     sizes = _sizes(formula, (x, y), (x_shape, y_shape))
     repeated = len(set(x)) < len(x) or len(set(y)) < len(y)
@@ -134,7 +137,9 @@ def parse(formula: str, ranks: tuple[int, ...]) -> tuple[tuple[Labels, ...], Lab
     left, arrow, right = formula.partition("->")
     parts = left.split(",")
     if len(parts) != len(ranks):
-        raise ValueError(f"einsum: the formula {formula!r} has {len(parts)} operand(s), but {len(ranks)} were given")
+        raise ValueError(
+            f"einsum: the formula {formula!r} has {len(parts)} operand(s), but {len(ranks)} were given"
+        )
     widest = 0
     labels: list[Labels] = []
     for part, rank in zip(parts, ranks, strict=True):
@@ -142,7 +147,8 @@ def parse(formula: str, ranks: tuple[int, ...]) -> tuple[tuple[Labels, ...], Lab
         missing = rank - len(before) - len(after)
         if missing < 0 or (not dots and missing):
             raise ValueError(
-                f"einsum: the term {part!r} of {formula!r} names {len(before) + len(after)} dimension(s), but its "
+                f"einsum: the term {part!r} of {formula!r} names {len(before) + len(after)} "
+                "dimension(s), but its "
                 f"operand has {rank}"
             )
         widest = max(widest, missing)
@@ -162,7 +168,8 @@ def parse(formula: str, ranks: tuple[int, ...]) -> tuple[tuple[Labels, ...], Lab
     for name in result:
         if name not in known or result.count(name) > 1:
             raise ValueError(
-                f"einsum: the label {name!r} of the result in {formula!r} must occur once there and in an operand"
+                f"einsum: the label {name!r} of the result in {formula!r} must occur once there and "
+                "in an operand"
             )
     return tuple(labels), result
 
@@ -176,7 +183,8 @@ def _sizes(formula: str, labels: Sequence[Labels], shapes: Sequence[tuple[int, .
                 sizes[name] = size
             elif size not in (1, known):
                 raise ShapeError(
-                    f"einsum: the label {name!r} in {formula!r} stands for dimensions of sizes {known} and {size}; "
+                    f"einsum: the label {name!r} in {formula!r} stands for dimensions of sizes "
+                    f"{known} and {size}; "
                     f"the operands have shapes {', '.join(map(str, shapes))}"
                 )
     return sizes
@@ -186,7 +194,9 @@ Term = tuple[Any, Labels]
 
 
 def _with_broadcast_dropped(x: Any, names: Labels, sizes: dict[str, int]) -> Term:
-    """The operand without dimensions of size 1 whose label has another size elsewhere, and with distinct labels."""
+    """The operand without dimensions of size 1 whose label has another size elsewhere, and with
+    distinct labels.
+    """
     shape = x.aval.shape
     kept = [i for i, n in enumerate(names) if shape[i] == sizes[n]]
     if len(kept) < len(names):
@@ -204,10 +214,14 @@ def _diagonal(x: Any, first: int, second: int) -> Any:
     placed = [1] * len(shape)
     placed[first] = placed[second] = shape[first]
     mask = reshape(diagonal_mask(shape[first], shape[first]), placed)
-    return reduce_sum_p.bind(select_n_p.bind(mask, full((), 0 if x.aval.dtype != bool else False, x.aval.dtype), x), axes=(second,))
+    return reduce_sum_p.bind(
+        select_n_p.bind(mask, full((), 0 if x.aval.dtype != bool else False, x.aval.dtype), x), axes=(second,)
+    )
 
 
-def _path(terms: Sequence[Term], result: Labels, sizes: dict[str, int], optimize: Any) -> list[tuple[int, ...]]:
+def _path(
+    terms: Sequence[Term], result: Labels, sizes: dict[str, int], optimize: Any
+) -> list[tuple[int, ...]]:
     """Which operands to contract in each step; every result goes to the end of the list."""
     count = len(terms)
     if isinstance(optimize, (list, tuple)) and optimize:
@@ -229,17 +243,20 @@ def _opt_einsum_path(terms: Sequence[Term], result: Labels, optimize: Any, sizes
     import opt_einsum
 
     letters = {name: opt_einsum.get_symbol(i) for i, name in enumerate(sizes)}
-    text = lambda names: "".join(letters[n] for n in names)
-    formula = ",".join(text(names) for _, names in terms) + "->" + text(result)
+    texts = ["".join(letters[n] for n in names) for names in (*(names for _, names in terms), result)]
+    formula = ",".join(texts[:-1]) + "->" + texts[-1]
     shapes = [tuple(sizes[n] for n in names) for _, names in terms]
     return opt_einsum.contract_path(formula, *shapes, shapes=True, optimize=optimize)
 
 
-def einsum_path(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> tuple[list[tuple[int, ...]], Any]:
+def einsum_path(
+    subscripts: Any, /, *operands: Any, optimize: Any = "auto"
+) -> tuple[list[tuple[int, ...]], Any]:
     """The order in which `einsum` contracts its operands.
 
     Returns:
-        The pairs of positions, to be given as `optimize`, and opt_einsum's report (costs, intermediate sizes).
+        The pairs of positions, to be given as `optimize`, and opt_einsum's report (costs, intermediate
+        sizes).
     """
     import opt_einsum
 
@@ -247,9 +264,7 @@ def einsum_path(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> t
     if isinstance(optimize, bool):
         optimize = "auto" if optimize else _left_to_right(len(arrays))
     arrays = promote("einsum_path", *arrays)
-    return opt_einsum.contract_path(  # type: ignore[no-any-return]
-        formula, *[x.aval.shape for x in arrays], shapes=True, optimize=optimize
-    )
+    return opt_einsum.contract_path(formula, *[x.aval.shape for x in arrays], shapes=True, optimize=optimize)
 
 
 def _reduced(x: Any, names: Labels, kept: set[str]) -> Term:
@@ -269,13 +284,18 @@ def _contract(
     return bind_dot(x, y, numbers, precision, preferred), names
 
 
+def _places(names: Labels, chosen: Sequence[str]) -> tuple[int, ...]:
+    return tuple(names.index(n) for n in chosen)
+
+
 def _numbers(x: Labels, y: Labels, kept: set[str]) -> tuple[Any, Labels]:
-    """The dimension numbers of the contraction of two operands with these labels, and the labels of the result."""
+    """The dimension numbers of the contraction of two operands with these labels, and the labels of
+    the result.
+    """
     shared = [n for n in x if n in y]
     batch = [n for n in shared if n in kept]
     summed = [n for n in shared if n not in kept]
-    places = lambda names, chosen: tuple(names.index(n) for n in chosen)
-    numbers = (places(x, summed), places(y, summed)), (places(x, batch), places(y, batch))
+    numbers = (_places(x, summed), _places(y, summed)), (_places(x, batch), _places(y, batch))
     return numbers, (*batch, *(n for n in x if n not in shared), *(n for n in y if n not in shared))
 
 

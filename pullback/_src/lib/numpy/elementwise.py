@@ -18,7 +18,7 @@ from ...ops.stable import hypot_p, log2_p, log10_p, logaddexp_p, sinc_p
 from ...ops.structural import full
 from . import operators
 from .factories import binary, unary, unary_inexact
-from .promotion import promote, promote_inexact
+from .promotion import promote, promote_inexact, strengthen
 from .ufunc import make_ufunc
 
 __all__ = [
@@ -103,8 +103,8 @@ exp = unary_inexact("exp", tr.exp_p, "e to the power x, elementwise.")
 exp2 = unary_inexact("exp2", tr.exp2_p, "2 to the power x, elementwise.")
 expm1 = unary_inexact("expm1", tr.expm1_p, "exp(x) - 1, elementwise and accurate near zero.")
 log = unary_inexact("log", ar.log_p, "The natural logarithm, elementwise (complex: its principal branch).")
-log2 = unary_inexact("log2", log2_p, "The logarithm to base 2, elementwise.")
-log10 = unary_inexact("log10", log10_p, "The logarithm to base 10, elementwise.")
+log2 = unary_inexact("log2", log2_p, "The logarithm to base 2, elementwise.", strong=True)
+log10 = unary_inexact("log10", log10_p, "The logarithm to base 10, elementwise.", strong=True)
 log1p = unary_inexact("log1p", tr.log1p_p, "log(1 + x), elementwise and accurate near zero.")
 sqrt = unary_inexact("sqrt", tr.sqrt_p, "The square root, elementwise (NaN for negative real numbers).")
 cbrt = unary_inexact("cbrt", tr.cbrt_p, "The real cube root, elementwise.")
@@ -133,19 +133,19 @@ atanh = unary_inexact("atanh", tr.atanh_p, "The inverse hyperbolic tangent, elem
 
 def sinc(x: Any, /) -> Array:
     """sin(pi x) / (pi x), elementwise; 1 at x = 0, where all derivatives exist too."""
-    return sinc_p.bind(*promote_inexact("sinc", x), order=0)  # type: ignore[no-any-return]
+    return sinc_p.bind(*promote_inexact("sinc", x), order=0)
 
 
 def deg2rad(x: Any, /) -> Array:
     """Degrees as radians, elementwise."""
     (x,) = promote_inexact("deg2rad", x)
-    return ar.mul_p.bind(x, scalar(math.pi / 180, x.aval.dtype))  # type: ignore[no-any-return]
+    return ar.mul_p.bind(x, scalar(math.pi / 180, x.aval.dtype))
 
 
 def rad2deg(x: Any, /) -> Array:
     """Radians as degrees, elementwise."""
     (x,) = promote_inexact("rad2deg", x)
-    return ar.mul_p.bind(x, scalar(180 / math.pi, x.aval.dtype))  # type: ignore[no-any-return]
+    return ar.mul_p.bind(x, scalar(180 / math.pi, x.aval.dtype))
 
 
 def radians(x: Any, /) -> Array:
@@ -178,7 +178,7 @@ def fabs(x: Any, /) -> Array:
     (x,) = promote_inexact("fabs", x)
     if kind(x.aval.dtype) == "c":
         raise DTypeError("fabs does not accept complex numbers; use absolute")
-    return ar.abs_p.bind(x)  # type: ignore[no-any-return]
+    return ar.abs_p.bind(x)
 
 
 square = unary(
@@ -195,21 +195,22 @@ def reciprocal(x: Any, /) -> Array:
 def real(val: Any, /) -> Array:
     """The real part, elementwise (real numbers are returned as they are)."""
     (x,) = promote("real", val)
-    return real_p.bind(x) if kind(x.aval.dtype) == "c" else x  # type: ignore[no-any-return]
+    return real_p.bind(x) if kind(x.aval.dtype) == "c" else x
 
 
 def imag(val: Any, /) -> Array:
     """The imaginary part, elementwise; zeros of the same dtype for real numbers."""
     (x,) = promote("imag", val)
     if kind(x.aval.dtype) == "c":
-        return imag_p.bind(x)  # type: ignore[no-any-return]
-    return full(x.aval.shape, False if x.aval.dtype.kind == "b" else 0, x.aval.dtype)
+        return imag_p.bind(x)
+    zeros = full(x.aval.shape, False if x.aval.dtype.kind == "b" else 0, x.aval.dtype)
+    return convert_element_type(zeros, x.aval.dtype, weak_type=x.aval.weak_type)
 
 
 def conj(x: Any, /) -> Array:
     """The complex conjugate, elementwise (real numbers are returned as they are)."""
     (x,) = promote("conj", x)
-    return conj_p.bind(x) if kind(x.aval.dtype) == "c" else x  # type: ignore[no-any-return]
+    return conj_p.bind(x) if kind(x.aval.dtype) == "c" else x
 
 
 def conjugate(x: Any, /) -> Array:
@@ -221,7 +222,7 @@ def angle(z: Any, deg: bool = False) -> Array:
     """The argument of complex numbers in [-pi, pi] (or degrees); 0 or pi for real ones."""
     (x,) = promote_inexact("angle", z)
     re, im = real(x), imag(x)
-    out = tr.atan2_p.bind(im, re)
+    out = strengthen(tr.atan2_p.bind(im, re))
     return rad2deg(out) if deg else out
 
 
@@ -280,7 +281,7 @@ def _logaddexp2(x: Any, y: Any, /) -> Array:
     """log2(2**x + 2**y), elementwise, without overflow."""
     x, y = promote_inexact("logaddexp2", x, y)
     ln2 = scalar(math.log(2), x.aval.dtype)
-    return ar.div_p.bind(logaddexp_p.bind(ar.mul_p.bind(x, ln2), ar.mul_p.bind(y, ln2)), ln2)  # type: ignore[no-any-return]
+    return ar.div_p.bind(logaddexp_p.bind(ar.mul_p.bind(x, ln2), ar.mul_p.bind(y, ln2)), ln2)
 
 
 _logaddexp2.__name__ = _logaddexp2.__qualname__ = "logaddexp2"
@@ -289,17 +290,17 @@ logaddexp2 = make_ufunc(_logaddexp2, identity=-math.inf)
 
 def floor_divide(x1: Any, x2: Any, /) -> Array:
     """The largest integer not above x1 / x2, elementwise."""
-    return operators.floor_divide(x1, x2)  # type: ignore[no-any-return]
+    return operators.floor_divide(x1, x2)
 
 
 def remainder(x1: Any, x2: Any, /) -> Array:
     """The remainder of x1 / x2 with the sign of x2, elementwise (Python's `%`)."""
-    return operators.remainder_of(x1, x2)  # type: ignore[no-any-return]
+    return operators.remainder_of(x1, x2)
 
 
 def mod(x1: Any, x2: Any, /) -> Array:
     """The remainder of x1 / x2 with the sign of x2, elementwise (Python's `%`)."""
-    return operators.remainder_of(x1, x2)  # type: ignore[no-any-return]
+    return operators.remainder_of(x1, x2)
 
 
 def divmod(x1: Any, x2: Any, /) -> tuple[Array, Array]:
@@ -310,7 +311,7 @@ def divmod(x1: Any, x2: Any, /) -> tuple[Array, Array]:
 def fmod(x1: Any, x2: Any, /) -> Array:
     """The remainder of x1 / x2 with the sign of x1, elementwise (C's `fmod`)."""
     x, y = promote("fmod", x1, x2)
-    return ar.rem_p.bind(_bool_to_int(x), _bool_to_int(y))  # type: ignore[no-any-return]
+    return ar.rem_p.bind(_bool_to_int(x), _bool_to_int(y))
 
 
 def power(x1: Any, x2: Any, /) -> Array:
@@ -321,24 +322,24 @@ def power(x1: Any, x2: Any, /) -> Array:
     Raises:
         TypeError: an integer base with a negative integer exponent.
     """
-    return operators.power(x1, x2)  # type: ignore[no-any-return]
+    return operators.power(x1, x2)
 
 
 def pow(x1: Any, x2: Any, /) -> Array:
     """x1 to the power x2, elementwise: `power`."""
-    return operators.power(x1, x2)  # type: ignore[no-any-return]
+    return operators.power(x1, x2)
 
 
 def float_power(x: Any, y: Any, /) -> Array:
     """x to the power y, elementwise, in floating point also for integers."""
-    return ar.pow_p.bind(*promote_inexact("float_power", x, y))  # type: ignore[no-any-return]
+    return ar.pow_p.bind(*promote_inexact("float_power", x, y))
 
 
 def _hypot(x1: Any, x2: Any) -> Array:
     x, y = promote_inexact("hypot", x1, x2)
     if kind(x.aval.dtype) == "c":
         raise ValueError("hypot is defined for real numbers; take absolute values of complex ones first")
-    return hypot_p.bind(x, y)  # type: ignore[no-any-return]
+    return hypot_p.bind(x, y)
 
 
 hypot = binary(
@@ -365,7 +366,7 @@ def _ignoring_nan(name: str, x1: Any, x2: Any, before: Any) -> Array:
     take_x = before.bind(x, y)
     if kind(x.aval.dtype) in "fc":
         take_x = ar.or_p.bind(take_x, cmp.ne_p.bind(y, y))
-    return cmp.select_n_p.bind(take_x, y, x)  # type: ignore[no-any-return]
+    return cmp.select_n_p.bind(take_x, y, x)
 
 
 def as_complex(x: Any) -> Any:

@@ -16,7 +16,7 @@ from ...core.engine import kernels, quiet
 from ...core.kinds import kind
 from ...core.primitive import Primitive
 from ...core.trace import CURRENT
-from .promotion import check_rank_promotion, promote, promote_inexact, rank_promotion_is_checked
+from .promotion import check_rank_promotion, promote, promote_inexact, rank_promotion_is_checked, strengthen
 
 Unary = Callable[[Any], Array]
 Binary = Callable[[Any, Any], Array]
@@ -31,20 +31,24 @@ def _named(function: Any, name: str, doc: str) -> Any:
     return function
 
 
-def unary_inexact(name: str, primitive: Primitive, doc: str) -> Unary:
-    """The function of floating-point or complex numbers that applies `primitive`; integers become floats."""
+def unary_inexact(name: str, primitive: Primitive, doc: str, *, strong: bool = False) -> Unary:
+    """The function of floating-point or complex numbers that applies `primitive`; integers become floats.
+
+    With `strong` no result is weakly typed.
+    """
 
     def function(x: Any, /) -> Any:
         if type(x) is ConcreteArray and _current().eager:
             aval = x.aval
-            if aval.tangent is aval:  # an inexact dtype
+            if aval.tangent is aval and not (strong and aval.weak_type):  # an inexact dtype
                 try:
                     return ConcreteArray(quiet.context.run(kernels[primitive], x._data), aval)
                 except Exception:  # the general way knows the better error
                     pass
-        return primitive.bind(*promote_inexact(name, x))
+        out = primitive.bind(*promote_inexact(name, x))
+        return strengthen(out) if strong else out
 
-    return _named(function, name, doc)  # type: ignore[no-any-return]
+    return _named(function, name, doc)
 
 
 def unary(name: str, general: Unary, doc: str, primitive: Primitive | None = None, kinds: str = "") -> Unary:
@@ -63,7 +67,7 @@ def unary(name: str, general: Unary, doc: str, primitive: Primitive | None = Non
                     pass
         return general(x if isinstance(x, Array) else promote(name, x)[0])
 
-    return _named(function, name, doc)  # type: ignore[no-any-return]
+    return _named(function, name, doc)
 
 
 def binary(
@@ -129,4 +133,4 @@ def binary(
                 return ConcreteArray(data, shaped_array(a.shape, data.dtype) if compares else a)
         return otherwise(x, y)
 
-    return _named(function, name, doc)  # type: ignore[no-any-return]
+    return _named(function, name, doc)

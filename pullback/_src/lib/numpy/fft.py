@@ -1,7 +1,9 @@
 """Fourier transforms: `numpy.fft`.
 
-The lengths `n` or `s` cut the input or append zeros to it; `norm` says which of the pair of transforms divides by the
-number of elements: the inverse one ("backward"), the forward one ("forward"), or each by its square root ("ortho").
+The lengths `n` or `s` cut the input or append zeros to it; `norm` says which of the pair of transforms
+divides by the
+number of elements: the inverse one ("backward"), the forward one ("forward"), or each by its square root
+("ortho").
 """
 
 from __future__ import annotations
@@ -54,12 +56,15 @@ def _input(name: str, a: Any, fft_type: FftType) -> Any:
     if fft_type is FftType.RFFT:
         if kind(x.aval.dtype) == "c":
             raise DTypeError(
-                f"fft.{name} transforms real arrays; got {x.aval.str_short()}. Use the complex transform, or take "
+                f"fft.{name} transforms real arrays; got {x.aval.str_short()}. Use the complex "
+                "transform, or take "
                 "the real part."
             )
         (x,) = promote_inexact("fft." + name, x)
         if x.aval.dtype.itemsize < 4:
-            raise DTypeError(f"fft.{name} works in float32 and float64; got {x.aval.str_short()}. Use astype first.")
+            raise DTypeError(
+                f"fft.{name} works in float32 and float64; got {x.aval.str_short()}. Use astype first."
+            )
         return x
     if kind(x.aval.dtype) != "c":
         (x,) = promote_inexact("fft." + name, x)
@@ -83,11 +88,13 @@ def _transform(name: str, fft_type: FftType, a: Any, s: Any, axes: Any, norm: st
         if fft_type is FftType.IRFFT and places:
             lengths[-1] = 2 * (lengths[-1] - 1)
     if len(lengths) != len(places):
-        raise ValueError(f"fft.{name}: needs as many lengths as axes; got s={tuple(lengths)} for axes {tuple(axes)}")
+        raise ValueError(
+            f"fft.{name}: needs as many lengths as axes; got s={tuple(lengths)} for axes {tuple(axes)}"
+        )
     if any(n < 1 for n in lengths):
         raise ValueError(f"fft.{name}: the lengths of transforms must be positive; got {tuple(lengths)}")
     if not places:
-        return x  # type: ignore[no-any-return]
+        return x
     sizes = list(lengths)
     if fft_type is FftType.IRFFT:
         sizes[-1] = lengths[-1] // 2 + 1
@@ -141,7 +148,9 @@ def rfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) 
 
 
 def irfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Array:
-    """The inverse of `rfft`: a real array with n elements (default: twice the number of frequencies less 2)."""
+    """The inverse of `rfft`: a real array with n elements (default: twice the number of frequencies
+    less 2).
+    """
     return _one("irfft", FftType.IRFFT, a, n, axis, norm)
 
 
@@ -157,45 +166,61 @@ def hfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) 
 
 def ihfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Array:
     """The inverse of `hfft`."""
-    return conj_p.bind(_one("ihfft", FftType.RFFT, a, n, axis, _OPPOSITE.get(norm, norm)))  # type: ignore[no-any-return]
+    return conj_p.bind(_one("ihfft", FftType.RFFT, a, n, axis, _OPPOSITE.get(norm, norm)))
 
 
-def fftn(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None) -> Array:
+def fftn(
+    a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None
+) -> Array:
     """The transform over several axes (default: all, or the last `len(s)`)."""
     return _transform("fftn", FftType.FFT, a, s, axes, norm)
 
 
-def ifftn(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None) -> Array:
+def ifftn(
+    a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None
+) -> Array:
     """The inverse of `fftn`."""
     return _transform("ifftn", FftType.IFFT, a, s, axes, norm)
 
 
-def rfftn(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None) -> Array:
+def rfftn(
+    a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None
+) -> Array:
     """`fftn` of a real array, with half of the frequencies of the last axis."""
     return _transform("rfftn", FftType.RFFT, a, s, axes, norm)
 
 
-def irfftn(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None) -> Array:
+def irfftn(
+    a: Any, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = None
+) -> Array:
     """The inverse of `rfftn`."""
     return _transform("irfftn", FftType.IRFFT, a, s, axes, norm)
 
 
-def fft2(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: str | None = None) -> Array:
+def fft2(
+    a: Any, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: str | None = None
+) -> Array:
     """The transform over two axes."""
     return _two("fft2", FftType.FFT, a, s, axes, norm)
 
 
-def ifft2(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: str | None = None) -> Array:
+def ifft2(
+    a: Any, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: str | None = None
+) -> Array:
     """The inverse of `fft2`."""
     return _two("ifft2", FftType.IFFT, a, s, axes, norm)
 
 
-def rfft2(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: str | None = None) -> Array:
+def rfft2(
+    a: Any, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: str | None = None
+) -> Array:
     """`fft2` of a real array, with half of the frequencies of the last axis."""
     return _two("rfft2", FftType.RFFT, a, s, axes, norm)
 
 
-def irfft2(a: Any, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: str | None = None) -> Array:
+def irfft2(
+    a: Any, s: Sequence[int] | None = None, axes: Sequence[int] = (-2, -1), norm: str | None = None
+) -> Array:
     """The inverse of `rfft2`."""
     return _two("irfft2", FftType.IRFFT, a, s, axes, norm)
 
@@ -205,7 +230,7 @@ def _frequencies(name: str, numbers: np.ndarray[Any, Any], n: int, d: Any, dtype
     if isinstance(d, (list, tuple)):
         raise ValueError(f"fft.{name}: the sample spacing d must be a number; got {d!r}")
     ks = creation.asarray(numbers.astype(found))
-    return ks / (d * creation.asarray(n, dtype=found))  # type: ignore[no-any-return, operator]
+    return ks / (d * creation.asarray(n, dtype=found))
 
 
 def fftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> Array:

@@ -78,8 +78,8 @@ def trunc(x: Any) -> Array:
     """The nearest integer towards zero, elementwise (integers are returned as they are)."""
     (x,) = promote("trunc", x)
     if kind(x.aval.dtype) in "biu":
-        return x  # type: ignore[no-any-return]
-    return cmp.select_n_p.bind(cmp.lt_p.bind(x, _c(x, 0)), ar.floor_p.bind(x), ar.ceil_p.bind(x))  # type: ignore[no-any-return]
+        return x
+    return cmp.select_n_p.bind(cmp.lt_p.bind(x, _c(x, 0)), ar.floor_p.bind(x), ar.ceil_p.bind(x))
 
 
 def fix(x: Any, out: None = None) -> Array:
@@ -91,7 +91,7 @@ def fix(x: Any, out: None = None) -> Array:
 def rint(x: Any, /) -> Array:
     """The nearest integer as a float, halves to even, elementwise."""
     (x,) = promote_inexact("rint", x)
-    return _round_half_even(x)  # type: ignore[no-any-return]
+    return _round_half_even(x)
 
 
 def _round_half_even(x: Any) -> Any:
@@ -122,16 +122,16 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Array:
     if letter in "iu":
         if decimals < 0:
             raise NotImplementedError("round: integers with decimals < 0; convert to a float dtype first")
-        return x  # type: ignore[no-any-return]
+        return x
     if decimals == 0:
-        return _round_half_even(x)  # type: ignore[no-any-return]
+        return _round_half_even(x)
     if x.aval.dtype.itemsize == 2:  # the scaled numbers would overflow and lose digits
         wide = convert_element_type(x, np.float32, weak_type=x.aval.weak_type)
         return convert_element_type(round(wide, decimals), x.aval.dtype, weak_type=x.aval.weak_type)
     factor = _c(x, 10.0 ** builtins.abs(decimals))
     if decimals > 0:
-        return ar.div_p.bind(_round_half_even(ar.mul_p.bind(x, factor)), factor)  # type: ignore[no-any-return]
-    return ar.mul_p.bind(_round_half_even(ar.div_p.bind(x, factor)), factor)  # type: ignore[no-any-return]
+        return ar.div_p.bind(_round_half_even(ar.mul_p.bind(x, factor)), factor)
+    return ar.mul_p.bind(_round_half_even(ar.div_p.bind(x, factor)), factor)
 
 
 def around(a: Any, decimals: int = 0, out: None = None) -> Array:
@@ -175,12 +175,12 @@ def clip(
         check_arraylike("clip", bound)
         if type(bound) is int and kind(x.aval.dtype) in "iu":
             # A bound beyond the dtype's range limits nothing, as the end of the range does.
-            info = dtypes.iinfo(x.aval.dtype)  # type: ignore[no-untyped-call]
+            info = dtypes.iinfo(x.aval.dtype)
             bound = builtins.min(builtins.max(bound, int(info.min)), int(info.max))
         x = limit(x, bound)
     if kind(x.aval.dtype) == "c":
         raise ValueError("clip: complex numbers have no order; clip real and imaginary parts by themselves")
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
@@ -198,11 +198,11 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     dtype = x.aval.dtype
     letter = kind(dtype)
     if letter in "biu":
-        return x  # type: ignore[no-any-return]
+        return x
     if letter == "c":
         parts = [nan_to_num(p, copy, nan, posinf, neginf) for p in (real_p.bind(x), imag_p.bind(x))]
-        return complex_p.bind(*parts)  # type: ignore[no-any-return]
-    info = dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+        return complex_p.bind(*parts)
+    info = dtypes.finfo(dtype)
     zero_derivative = [
         (isnan(x), nan),
         (cmp.eq_p.bind(x, _c(x, np.inf)), info.max if posinf is None else posinf),
@@ -211,7 +211,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     out = x
     for condition, value in zero_derivative:
         out = cmp.select_n_p.bind(condition, out, strengthen(convert_element_type(as_array(value), dtype)))
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def heaviside(x1: Any, x2: Any, /) -> Array:
@@ -222,7 +222,7 @@ def heaviside(x1: Any, x2: Any, /) -> Array:
     zero = _c(x, 0)
     step = cmp.select_n_p.bind(cmp.lt_p.bind(x, zero), _c(x, 1), zero)
     out = cmp.select_n_p.bind(cmp.eq_p.bind(x, zero), step, y)
-    return cmp.select_n_p.bind(cmp.ne_p.bind(x, x), out, x)  # type: ignore[no-any-return]
+    return cmp.select_n_p.bind(cmp.ne_p.bind(x, x), out, x)
 
 
 # Bits of floating-point numbers -------------------------------------------------------------------
@@ -232,7 +232,7 @@ class _Layout:
     """How a floating-point dtype is laid out: the integer dtype of its width, and the fields."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
-        info = dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+        info = dtypes.finfo(dtype)
         self.integer = np.dtype(f"int{dtype.itemsize * 8}")
         self.mantissa_bits = int(info.nmant)
         self.exponent_bits = dtype.itemsize * 8 - 1 - self.mantissa_bits
@@ -261,7 +261,7 @@ def signbit(x: Any, /) -> Array:
     if letter == "c":
         raise ValueError("signbit is defined for real numbers; complex ones have no sign")
     bits = x if letter == "i" else _bits(x)
-    return cmp.lt_p.bind(bits, _c(bits, 0))  # type: ignore[no-any-return]
+    return cmp.lt_p.bind(bits, _c(bits, 0))
 
 
 def copysign(x1: Any, x2: Any, /) -> Array:
@@ -274,12 +274,12 @@ def copysign(x1: Any, x2: Any, /) -> Array:
     if kind(x.aval.dtype) == "c":
         raise DTypeError("copysign does not accept complex numbers, which have no sign")
     differs = ar.xor_p.bind(signbit(x), signbit(y))
-    return cmp.select_n_p.bind(differs, x, neg_p.bind(x))  # type: ignore[no-any-return]
+    return cmp.select_n_p.bind(differs, x, neg_p.bind(x))
 
 
 def nextafter(x: Any, y: Any, /) -> Array:
     """The next representable number after x in the direction of y, elementwise."""
-    return ar.nextafter_p.bind(*promote_inexact("nextafter", x, y))  # type: ignore[no-any-return]
+    return ar.nextafter_p.bind(*promote_inexact("nextafter", x, y))
 
 
 def spacing(x: Any, /) -> Array:
@@ -296,7 +296,7 @@ def spacing(x: Any, /) -> Array:
     step = ar.sub_p.bind(ar.nextafter_p.bind(size, full((), np.inf, x.aval.dtype)), size)
     step = copysign(step, stop_gradient_array(x))
     nan = full((), np.nan, x.aval.dtype)
-    return cmp.select_n_p.bind(isfinite(x), nan, step)  # type: ignore[no-any-return]
+    return cmp.select_n_p.bind(isfinite(x), nan, step)
 
 
 def _power_of_two(n: Any, dtype: np.dtype[Any]) -> Any:
@@ -335,7 +335,7 @@ def ldexp(x1: Any, x2: Any, /) -> Array:
         part = ar.clamp_p.bind(_c(n, -limit), n, _c(n, limit))
         n = ar.sub_p.bind(n, part)
         out = ar.mul_p.bind(out, _power_of_two(convert_element_type(part, layout.integer), dtype))
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def frexp(x: Any, /) -> tuple[Array, Array]:
@@ -353,7 +353,7 @@ def frexp(x: Any, /) -> tuple[Array, Array]:
     x = strengthen(x)
     layout = _Layout(dtype)
     # Subnormal numbers are scaled to normal ones first.
-    tiny = full((), dtypes.finfo(dtype).smallest_normal, dtype)  # type: ignore[no-untyped-call]
+    tiny = full((), dtypes.finfo(dtype).smallest_normal, dtype)
     subnormal = cmp.lt_p.bind(ar.abs_p.bind(x), tiny)
     shift = layout.mantissa_bits + 1
     scaled = cmp.select_n_p.bind(subnormal, x, ar.mul_p.bind(x, full((), 2.0**shift, dtype)))
@@ -393,7 +393,7 @@ def i0(x: Any) -> Array:
         raise ValueError("i0 is defined for real numbers here")
     # |x| with derivative zero at zero, as that of the scaled function has.
     size = ar.mul_p.bind(x, ar.sign_p.bind(x))
-    return ar.mul_p.bind(exp_p.bind(size), bessel_i0e(x))  # type: ignore[no-any-return]
+    return ar.mul_p.bind(exp_p.bind(size), bessel_i0e(x))
 
 
 METHODS: dict[str, Any] = {

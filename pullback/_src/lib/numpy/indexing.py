@@ -340,7 +340,7 @@ def take(
     if size == 0:
         raise IndexError(f"take: dimension {axis} of shape {x.aval.shape} has no elements to take")
     rank = x.aval.ndim - 1 + len(shape)
-    return gather_p.bind(  # type: ignore[no-any-return]
+    return gather_p.bind(
         x,
         reshape(index, (*shape, 1)),
         dimension_numbers=GatherDimensionNumbers(
@@ -415,7 +415,7 @@ def take_along_axis(
     if size == 0:
         raise IndexError(f"take_along_axis: dimension {axis} of shape {x.aval.shape} has no elements to take")
     others = tuple(d for d in range(len(shape)) if d != axis)
-    return gather_p.bind(  # type: ignore[no-any-return]
+    return gather_p.bind(
         x,
         reshape(index, (*index.aval.shape, 1)),
         dimension_numbers=GatherDimensionNumbers((), (axis,), (axis,), others, others),

@@ -30,7 +30,7 @@ def gcd(x1: Any, x2: Any) -> Array:
         ValueError: arguments that are no integers.
     """
     x, y = _integers("gcd", x1, x2)
-    return _gcd(*_sizes(x, y))  # type: ignore[no-any-return]
+    return _gcd(*_sizes(x, y))
 
 
 def _sizes(x: Any, y: Any) -> tuple[Any, Any]:
@@ -67,4 +67,4 @@ def lcm(x1: Any, x2: Any) -> Array:
     divisor = _gcd(x, y)
     zero = scalar(0, x.aval.dtype)
     safe = cmp.select_n_p.bind(cmp.eq_p.bind(divisor, zero), divisor, scalar(1, x.aval.dtype))
-    return ar.mul_p.bind(x, ar.div_p.bind(y, safe))  # type: ignore[no-any-return]
+    return ar.mul_p.bind(x, ar.div_p.bind(y, safe))

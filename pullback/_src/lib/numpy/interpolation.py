@@ -76,7 +76,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     if not isinstance(right, str):
         above = values[-1] if right is None else convert_element_type(asarray(right), values.aval.dtype)
         out = cmp.select_n_p.bind(cmp.gt_p.bind(at, points[-1]), out, above)
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def _periodic(at: Any, points: Any, values: Any, period: Any) -> tuple[Any, Any, Any]:
@@ -114,7 +114,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, period: Any = 2 * math.p
     place = canonical_axis(axis, x.aval.ndim)
     x = moveaxis(x, place, 0)
     if x.aval.shape[0] < 2:
-        return moveaxis(x, 0, place)  # type: ignore[no-any-return]
+        return moveaxis(x, 0, place)
     dtype = x.aval.dtype
     two = scalar(2, dtype)
     integral = kind(dtype) in "iu"
@@ -135,4 +135,4 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, period: Any = 2 * math.p
     correction = cmp.select_n_p.bind(small, ar.sub_p.bind(wrapped, step), full((), 0, dtype))
     total = cumsum_p.bind(correction, axis=0, reverse=False)
     out = concatenate([x[:1], ar.add_p.bind(x[1:], total)], 0)
-    return moveaxis(out, 0, place)  # type: ignore[no-any-return]
+    return moveaxis(out, 0, place)

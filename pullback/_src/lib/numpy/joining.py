@@ -112,7 +112,7 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Array:
         found, axis = [ravel(x) for x in found], 0
     if any(x.aval.ndim == 0 for x in found):
         raise ShapeError("concatenate: arrays without dimensions cannot be concatenated; use stack")
-    return _concatenated(found, as_axis(axis, found[0].aval.ndim))  # type: ignore[no-any-return]
+    return _concatenated(found, as_axis(axis, found[0].aval.ndim))
 
 
 def _concatenated(arrays: list[Any], axis: int) -> Any:
@@ -174,25 +174,25 @@ def vstack(tup: Any, dtype: Any = None) -> Array:
     shape = found[0].aval.shape
     if len(shape) == 1 and all(x.aval.shape == shape for x in found):
         return stack(found)
-    return _concatenated([x if x.aval.ndim > 1 else atleast_2d(x) for x in found], 0)  # type: ignore[no-any-return]
+    return _concatenated([x if x.aval.ndim > 1 else atleast_2d(x) for x in found], 0)
 
 
 def hstack(tup: Any, dtype: Any = None) -> Array:
     """Join arrays along dimension 1, or 0 if they have only one."""
     found = [reshape(x, (1,)) if x.aval.ndim == 0 else x for x in _operands("hstack", tup, dtype)]
-    return _concatenated(found, 0 if found[0].aval.ndim == 1 else 1)  # type: ignore[no-any-return]
+    return _concatenated(found, 0 if found[0].aval.ndim == 1 else 1)
 
 
 def dstack(tup: Any, dtype: Any = None) -> Array:
     """Join arrays along dimension 2; those with fewer dimensions get new ones (see `atleast_3d`)."""
-    return _concatenated([atleast_3d(x) for x in _operands("dstack", tup, dtype)], 2)  # type: ignore[no-any-return]
+    return _concatenated([atleast_3d(x) for x in _operands("dstack", tup, dtype)], 2)
 
 
 def column_stack(tup: Any) -> Array:
     """Join 1-dimensional arrays as columns, and matrices, along dimension 1."""
     found = _operands("column_stack", tup, None)
     columns = [x if x.aval.ndim >= 2 else reshape(x, (x.aval.size, 1)) for x in found]
-    return _concatenated(columns, 1)  # type: ignore[no-any-return]
+    return _concatenated(columns, 1)
 
 
 def append(arr: Any, values: Any, axis: int | None = None) -> Array:
@@ -220,7 +220,7 @@ def block(arrays: Any) -> Array:
         x = next(promoted)
         return reshape(x, (1,) * (ndim - x.aval.ndim) + x.aval.shape)
 
-    return build(arrays, 0)  # type: ignore[no-any-return]
+    return build(arrays, 0)
 
 
 def _depth(item: Any) -> int:

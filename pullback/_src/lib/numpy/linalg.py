@@ -1,7 +1,7 @@
 """Linear algebra: `numpy.linalg`. All functions take stacks of matrices in the last two dimensions.
 
-Integers and bools become the default float dtype. Nothing raises for values: what does not exist (a factor of a matrix
-that is not positive definite, the inverse of a singular one) is NaN or infinite.
+Integers and bools become the default float dtype. Nothing raises for values: what does not exist (a factor
+of a matrix that is not positive definite, the inverse of a singular one) is NaN or infinite.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def _matrix(name: str, a: Any, *, square: bool = False) -> Any:
 
 
 def cholesky(a: Any, *, upper: bool = False, symmetrize_input: bool = True) -> Array:
-    """The lower triangular L with a = L L^H (or the upper triangular L^H), for Hermitian positive definite matrices.
+    """The lower triangular L with a = L L^H (or the upper triangular L^H), for Hermitian positive definite
+    matrices.
 
     Args:
         a: (..., n, n).
@@ -119,7 +120,7 @@ def cholesky(a: Any, *, upper: bool = False, symmetrize_input: bool = True) -> A
     if upper and not symmetrize_input:
         x = adjoint(x)  # the triangle to read is the upper one
     lower = factorization.cholesky(x, symmetrize_input=symmetrize_input)
-    return adjoint(lower) if upper else lower  # type: ignore[no-any-return]
+    return adjoint(lower) if upper else lower
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
@@ -127,8 +128,8 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
     Args:
         a: (..., m, n).
-        mode: "reduced" (Q has min(m, n) columns), "complete" (m columns), "r" (R alone), or "raw" (LAPACK's reflectors,
-            transposed, and their factors).
+        mode: "reduced" (Q has min(m, n) columns), "complete" (m columns), "r" (R alone), or "raw" (LAPACK's
+            reflectors, transposed, and their factors).
     """
     x = _matrix("qr", a)
     if mode == "raw":
@@ -160,19 +161,18 @@ def svd(
         SVDResult(U, S, Vh), or S alone.
     """
     x = _matrix("svd", a)
-    out = spectral.svd(
-        x, full_matrices=full_matrices, compute_uv=compute_uv, subset_by_index=subset_by_index
-    )
+    out = spectral.svd(x, full_matrices=full_matrices, compute_uv=compute_uv, subset_by_index=subset_by_index)
     return SVDResult(*out) if compute_uv else out
 
 
 def svdvals(x: Any, /) -> Array:
     """The singular values, descending: (..., min(m, n))."""
-    return svd(x, compute_uv=False)  # type: ignore[no-any-return]
+    return svd(x, compute_uv=False)
 
 
 def eig(a: Any) -> EigResult:
-    """Eigenvalues (..., n) and normalised right eigenvectors, the columns of (..., n, n), of general square matrices.
+    """Eigenvalues (..., n) and normalised right eigenvectors, the columns of (..., n, n), of general square
+    matrices.
 
     Both are complex and differentiable (vectors where the eigenvalues are distinct).
     """
@@ -208,7 +208,9 @@ def eigh(a: Any, UPLO: str | None = None, symmetrize_input: bool = True) -> Eigh
 def eigvalsh(a: Any, UPLO: str | None = "L", *, symmetrize_input: bool = True) -> Array:
     """The ascending eigenvalues of Hermitian matrices: (..., n). See `eigh`."""
     lower = _lower("eigvalsh", UPLO)
-    return spectral.eigvalsh(_matrix("eigvalsh", a, square=True), lower=lower, symmetrize_input=symmetrize_input)
+    return spectral.eigvalsh(
+        _matrix("eigvalsh", a, square=True), lower=lower, symmetrize_input=symmetrize_input
+    )
 
 
 # Equations and inverses ---------------------------------------------------------------------------
@@ -227,12 +229,16 @@ def solve(a: Any, b: Any) -> Array:
     x, y = promote_inexact("linalg.solve", a, b)
     check_matrix("linalg.solve", x.aval, square=True)
     if y.aval.ndim < 1:
-        raise ShapeError(f"linalg.solve: the right-hand side must be a vector or matrices; got shape {y.aval.shape}")
+        raise ShapeError(
+            f"linalg.solve: the right-hand side must be a vector or matrices; got shape {y.aval.shape}"
+        )
     if y.aval.ndim == 1:
         # One vector for all matrices.
         shape = x.aval.shape
         if y.aval.shape[0] != shape[-1]:
-            raise ShapeError(f"linalg.solve: shapes {shape} and {y.aval.shape} do not fit: {shape[-1]} equations")
+            raise ShapeError(
+                f"linalg.solve: shapes {shape} and {y.aval.shape} do not fit: {shape[-1]} equations"
+            )
         columns = broadcast_to(reshape(y, (*y.aval.shape, 1)), (*shape[:-1], 1))
         out = triangular.solve(x, columns)
         return reshape(out, shape[:-1])
@@ -255,7 +261,8 @@ def inv(a: Any) -> Array:
 
 
 def _relative_eps(dtype: np.dtype[Any], shape: tuple[int, ...], factor: float = 1.0) -> float:
-    return factor * max(shape[-2:]) * float(dtypes.finfo(dtypes.to_real_dtype(dtype)).eps)
+    info = dtypes.finfo(dtypes.to_real_dtype(dtype))
+    return factor * max(shape[-2:]) * float(info.eps)
 
 
 def pinv(a: Any, rtol: Any = None, hermitian: bool = False, *, rcond: Any = None) -> Array:
@@ -263,8 +270,8 @@ def pinv(a: Any, rtol: Any = None, hermitian: bool = False, *, rcond: Any = None
 
     Args:
         a: (..., m, n).
-        rtol: singular values up to this fraction of the largest count as zero (default: 10 max(m, n) times the
-            rounding unit); it broadcasts against the leading dimensions.
+        rtol: singular values up to this fraction of the largest count as zero (default: 10 max(m, n) times
+            the rounding unit); it broadcasts against the leading dimensions.
         hermitian: a promise that the matrix is Hermitian; the result is the same.
         rcond: another name of `rtol`.
     """
@@ -289,9 +296,10 @@ def lstsq(
     Args:
         a: (m, n).
         b: (m,) or (m, k).
-        rcond: singular values below this fraction of the largest count as zero (default: max(m, n) times the rounding
-            unit).
-        numpy_resid: return the residuals as NumPy does: none for a matrix of lower rank or without surplus equations.
+        rcond: singular values below this fraction of the largest count as zero (default: max(m, n) times the
+            rounding unit).
+        numpy_resid: return the residuals as NumPy does: none for a matrix of lower rank or without surplus
+            equations.
 
     Returns:
         x (n,) or (n, k); the sums of squared residuals (k,); the rank; the singular values.
@@ -300,7 +308,8 @@ def lstsq(
     check_matrix("linalg.lstsq", x.aval)
     if x.aval.ndim != 2 or y.aval.ndim not in (1, 2) or y.aval.shape[0] != x.aval.shape[0]:
         raise ShapeError(
-            f"linalg.lstsq expects a matrix (m, n) and a right-hand side (m,) or (m, k); got shapes {x.aval.shape} and "
+            "linalg.lstsq expects a matrix (m, n) and a right-hand side (m,) or (m, k); got shapes "
+            f"{x.aval.shape} and "
             f"{y.aval.shape}"
         )
     rows, columns = x.aval.shape
@@ -330,7 +339,9 @@ def lstsq(
 
 
 def tensorinv(a: Any, ind: int = 2) -> Array:
-    """The inverse for `tensordot` over `ind` dimensions: the first `ind` dimensions of a are the rows of a matrix."""
+    """The inverse for `tensordot` over `ind` dimensions: the first `ind` dimensions of a are the
+    rows of a matrix.
+    """
     (x,) = promote_inexact("linalg.tensorinv", a)
     ind = operator.index(ind)
     if ind <= 0:
@@ -339,7 +350,8 @@ def tensorinv(a: Any, ind: int = 2) -> Array:
     rows = int(np.prod(shape[:ind]))
     if rows * rows != x.aval.size:
         raise ShapeError(
-            f"linalg.tensorinv: the first {ind} dimensions of shape {shape} must have as many elements as the others"
+            f"linalg.tensorinv: the first {ind} dimensions of shape {shape} must have as many "
+            "elements as the others"
         )
     return reshape(inv(reshape(x, (rows, rows))), (*shape[ind:], *shape[:ind]))
 
@@ -360,7 +372,8 @@ def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Array:
     size = int(np.prod(shape))
     if size * y.aval.size != x.aval.size or size != y.aval.size:
         raise ShapeError(
-            f"linalg.tensorsolve: shape {x.aval.shape} must be that of the right-hand side, {y.aval.shape}, followed by "
+            f"linalg.tensorsolve: shape {x.aval.shape} must be that of the right-hand side, "
+            f"{y.aval.shape}, followed by "
             "another with as many elements"
         )
     return reshape(solve(reshape(x, (size, size)), reshape(y, (size,))), shape)
@@ -453,7 +466,9 @@ def tensordot(
     )
 
 
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None) -> Array:
+def vecdot(
+    x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None
+) -> Array:
     """Inner products along an axis; see `numpy.vecdot`."""
     return contractions.vecdot(
         x1, x2, axis=axis, precision=precision, preferred_element_type=preferred_element_type
@@ -473,7 +488,8 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Array:
     x, y = promote("linalg.cross", x1, x2)
     if x.aval.shape[axis] != 3 or y.aval.shape[axis] != 3:
         raise ShapeError(
-            f"linalg.cross expects vectors with 3 components along axis {axis}; got shapes {x.aval.shape} and "
+            f"linalg.cross expects vectors with 3 components along axis {axis}; got shapes "
+            f"{x.aval.shape} and "
             f"{y.aval.shape}"
         )
     return contractions.cross(x, y, axis=axis)
@@ -509,8 +525,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
     Args:
         x: an array.
-        ord: for vectors inf, -inf, 0 or any number p; for matrices "fro", "nuc", inf, -inf, 1, -1, 2, -2; None is the
-            2-norm of all elements along the axes.
+        ord: for vectors inf, -inf, 0 or any number p; for matrices "fro", "nuc", inf, -inf, 1, -1, 2, -2;
+            None is the 2-norm of all elements along the axes.
         axis: an axis (vectors), two (matrices), or None: the whole array.
         keepdims: whether reduced axes stay as dimensions of size 1.
     """
@@ -528,7 +544,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         return _vector_norm(a, 2 if ord is None else ord, axes, keepdims)
     if len(axes) == 2:
         return _matrix_norm(a, ord, axes, keepdims)
-    raise ValueError(f"linalg.norm: one axis (vectors) or two (matrices) are possible; got {axes} for ord={ord!r}")
+    raise ValueError(
+        f"linalg.norm: one axis (vectors) or two (matrices) are possible; got {axes} for ord={ord!r}"
+    )
 
 
 def _number(ord: Any) -> bool:
@@ -538,7 +556,9 @@ def _number(ord: Any) -> bool:
 def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     options: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     if not _number(ord):
-        raise ValueError(f"linalg.norm: ord={ord!r} is no norm of vectors; use a number, or two axes for matrices")
+        raise ValueError(
+            f"linalg.norm: ord={ord!r} is no norm of vectors; use a number, or two axes for matrices"
+        )
     if ord == 2:
         return elementwise.sqrt(reductions.sum(_squared(x), **options))
     size = elementwise.abs(x)
@@ -568,7 +588,8 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     elif ord in (2, -2, "nuc"):
         order = [i for i in range(x.aval.ndim) if i not in axes] + [rows, columns]
         s = spectral.svd(transpose(x, order), compute_uv=False)
-        reduced = {2: reductions.max, -2: reductions.min, "nuc": reductions.sum}[ord](s, axis=-1)
+        reduce: Any = {2: reductions.max, -2: reductions.min, "nuc": reductions.sum}[ord]
+        reduced = reduce(s, axis=-1)
         lead = iter(reduced.shape)
         out = reshape(reduced, [1 if i in axes else next(lead) for i in range(x.aval.ndim)])
     else:
@@ -590,7 +611,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
         axes = tuple(canonical_axis(i, rank) for i in axis)
     else:
         axes = (canonical_axis(axis, rank),)
-    return _vector_norm(a, ord, axes, keepdims)  # type: ignore[no-any-return]
+    return _vector_norm(a, ord, axes, keepdims)
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
@@ -618,8 +639,8 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
 
     Args:
         M: (..., m, n); vectors have rank 1 unless they are zero.
-        rtol: singular values up to this fraction of the largest count as zero (default: max(m, n) times the rounding
-            unit).
+        rtol: singular values up to this fraction of the largest count as zero (default: max(m, n) times the
+            rounding unit).
         hermitian: a promise that the matrix is Hermitian; the result is the same.
         tol: singular values up to this number count as zero.
     """
@@ -627,7 +648,7 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     if tol is not None and rtol is not None:
         raise ValueError("linalg.matrix_rank: give rtol or tol, not both")
     if x.aval.ndim < 2:
-        return reductions.any(x != 0).astype(dtypes.default_int_dtype())  # type: ignore[attr-defined,no-any-return]
+        return reductions.any(x != 0).astype(dtypes.default_int_dtype())
     s = svdvals(x)
     if tol is None and rtol is None:
         rtol = _relative_eps(x.aval.dtype, x.aval.shape)
@@ -635,5 +656,5 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     if limit.ndim:
         limit = reshape(limit, (*limit.shape, 1))
     if tol is None:
-        limit = reductions.max(s, axis=-1, keepdims=True) * limit  # type: ignore[operator]
-    return reductions.sum(s > limit, axis=-1)  # type: ignore[operator]
+        limit = reductions.max(s, axis=-1, keepdims=True) * limit
+    return reductions.sum(s > limit, axis=-1)

@@ -137,22 +137,22 @@ invert = unary("invert", ar.not_p.bind, "All bits inverted (bool: logical not), 
 
 def left_shift(x: Any, y: Any, /) -> Array:
     """x with its bits moved y places up, elementwise."""
-    return operators.left_shift(x, y)  # type: ignore[no-any-return]
+    return operators.left_shift(x, y)
 
 
 def right_shift(x1: Any, x2: Any, /) -> Array:
     """x1 with its bits moved x2 places down, elementwise, keeping the sign."""
-    return operators.right_shift(x1, x2)  # type: ignore[no-any-return]
+    return operators.right_shift(x1, x2)
 
 
 def bitwise_left_shift(x: Any, y: Any, /) -> Array:
     """x with its bits moved y places up, elementwise."""
-    return operators.left_shift(x, y)  # type: ignore[no-any-return]
+    return operators.left_shift(x, y)
 
 
 def bitwise_right_shift(x1: Any, x2: Any, /) -> Array:
     """x1 with its bits moved x2 places down, elementwise, keeping the sign."""
-    return operators.right_shift(x1, x2)  # type: ignore[no-any-return]
+    return operators.right_shift(x1, x2)
 
 
 def bitwise_count(x: Any, /) -> Array:
@@ -179,8 +179,8 @@ def isnan(x: Any, /) -> Array:
     """Whether x is NaN (complex: either part), elementwise."""
     (x,) = promote("isnan", x)
     if kind(x.aval.dtype) in _NAN_FREE:
-        return _false(x)  # type: ignore[no-any-return]
-    return cmp.ne_p.bind(x, x)  # type: ignore[no-any-return]
+        return _false(x)
+    return cmp.ne_p.bind(x, x)
 
 
 def isfinite(x: Any, /) -> Array:
@@ -190,8 +190,8 @@ def isfinite(x: Any, /) -> Array:
     if letter in _NAN_FREE:
         return full(x.aval.shape, True, _BOOL)
     if letter == "c":
-        return ar.and_p.bind(ar.is_finite_p.bind(real_p.bind(x)), ar.is_finite_p.bind(imag_p.bind(x)))  # type: ignore[no-any-return]
-    return ar.is_finite_p.bind(x)  # type: ignore[no-any-return]
+        return ar.and_p.bind(ar.is_finite_p.bind(real_p.bind(x)), ar.is_finite_p.bind(imag_p.bind(x)))
+    return ar.is_finite_p.bind(x)
 
 
 def isinf(x: Any, /) -> Array:
@@ -199,10 +199,10 @@ def isinf(x: Any, /) -> Array:
     (x,) = promote("isinf", x)
     letter = kind(x.aval.dtype)
     if letter in _NAN_FREE:
-        return _false(x)  # type: ignore[no-any-return]
+        return _false(x)
     if letter == "c":
-        return ar.or_p.bind(isinf(real_p.bind(x)), isinf(imag_p.bind(x)))  # type: ignore[no-any-return]
-    return cmp.eq_p.bind(ar.abs_p.bind(x), scalar(np.inf, x.aval.dtype))  # type: ignore[no-any-return]
+        return ar.or_p.bind(isinf(real_p.bind(x)), isinf(imag_p.bind(x)))
+    return cmp.eq_p.bind(ar.abs_p.bind(x), scalar(np.inf, x.aval.dtype))
 
 
 def _is_infinity(name: str, x: Any, infinity: float, out: Any) -> Array:
@@ -213,8 +213,8 @@ def _is_infinity(name: str, x: Any, infinity: float, out: Any) -> Array:
     if letter == "c":
         raise ValueError(f"{name} is defined for real numbers; complex ones have no sign")
     if letter in _NAN_FREE:
-        return _false(x)  # type: ignore[no-any-return]
-    return cmp.eq_p.bind(x, scalar(infinity, x.aval.dtype))  # type: ignore[no-any-return]
+        return _false(x)
+    return cmp.eq_p.bind(x, scalar(infinity, x.aval.dtype))
 
 
 def isposinf(x: Any, /, out: None = None) -> Array:
@@ -231,14 +231,14 @@ def iscomplex(x: Any) -> Array:
     """Whether x has a nonzero imaginary part, elementwise."""
     (x,) = promote("iscomplex", x)
     if kind(x.aval.dtype) != "c":
-        return _false(x)  # type: ignore[no-any-return]
+        return _false(x)
     part = imag_p.bind(x)
-    return cmp.ne_p.bind(part, scalar(0, part.aval.dtype))  # type: ignore[no-any-return]
+    return cmp.ne_p.bind(part, scalar(0, part.aval.dtype))
 
 
 def isreal(x: Any) -> Array:
     """Whether x has no imaginary part, elementwise."""
-    return ar.not_p.bind(iscomplex(x))  # type: ignore[no-any-return]
+    return ar.not_p.bind(iscomplex(x))
 
 
 def iscomplexobj(x: Any) -> builtins.bool:
@@ -279,7 +279,7 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
     """
     x, y = promote("isclose", a, b)
     if kind(x.aval.dtype) == "b":
-        return cmp.eq_p.bind(x, y)  # type: ignore[no-any-return]
+        return cmp.eq_p.bind(x, y)
     x, y = promote_inexact("isclose", x, y)
     size = ar.abs_p.bind(y)
     real_dtype = size.aval.dtype
@@ -290,7 +290,7 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
     out = ar.or_p.bind(ar.and_p.bind(both_finite, near), cmp.eq_p.bind(x, y))
     if equal_nan:
         out = ar.or_p.bind(out, ar.and_p.bind(isnan(x), isnan(y)))
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def _all(x: Any) -> Any:
@@ -300,7 +300,7 @@ def _all(x: Any) -> Any:
 def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Array:
     """Whether all elements are close (see `isclose`), as a bool array without dimensions."""
     check_arraylike("allclose", a, b)
-    return _all(isclose(a, b, rtol, atol, equal_nan))  # type: ignore[no-any-return]
+    return _all(isclose(a, b, rtol, atol, equal_nan))
 
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Array:
@@ -316,7 +316,7 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Array:
     same = equal(x, y)
     if equal_nan:
         same = ar.or_p.bind(same, ar.and_p.bind(isnan(x), isnan(y)))
-    return _all(same)  # type: ignore[no-any-return]
+    return _all(same)
 
 
 def _comparable(x: Any) -> Any:
@@ -335,4 +335,4 @@ def array_equiv(a1: Any, a2: Any) -> Array:
         np.broadcast_shapes(x.aval.shape, y.aval.shape)
     except ValueError:
         return asarray(False)
-    return _all(equal(x, y))  # type: ignore[no-any-return]
+    return _all(equal(x, y))

@@ -150,7 +150,7 @@ def reshape(
         return lax_reshape(x, sizes)
     if order == "F":
         flipped = lax_reshape(_reversed(x), sizes[::-1])
-        return _reversed(flipped)  # type: ignore[no-any-return]
+        return _reversed(flipped)
     raise NotImplementedError(f"reshape: order must be 'C' or 'F'; got {order!r}")
 
 
@@ -237,11 +237,11 @@ def transpose(a: Any, axes: Any = None) -> Array:
     x = arraylike("transpose", a)
     ndim = x.aval.ndim
     if axes is None:
-        return _reversed(x)  # type: ignore[no-any-return]
+        return _reversed(x)
     order = tuple(as_axis(i, ndim) for i in axes)
     if order == tuple(range(ndim)):
-        return x  # type: ignore[no-any-return]
-    return transpose_p.bind(x, permutation=order)  # type: ignore[no-any-return]
+        return x
+    return transpose_p.bind(x, permutation=order)
 
 
 def permute_dims(a: Any, /, axes: Any) -> Array:
@@ -263,7 +263,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Array:
     order = list(range(x.aval.ndim))
     i, j = as_axis(axis1, x.aval.ndim), as_axis(axis2, x.aval.ndim)
     order[i], order[j] = j, i
-    return x if i == j else transpose_p.bind(x, permutation=tuple(order))  # type: ignore[no-any-return]
+    return x if i == j else transpose_p.bind(x, permutation=tuple(order))
 
 
 def moveaxis(a: Any, source: Any, destination: Any) -> Array:
@@ -320,7 +320,7 @@ def rot90(m: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Array:
         raise ValueError(f"rot90: axes must differ; got {tuple(axes)}")
     turns = operator.index(k) % 4
     if turns == 0:
-        return x  # type: ignore[no-any-return]
+        return x
     if turns == 2:
         return flip(x, (first, second))
     if turns == 1:
@@ -429,7 +429,7 @@ def repeat(
         missing = operator.index(total_repeat_length) - places.size
         places = np.concatenate([places, np.full(missing, size - 1, np.int32)])
     index = (slice(None),) * axis + (wrap(places),)
-    return general_getitem(x, index)  # type: ignore[no-any-return]
+    return general_getitem(x, index)
 
 
 def _repeat_equally(x: Any, count: int, axis: int) -> Array:
@@ -479,7 +479,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Array:
         flat = roll(lax_reshape(x, (x.aval.size,)), shift, 0)
         return lax_reshape(flat, x.aval.shape)
     if x.aval.size == 0:
-        return x  # type: ignore[no-any-return]
+        return x
     axes = [as_axis(d, x.aval.ndim) for d in (axis if isinstance(axis, (tuple, list)) else (axis,))]
     if isinstance(shift, (tuple, list)):
         shifts: list[Any] = list(shift)
@@ -494,7 +494,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Array:
         shifts, axes = shifts * (longest // len(shifts)), axes * (longest // len(axes))
     for amount, dim in zip(shifts, axes, strict=True):
         x = _roll_once(x, amount, dim)
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def _roll_once(x: Any, shift: Any, axis: int) -> Any:
@@ -543,7 +543,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     at = (..., wrap(steps - np.int32(min(offset, 0))), wrap(steps + np.int32(max(offset, 0))))
     if count == 0:
         return full((*x.aval.shape[:-2], 0), False if kind(x.aval.dtype) == "b" else 0, x.aval.dtype)
-    return general_getitem(x, at, unique_indices=True, indices_are_sorted=True)  # type: ignore[no-any-return]
+    return general_getitem(x, at, unique_indices=True, indices_are_sorted=True)
 
 
 def diag(v: Any, k: int = 0) -> Array:
@@ -586,7 +586,7 @@ def _triangle(name: str, m: Any, k: int, keep: Primitive) -> Array:
     column = iota_p.bind(dtype=_INT32, shape=(1, columns), dimension=1)
     inside = keep.bind(column, add_p.bind(row, full((), operator.index(k), _INT32)))
     zero = full((), False if kind(x.aval.dtype) == "b" else 0, x.aval.dtype)
-    return select_n_p.bind(inside, zero, x)  # type: ignore[no-any-return]
+    return select_n_p.bind(inside, zero, x)
 
 
 def tril(m: Any, k: int = 0) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...core.array import Array
 from . import (
+    contractions,
     creation,
     cumulatives,
     elementwise,
@@ -40,6 +41,7 @@ _CHAPTERS = (
     reductions,
     cumulatives,
     sorting,
+    contractions,
 )
 for _chapter in _CHAPTERS:
     attach(_chapter.METHODS)

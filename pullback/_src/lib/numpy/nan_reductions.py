@@ -115,7 +115,7 @@ def nanmax(
     where: Any = None,
 ) -> Array:
     """The greatest element over `axis` that is not NaN (NaN if all are); the arguments are those of `max`."""
-    return _extremum("nanmax", reductions.max, -math.inf, a, axis, out, keepdims, initial, where)  # type: ignore[no-any-return]
+    return _extremum("nanmax", reductions.max, -math.inf, a, axis, out, keepdims, initial, where)
 
 
 def nanmin(
@@ -127,7 +127,7 @@ def nanmin(
     where: Any = None,
 ) -> Array:
     """The smallest element over `axis` that is not NaN (NaN if all are); the arguments are those of `min`."""
-    return _extremum("nanmin", reductions.min, math.inf, a, axis, out, keepdims, initial, where)  # type: ignore[no-any-return]
+    return _extremum("nanmin", reductions.min, math.inf, a, axis, out, keepdims, initial, where)
 
 
 def _position(
@@ -143,12 +143,12 @@ def _position(
 
 def nanargmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The index of the first greatest element along `axis` that is not NaN; -1 if all are."""
-    return _position("nanargmax", reductions.argmax, -math.inf, a, axis, out, keepdims)  # type: ignore[no-any-return]
+    return _position("nanargmax", reductions.argmax, -math.inf, a, axis, out, keepdims)
 
 
 def nanargmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The index of the first smallest element along `axis` that is not NaN; -1 if all are."""
-    return _position("nanargmin", reductions.argmin, math.inf, a, axis, out, keepdims)  # type: ignore[no-any-return]
+    return _position("nanargmin", reductions.argmin, math.inf, a, axis, out, keepdims)
 
 
 def _valid(x: Any, where: Any) -> Any:
@@ -230,7 +230,7 @@ def nanstd(
     mean: Any = None,
 ) -> Array:
     """The standard deviation over `axis` of the elements that are not NaN; arguments as for `var`."""
-    return sqrt_p.bind(nanvar(a, axis, dtype, out, ddof, keepdims, where, mean))  # type: ignore[no-any-return]
+    return sqrt_p.bind(nanvar(a, axis, dtype, out, ddof, keepdims, where, mean))
 
 
 def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:

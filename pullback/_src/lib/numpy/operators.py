@@ -189,7 +189,7 @@ def remainder_of(x: Any, y: Any) -> Any:
     remainder = ar.rem_p.bind(x, y)
     zero = scalar(0, x.aval.dtype)
     if letter != "f":
-        remainder = cmp.select_n_p.bind(cmp.eq_p.bind(y, zero), remainder, full((), 0, x.aval.dtype))
+        remainder = cmp.select_n_p.bind(cmp.eq_p.bind(y, zero), remainder, zero)
         if letter == "u":
             return remainder
     differs = cmp.ne_p.bind(cmp.lt_p.bind(remainder, zero), cmp.lt_p.bind(y, zero))

@@ -64,7 +64,7 @@ def pad(array: Any, pad_width: Any, mode: str | Callable[..., Any] = "constant",
     if any(lo < 0 or hi < 0 for lo, hi in widths):
         raise ValueError(f"pad: widths must not be negative; got {pad_width}")
     if callable(mode):
-        return _by_function(x, widths, mode, kwargs)  # type: ignore[no-any-return]
+        return _by_function(x, widths, mode, kwargs)
     if mode not in _OPTIONS:
         raise NotImplementedError(
             f"pad: unknown mode {mode!r}; expected one of {', '.join(sorted(_OPTIONS))}"
@@ -74,7 +74,7 @@ def pad(array: Any, pad_width: Any, mode: str | Callable[..., Any] = "constant",
         raise ValueError(f"pad: mode {mode!r} does not take {', '.join(sorted(unknown))}")
     options = {**_OPTIONS[mode], **kwargs}
     if mode in ("constant", "empty"):
-        return _constant(x, widths, options.get("constant_values", 0))  # type: ignore[no-any-return]
+        return _constant(x, widths, options.get("constant_values", 0))
     for axis, (lo, hi) in enumerate(widths):
         if lo == 0 and hi == 0:
             continue
@@ -83,7 +83,7 @@ def pad(array: Any, pad_width: Any, mode: str | Callable[..., Any] = "constant",
                 f"pad: dimension {axis} of shape {x.aval.shape} is empty; only mode 'constant' pads it"
             )
         x = _along(x, axis, lo, hi, mode, options)
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def _pairs(name: str, value: Any, ndim: int, *, integral: bool) -> list[tuple[Any, Any]]:

@@ -76,8 +76,8 @@ def polyval(p: Any, x: Any, *, unroll: int = 16) -> Array:
     if count <= unroll:
         for i in range(count):
             total = ar.add_p.bind(ar.mul_p.bind(total, x), p[i])
-        return total  # type: ignore[no-any-return]
-    return scan(lambda y, c: (ar.add_p.bind(ar.mul_p.bind(y, x), c), None), total, p)[0]  # type: ignore[no-any-return]
+        return total
+    return scan(lambda y, c: (ar.add_p.bind(ar.mul_p.bind(y, x), c), None), total, p)[0]
 
 
 def _same_length(name: str, a1: Any, a2: Any) -> tuple[Any, Any]:
@@ -97,12 +97,12 @@ def _padded(x: Any, size: int) -> Any:
 
 def polyadd(a1: Any, a2: Any) -> Array:
     """The sum of two polynomials."""
-    return ar.add_p.bind(*_same_length("polyadd", a1, a2))  # type: ignore[no-any-return]
+    return ar.add_p.bind(*_same_length("polyadd", a1, a2))
 
 
 def polysub(a1: Any, a2: Any) -> Array:
     """The difference of two polynomials."""
-    return ar.sub_p.bind(*_same_length("polysub", a1, a2))  # type: ignore[no-any-return]
+    return ar.sub_p.bind(*_same_length("polysub", a1, a2))
 
 
 def _trimmed(name: str, p: Any) -> Any:
@@ -164,11 +164,11 @@ def polyder(p: Any, m: int = 1) -> Array:
         raise ValueError(f"polyder: the order must not be negative; got {m}")
     x = _coefficients("polyder", p)
     if m == 0:
-        return x  # type: ignore[no-any-return]
+        return x
     count = x.aval.shape[0]
     kept = max(count - m, 0)
     factors = [float(math.perm(count - 1 - i, m)) for i in range(kept)]
-    return ar.mul_p.bind(x[:kept], _static_vector(factors, x.dtype, x.aval.ndim))  # type: ignore[no-any-return]
+    return ar.mul_p.bind(x[:kept], _static_vector(factors, x.dtype, x.aval.ndim))
 
 
 def polyint(p: Any, m: int = 1, k: Any = None) -> Array:
@@ -192,7 +192,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Array:
     if constants.aval.ndim > 1 or constants.aval.size not in (1, m):
         raise ValueError(f"polyint: k must be a number or have length 1 or {m}; got shape {constants.shape}")
     if m == 0:
-        return x  # type: ignore[no-any-return]
+        return x
     count = x.aval.shape[0]
     factors = [1.0 / math.perm(count - 1 - i + m, m) for i in range(count)]
     scaled = ar.mul_p.bind(x, _static_vector(factors, x.dtype, x.aval.ndim))
@@ -221,7 +221,7 @@ def poly(seq_of_zeros: Any) -> Array:
     out: Any = full((1,), 1, x.aval.dtype)
     for i in range(x.aval.size):  # times (X - x[i])
         out = ar.sub_p.bind(concatenate([out, zero], 0), ar.mul_p.bind(given[i], concatenate([zero, out], 0)))
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def roots(p: Any, *, strip_zeros: bool = True) -> Array:
@@ -279,7 +279,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Array:
         powers = powers[::-1]
     if kind(vector.aval.dtype) in "iu":
         powers = convert_element_type(powers, vector.aval.dtype)
-    return ar.pow_p.bind(expand_dims(vector, (1,)), expand_dims(powers, (0,)))  # type: ignore[no-any-return]
+    return ar.pow_p.bind(expand_dims(vector, (1,)), expand_dims(powers, (0,)))
 
 
 def polyfit(
@@ -312,7 +312,7 @@ def polyfit(
         raise ShapeError(f"polyfit: y must have {shape[0]} rows, as x; got shape {ordinates.aval.shape}")
     dtype = abscissas.aval.dtype
     if rcond is None:
-        rcond = shape[0] * float(dtypes.finfo(dtype).eps)  # type: ignore[no-untyped-call]
+        rcond = shape[0] * float(dtypes.finfo(dtype).eps)
     matrix: Any = vander(abscissas, deg + 1)
     if w is not None:
         weights = convert_element_type(asarray(w), dtype)

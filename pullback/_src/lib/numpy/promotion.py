@@ -226,7 +226,7 @@ def _described(leaf: Any) -> tuple[np.dtype[Any], bool]:
 def _check_range(data: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> None:
     if not data.size:
         return
-    info = dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]
+    info = dtypes.iinfo(dtype)
     if not np.isfinite(data).all():
         raise ValueError(f"infinities and NaN cannot become {dtype.name}")
     if int(data.min()) < info.min or int(data.max()) > info.max:

@@ -190,11 +190,11 @@ def sum(
         and not a.aval.weak_type
     ):
         if axis is None and not keepdims:
-            return reduce_sum_p.bind(a, axes=_ALL_AXES[a.aval.ndim])  # type: ignore[no-any-return]
+            return reduce_sum_p.bind(a, axes=_ALL_AXES[a.aval.ndim])
         axes = reduction_axes("sum", axis, a.aval)
         result = reduce_sum_p.bind(a, axes=axes)
-        return with_kept_axes(result, a.aval.shape, axes) if keepdims else result  # type: ignore[no-any-return]
-    return _accumulate(  # type: ignore[no-any-return]
+        return with_kept_axes(result, a.aval.shape, axes) if keepdims else result
+    return _accumulate(
         "sum", reduce_sum_p, add_p, 0, a, axis, dtype, out, keepdims, initial, where, promote_integers
     )
 
@@ -210,7 +210,7 @@ def prod(
     promote_integers: bool = True,
 ) -> Array:
     """The product of the elements over `axis` (default: all); the arguments are those of `sum`."""
-    return _accumulate(  # type: ignore[no-any-return]
+    return _accumulate(
         "prod", reduce_prod_p, mul_p, 1, a, axis, dtype, out, keepdims, initial, where, promote_integers
     )
 
@@ -273,7 +273,7 @@ def max(
     Raises:
         ValueError: there are no elements, or `where` is given, and no `initial`.
     """
-    return _extremum("max", reduce_max_p, max_p, a, axis, out, keepdims, initial, where)  # type: ignore[no-any-return]
+    return _extremum("max", reduce_max_p, max_p, a, axis, out, keepdims, initial, where)
 
 
 def min(
@@ -289,7 +289,7 @@ def min(
     Raises:
         ValueError: there are no elements, or `where` is given, and no `initial`.
     """
-    return _extremum("min", reduce_min_p, min_p, a, axis, out, keepdims, initial, where)  # type: ignore[no-any-return]
+    return _extremum("min", reduce_min_p, min_p, a, axis, out, keepdims, initial, where)
 
 
 amax = max
@@ -301,7 +301,7 @@ def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> 
     x = _input("ptp", a, out)
     if kind(x.aval.dtype) == "b":
         raise DTypeError("ptp: bools have no differences; convert them to integers")
-    return sub_p.bind(max(x, axis, keepdims=keepdims), min(x, axis, keepdims=keepdims))  # type: ignore[no-any-return]
+    return sub_p.bind(max(x, axis, keepdims=keepdims), min(x, axis, keepdims=keepdims))
 
 
 # mean, variance -----------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ def mean(
         axes = _ALL_AXES[aval.ndim] if axis is None else reduction_axes("mean", axis, aval)
         size = aval.size if axis is None else math.prod([aval.shape[i] for i in axes])
         result = div_p.bind(reduce_sum_p.bind(a, axes=axes), scalar(size, aval.dtype))
-        return with_kept_axes(result, aval.shape, axes) if keepdims else result  # type: ignore[no-any-return]
+        return with_kept_axes(result, aval.shape, axes) if keepdims else result
     x = _input("mean", a, out)
     inside, result_dtype = _computation_dtypes("mean", x, dtype)
     if kind(result_dtype) in "biu":  # the elements are rounded, not only their mean
@@ -523,12 +523,12 @@ def _truth(
 
 def any(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Array:
     """Whether some element over `axis` is not zero; False of none."""
-    return _truth("any", reduce_or_p, False, a, axis, out, keepdims, where)  # type: ignore[no-any-return]
+    return _truth("any", reduce_or_p, False, a, axis, out, keepdims, where)
 
 
 def all(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Array:
     """Whether no element over `axis` is zero; True of none."""
-    return _truth("all", reduce_and_p, True, a, axis, out, keepdims, where)  # type: ignore[no-any-return]
+    return _truth("all", reduce_and_p, True, a, axis, out, keepdims, where)
 
 
 def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -561,12 +561,12 @@ def _position(name: str, primitive: Primitive, a: Any, axis: Any, out: Any, keep
 
 def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The index of the first greatest element along `axis` (default: of the flattened array), or of a NaN."""
-    return _position("argmax", argmax_p, a, axis, out, keepdims)  # type: ignore[no-any-return]
+    return _position("argmax", argmax_p, a, axis, out, keepdims)
 
 
 def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The index of the first smallest element along `axis` (default: of the flattened array), or of a NaN."""
-    return _position("argmin", argmin_p, a, axis, out, keepdims)  # type: ignore[no-any-return]
+    return _position("argmin", argmin_p, a, axis, out, keepdims)
 
 
 METHODS: dict[str, Callable[..., Any]] = {

@@ -81,7 +81,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
     )
     for test, value in zip(reversed(tests), reversed(values), strict=True):
         out = select_n_p.bind(test, out, value)
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Array:
@@ -111,7 +111,7 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Array
     elif mode != "clip":
         raise ValueError(f"choose: mode must be 'raise', 'clip' or 'wrap'; got {mode!r}")
     first, *rest = broadcast_arrays(which, *promote("choose", *items))
-    return select_n_p.bind(first, *rest)  # type: ignore[no-any-return]
+    return select_n_p.bind(first, *rest)
 
 
 def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Array:
@@ -259,7 +259,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Array:
     out = full(whole, False if kind(x.aval.dtype) == "b" else 0, x.aval.dtype)
     prefix = (slice(None),) * axis
     out = update(out, (*prefix, wrap(old.astype(np.int32))), x, "set", unique_indices=True)
-    return update(out, (*prefix, wrap(targets.astype(np.int32))), new, "set", unique_indices=True)  # type: ignore[no-any-return]
+    return update(out, (*prefix, wrap(targets.astype(np.int32))), new, "set", unique_indices=True)
 
 
 def delete(arr: Any, obj: Any, axis: int | None = None, *, assume_unique_indices: bool = False) -> Array:
@@ -280,7 +280,7 @@ def delete(arr: Any, obj: Any, axis: int | None = None, *, assume_unique_indices
             return _delete_traced(x, reshape(index, (index.aval.size,)), axis)
     places = _places("delete", obj, size, 0)
     kept = np.setdiff1d(np.arange(size), places).astype(np.int32)
-    return general_getitem(x, (slice(None),) * axis + (wrap(kept),), unique_indices=True)  # type: ignore[no-any-return]
+    return general_getitem(x, (slice(None),) * axis + (wrap(kept),), unique_indices=True)
 
 
 def _delete_traced(x: Any, index: Any, axis: int) -> Array:
@@ -342,4 +342,4 @@ def apply_over_axes(func: Callable[[Any, int], Any], a: Any, axes: Any) -> Array
         if out.aval.ndim != x.aval.ndim:
             raise ValueError("apply_over_axes: the function must keep the number of dimensions or remove one")
         x = out
-    return x  # type: ignore[no-any-return]
+    return x

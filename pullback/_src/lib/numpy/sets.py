@@ -213,7 +213,7 @@ def unique_inverse(x: Any, /, *, size: int | None = None, fill_value: Any = None
 
 def unique_values(x: Any, /, *, size: int | None = None, fill_value: Any = None) -> Array:
     """The distinct elements; every NaN counts for itself."""
-    return unique(x, equal_nan=False, size=size, fill_value=fill_value)  # type: ignore[no-any-return]
+    return unique(x, equal_nan=False, size=size, fill_value=fill_value)
 
 
 # membership and set operations --------------------------------------------------------------------
@@ -243,7 +243,7 @@ def isin(
     members = sort_operands(members, 0)
     places = search(members, x, "left", np.int32)
     found = eq_p.bind(take(members, places, mode="clip"), x)
-    return not_p.bind(found) if invert else found  # type: ignore[no-any-return]
+    return not_p.bind(found) if invert else found
 
 
 def _two(name: str, ar1: Any, ar2: Any) -> tuple[Any, Any]:
@@ -255,7 +255,7 @@ def _two(name: str, ar1: Any, ar2: Any) -> tuple[Any, Any]:
 def union1d(ar1: Any, ar2: Any, *, size: int | None = None, fill_value: Any = None) -> Array:
     """The distinct elements of both arrays, ascending; `size` and `fill_value` as for `unique`."""
     x, y = _two("union1d", ar1, ar2)
-    return unique(concatenate([x, y], 0), size=size, fill_value=fill_value)  # type: ignore[no-any-return]
+    return unique(concatenate([x, y], 0), size=size, fill_value=fill_value)
 
 
 def _compressed(name: str, values: Any, mask: Any, size: int | None, fill_value: Any) -> tuple[Any, Any]:
@@ -288,7 +288,7 @@ def setdiff1d(
     kept = isin(x, ar2, invert=True)
     if first is not None:
         kept = and_p.bind(first, kept)
-    return _compressed("setdiff1d", x, kept, size, 0 if fill_value is None else fill_value)[0]  # type: ignore[no-any-return]
+    return _compressed("setdiff1d", x, kept, size, 0 if fill_value is None else fill_value)[0]
 
 
 def _sorted_with_marks(x: Any) -> tuple[Any, Any]:
@@ -312,7 +312,7 @@ def setxor1d(
     x, y = _two("setxor1d", ar1, ar2)
     both, first = _sorted_with_marks(concatenate([x, y], 0))
     kept = and_p.bind(first, ne_p.bind(isin(both, x), isin(both, y)))
-    return _filled("setxor1d", both, kept, size, fill_value)[0]  # type: ignore[no-any-return]
+    return _filled("setxor1d", both, kept, size, fill_value)[0]
 
 
 def _filled(name: str, values: Any, kept: Any, size: int | None, fill_value: Any) -> tuple[Any, Any]:

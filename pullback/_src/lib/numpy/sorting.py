@@ -102,7 +102,7 @@ def argsort(
     index_dtype = dtypes.default_int_dtype() if dtype is None else dtypes.check_user_dtype(dtype, "argsort")
     places = broadcasted_iota(index_dtype, x.aval.shape, axis)
     if not descending:
-        return sort_operands((x, places), axis, stable)[1]  # type: ignore[no-any-return]
+        return sort_operands((x, places), axis, stable)[1]
     # Reversed before and after, equal elements come out in their own order.
     backwards = sort_operands((rev(x, (axis,)), rev(places, (axis,))), axis, stable)[1]
     return rev(backwards, (axis,))
@@ -131,7 +131,7 @@ def lexsort(keys: Any, axis: int = -1) -> Array:
         return full((), 0, dtypes.default_int_dtype())
     axis = canonical_axis(axis, columns[0].aval.ndim)
     places = broadcasted_iota(dtypes.default_int_dtype(), columns[0].aval.shape, axis)
-    return sort_operands((*columns[::-1], places), axis, num_keys=len(columns))[-1]  # type: ignore[no-any-return]
+    return sort_operands((*columns[::-1], places), axis, num_keys=len(columns))[-1]
 
 
 def partition(a: Any, kth: int, axis: int = -1) -> Array:
@@ -170,7 +170,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None, *, meth
         raise ValueError(f"searchsorted: the sorted array must have one dimension; got shape {a.aval.shape}")
     if sorter is not None:
         a = a[sorter]
-    return search(a, v, side, dtypes.default_int_dtype())  # type: ignore[no-any-return]
+    return search(a, v, side, dtypes.default_int_dtype())
 
 
 # nonzero elements ---------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def quantile(
         keepdims: whether reduced axes stay as dimensions of size 1.
     """
     _no_outputs("quantile", out, overwrite_input)
-    return _quantile("quantile", a, q, axis, method, keepdims, weights, False)  # type: ignore[no-any-return]
+    return _quantile("quantile", a, q, axis, method, keepdims, weights, False)
 
 
 def nanquantile(
@@ -160,7 +160,7 @@ def nanquantile(
 ) -> Array:
     """Quantiles over `axis` of the elements that are not NaN; the arguments are those of `quantile`."""
     _no_outputs("nanquantile", out, overwrite_input)
-    return _quantile("nanquantile", a, q, axis, method, keepdims, weights, True)  # type: ignore[no-any-return]
+    return _quantile("nanquantile", a, q, axis, method, keepdims, weights, True)
 
 
 def _shares(name: str, q: Any) -> Any:
@@ -181,7 +181,7 @@ def percentile(
 ) -> Array:
     """Percentiles over `axis`: `quantile` with q in [0, 100]."""
     _no_outputs("percentile", out, overwrite_input)
-    return _quantile("percentile", a, _shares("percentile", q), axis, method, keepdims, weights, False)  # type: ignore[no-any-return]
+    return _quantile("percentile", a, _shares("percentile", q), axis, method, keepdims, weights, False)
 
 
 def nanpercentile(
@@ -197,7 +197,7 @@ def nanpercentile(
 ) -> Array:
     """Percentiles over `axis` of the elements that are not NaN: `nanquantile` with q in [0, 100]."""
     _no_outputs("nanpercentile", out, overwrite_input)
-    return _quantile("nanpercentile", a, _shares("nanpercentile", q), axis, method, keepdims, weights, True)  # type: ignore[no-any-return]
+    return _quantile("nanpercentile", a, _shares("nanpercentile", q), axis, method, keepdims, weights, True)
 
 
 def median(
@@ -205,7 +205,7 @@ def median(
 ) -> Array:
     """The median over `axis` (of an even number: the mean of the middle two); NaN if there is a NaN."""
     _no_outputs("median", out, overwrite_input)
-    return _quantile("median", a, 0.5, axis, "midpoint", keepdims, None, False)  # type: ignore[no-any-return]
+    return _quantile("median", a, 0.5, axis, "midpoint", keepdims, None, False)
 
 
 def nanmedian(
@@ -213,7 +213,7 @@ def nanmedian(
 ) -> Array:
     """The median over `axis` of the elements that are not NaN."""
     _no_outputs("nanmedian", out, overwrite_input)
-    return _quantile("nanmedian", a, 0.5, axis, "midpoint", keepdims, None, True)  # type: ignore[no-any-return]
+    return _quantile("nanmedian", a, 0.5, axis, "midpoint", keepdims, None, True)
 
 
 # covariance ---------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def cov(
         elif aweights is None:
             freedom = total - ddof
         else:
-            freedom = total - ddof * reductions.sum(w * _as_real(aweights, real_dtype)) / total  # type: ignore[operator]
+            freedom = total - ddof * reductions.sum(w * _as_real(aweights, real_dtype)) / total
     centered = x - center
     weighted = centered if w is None else centered * w
     other: Any = transpose(weighted, (1, 0))
@@ -319,17 +319,17 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, dtype: Any = None) -> A
     """The matrix of Pearson's correlation coefficients; the arguments are those of `cov`."""
     c: Any = cov(x, y, rowvar, dtype=dtype)
     if c.aval.ndim == 0:
-        return c / c  # type: ignore[no-any-return]
+        return c / c
     n = c.aval.shape[0]
     diagonal = reductions.sum(
         c * convert_element_type(as_array(np.eye(n, dtype=np.float32)), c.aval.dtype), 1
     )
     real = real_p.bind(diagonal) if kind(c.aval.dtype) == "c" else diagonal
-    deviation: Any = real**0.5  # type: ignore[operator]
+    deviation: Any = real**0.5
     c = c / reshape(deviation, (n, 1)) / reshape(deviation, (1, n))
     if kind(c.aval.dtype) != "c":
-        return _limited(c)  # type: ignore[no-any-return]
-    return complex_p.bind(_limited(real_p.bind(c)), _limited(imag_p.bind(c)))  # type: ignore[no-any-return]
+        return _limited(c)
+    return complex_p.bind(_limited(real_p.bind(c)), _limited(imag_p.bind(c)))
 
 
 def _limited(x: Any) -> Any:
@@ -372,7 +372,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
         values = convert_element_type(values, np.dtype(np.int32))
     places = max_p.bind(values, scalar(0, values.aval.dtype)) if kind(values.aval.dtype) == "i" else values
     counts: Any = full((size,), 0, amounts.aval.dtype)
-    return counts.at[places].add(amounts, mode="drop")  # type: ignore[no-any-return]
+    return counts.at[places].add(amounts, mode="drop")
 
 
 def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = None) -> Array:
@@ -396,7 +396,7 @@ def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = Non
     ascending: Any = search(limits, values, "left" if right else "right", int_dtype)
     other: Any = search(rev(limits, (0,)), values, "left" if right else "right", int_dtype)
     rising = le_p.bind(limits[0], limits[-1])
-    return select_n_p.bind(rising, size - other, ascending)  # type: ignore[no-any-return]
+    return select_n_p.bind(rising, size - other, ascending)
 
 
 def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Array:
@@ -430,7 +430,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     half = scalar(0.5, dtype)
     low = select_n_p.bind(same, low, sub_p.bind(low, half))
     high = select_n_p.bind(same, high, add_p.bind(high, half))
-    return linspace(low, high, count + 1, dtype=dtype)  # type: ignore[no-any-return]
+    return linspace(low, high, count + 1, dtype=dtype)
 
 
 def _bin_indices(x: Any, edges: Any) -> Any:

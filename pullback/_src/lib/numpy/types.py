@@ -235,7 +235,7 @@ def finfo(dtype: Any) -> Any:
     Args:
         dtype: a dtype, a scalar type, or an array whose dtype is meant.
     """
-    return dtypes.finfo(_dtype_of(dtype))  # type: ignore[no-untyped-call]
+    return dtypes.finfo(_dtype_of(dtype))
 
 
 def iinfo(int_type: Any) -> Any:
@@ -244,7 +244,7 @@ def iinfo(int_type: Any) -> Any:
     Args:
         int_type: a dtype, a scalar type, or an array whose dtype is meant.
     """
-    return dtypes.iinfo(_dtype_of(int_type))  # type: ignore[no-untyped-call]
+    return dtypes.iinfo(_dtype_of(int_type))
 
 
 def issubdtype(arg1: Any, arg2: Any) -> builtins.bool:

@@ -90,7 +90,7 @@ def accumulate(self: ufunc, a: Any, *, axis: Any, dtype: Any) -> Array:
     place = canonical_axis(axis, x.aval.ndim)
     x = _lifted(self, moveaxis(x, place, 0))
     if x.aval.shape[0] == 0:
-        return moveaxis(x, 0, place)  # type: ignore[no-any-return]
+        return moveaxis(x, 0, place)
 
     def step(carry: Any, row: Any) -> tuple[Any, Any]:
         first, previous = carry
@@ -98,13 +98,13 @@ def accumulate(self: ufunc, a: Any, *, axis: Any, dtype: Any) -> Array:
         return (full((), False, np.dtype(np.bool_)), new), new
 
     _, rows = scan(step, (full((), True, np.dtype(np.bool_)), _row(x, 0)), x)
-    return moveaxis(rows, 0, place)  # type: ignore[no-any-return]
+    return moveaxis(rows, 0, place)
 
 
 def outer(self: ufunc, A: Any, B: Any) -> Array:
     check_arraylike(f"{self.__name__}.outer", A, B)
     x, y = asarray(A), asarray(B)
-    return self(reshape(x, x.aval.shape + (1,) * y.aval.ndim), y)  # type: ignore[no-any-return]
+    return self(reshape(x, x.aval.shape + (1,) * y.aval.ndim), y)
 
 
 def at(self: ufunc, a: Any, indices: Any, b: Any) -> Array:
@@ -115,7 +115,7 @@ def at(self: ufunc, a: Any, indices: Any, b: Any) -> Array:
         # Each element is touched once.
         picked = x.at[indices].get()
         new = self(picked) if b is None else self(picked, b)
-        return x.at[indices].set(convert_element_type(new, x.aval.dtype))  # type: ignore[no-any-return]
+        return x.at[indices].set(convert_element_type(new, x.aval.dtype))
     places = [asarray(i) for i in arrays]
     shape = np.broadcast_shapes(*[p.aval.shape for p in places])
     rest = x.aval.shape[len(places) :]
@@ -131,7 +131,7 @@ def at(self: ufunc, a: Any, indices: Any, b: Any) -> Array:
         new = self(picked) if value is None else self(picked, value)
         return carry.at[tuple(index)].set(convert_element_type(new, carry.aval.dtype)), None
 
-    return scan(step, x, (flat, values), length=size)[0]  # type: ignore[no-any-return]
+    return scan(step, x, (flat, values), length=size)[0]
 
 
 def reduceat(self: ufunc, a: Any, indices: Any, *, axis: Any, dtype: Any) -> Array:
@@ -162,7 +162,7 @@ def reduceat(self: ufunc, a: Any, indices: Any, *, axis: Any, dtype: Any) -> Arr
 
     init = full((count, *x.aval.shape[1:]), False if x.aval.dtype.kind == "b" else 0, x.aval.dtype)
     out, _ = scan(step, init, (iota(starts.dtype, size), x))
-    return moveaxis(out, 0, place)  # type: ignore[no-any-return]
+    return moveaxis(out, 0, place)
 
 
 ufunc._methods.update(reduce=reduce, accumulate=accumulate, outer=outer, at=at, reduceat=reduceat)

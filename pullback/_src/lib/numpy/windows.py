@@ -39,7 +39,7 @@ def _cosines(M: Any, *coefficients: float) -> Array:
     for k, c in enumerate(coefficients[1:], 1):
         wave = cos_p.bind(ar.mul_p.bind(x, scalar(k * math.pi, dtype)))
         total = ar.add_p.bind(total, ar.mul_p.bind(wave, scalar(c, dtype)))
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def bartlett(M: int) -> Array:
@@ -48,7 +48,7 @@ def bartlett(M: int) -> Array:
     if count <= 1:
         return ones(count)
     x = _positions(count)
-    return ar.sub_p.bind(scalar(1, x.aval.dtype), ar.abs_p.bind(x))  # type: ignore[no-any-return]
+    return ar.sub_p.bind(scalar(1, x.aval.dtype), ar.abs_p.bind(x))
 
 
 def blackman(M: int) -> Array:

@@ -64,8 +64,8 @@ def randint_between(key: Any, shape: tuple[int, ...], low: int, high: int, dtype
     """`randint` for bounds that are Python ints."""
     info = dtypes.iinfo(dtype)
     if dtype.itemsize < 4:
-        clipped = (max(int(info.min), min(b, int(info.max) + 1)) for b in (low, high))
-        return convert_element_type(randint_between(key, shape, *clipped, _INT32), dtype)
+        low, high = (max(int(info.min), min(b, int(info.max) + 1)) for b in (low, high))
+        return convert_element_type(randint_between(key, shape, low, high, _INT32), dtype)
     default = dtypes.iinfo(dtypes.default_int_dtype())
     for bound in (low, high):
         if not min(info.min, default.min) <= bound <= max(info.max + 1, default.max):

@@ -223,9 +223,7 @@ def factorial(n: Any, exact: bool = False) -> Array:
         NotImplementedError: exact=True; arrays hold no integers of arbitrary size.
     """
     if exact:
-        raise NotImplementedError(
-            "factorial(exact=True) is not supported; use math.factorial"
-        )
+        raise NotImplementedError("factorial(exact=True) is not supported; use math.factorial")
     (n,) = promote_inexact("factorial", n)
     value = exp_p.bind(sp.lgamma_p.bind(add_p.bind(n, _c(n, 1))))
     return _where(lt_p.bind(n, _c(n, 0)), _c(n, 0), value)
