@@ -163,13 +163,13 @@ def _extremum_partial(t: Any, ans: Any, this: Any, other: Any) -> Any:
 
 max_p = elementwise(
     "max",
-    lambda t, ans, x, y: _extremum_partial(t, ans, x, y),
+    _extremum_partial,
     lambda t, ans, x, y: _extremum_partial(t, ans, y, x),
     accepts="biufc",
 )
 min_p = elementwise(
     "min",
-    lambda t, ans, x, y: _extremum_partial(t, ans, x, y),
+    _extremum_partial,
     lambda t, ans, x, y: _extremum_partial(t, ans, y, x),
     accepts="biufc",
 )
@@ -319,7 +319,8 @@ def integer_pow(x: Any, y: int) -> Array:
         return square_p.bind(x)
     if y < 0 and kind(x.aval.dtype) in "iu":
         raise DTypeError(
-            f"integer_pow: integers ({x.aval.str_short()}) have no negative powers ({y}); convert to a float dtype"
+            f"integer_pow: integers ({x.aval.str_short()}) have no negative powers ({y}); "
+            "convert to a float dtype"
         )
     return integer_pow_p.bind(x, y=y)
 

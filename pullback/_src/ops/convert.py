@@ -42,8 +42,8 @@ def convert_element_type(operand: Any, new_dtype: Any, weak_type: bool = False) 
 def _convert_abstract(x: ShapedArray, *, new_dtype: np.dtype[Any], weak_type: bool) -> ShapedArray:
     if dtypes.is_extended(x.dtype) != dtypes.is_extended(new_dtype):
         raise DTypeError(
-            f"convert_element_type: cannot convert {dtypes.dtype_name(x.dtype)} to {dtypes.dtype_name(new_dtype)}; "
-            "use random.key_data and random.wrap_key_data for random keys"
+            f"convert_element_type: cannot convert {dtypes.dtype_name(x.dtype)} to "
+            f"{dtypes.dtype_name(new_dtype)}; use random.key_data and random.wrap_key_data for random keys"
         )
     return shaped_array(x.shape, new_dtype, weak_type)
 
@@ -92,7 +92,8 @@ def _bitcast_abstract(x: ShapedArray, *, new_dtype: np.dtype[Any]) -> ShapedArra
         return shaped_array((*x.shape, old // new), new_dtype)
     if not x.shape or x.shape[-1] != new // old:
         raise ShapeError(
-            f"bitcast_convert_type: reading {x.str_short()} as {new_dtype.name} needs a last dimension of size {new // old}"
+            f"bitcast_convert_type: reading {x.str_short()} as {new_dtype.name} needs a last dimension "
+            f"of size {new // old}"
         )
     return shaped_array(x.shape[:-1], new_dtype)
 

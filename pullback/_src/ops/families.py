@@ -65,8 +65,9 @@ def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
                         else ", ".join(map(str, shapes))
                     )
                     raise ShapeError(
-                        f"{name}: operands of shapes {listed} cannot be broadcast together: dimension {-i} is "
-                        f"{size} in one and {s[-i]} in another. Sizes must be equal or 1, counted from the right."
+                        f"{name}: operands of shapes {listed} cannot be broadcast together: dimension "
+                        f"{-i} is {size} in one and {s[-i]} in another. Sizes must be equal or 1, counted "
+                        "from the right."
                     )
                 size = s[-i]
         out.append(size)
@@ -125,10 +126,7 @@ def mismatch(name: str, found: Sequence[Any]) -> DTypeError:
 
 
 def result_weak(avals: Sequence[ShapedArray]) -> bool:
-    for a in avals:
-        if not a.weak_type:
-            return False
-    return True
+    return all([a.weak_type for a in avals])
 
 
 # Elementwise operations ---------------------------------------------------------------------------

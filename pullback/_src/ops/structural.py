@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ broadcast_in_dim_p = linear_primitive("broadcast_in_dim")
 
 
 def broadcast_in_dim(operand: Any, shape: Any, broadcast_dimensions: Any) -> Array:
-    """Place the operand's dimensions at `broadcast_dimensions` of an array of `shape` and repeat it along the others.
+    """Repeat the operand along new dimensions, placing its own at `broadcast_dimensions` of the result.
 
     Args:
         operand: an array; each dimension has size 1 or the size of its place in `shape`.
@@ -172,17 +173,15 @@ def _broadcast_in_dim_abstract(
         raise ShapeError(
             f"broadcast_in_dim: {x.ndim} dimensions need as many broadcast_dimensions; got {dims}"
         )
-    if any(not 0 <= d < len(shape) for d in dims) or any(
-        a >= b for a, b in zip(dims, dims[1:], strict=False)
-    ):
+    if any(not 0 <= d < len(shape) for d in dims) or any(a >= b for a, b in pairwise(dims)):
         raise ShapeError(
             f"broadcast_in_dim: broadcast_dimensions must increase within 0..{len(shape) - 1}; got {dims}"
         )
     for i, d in enumerate(dims):
         if x.shape[i] not in (1, shape[d]):
             raise ShapeError(
-                f"broadcast_in_dim: the operand of shape {x.shape} cannot be broadcast to {shape} with dimensions "
-                f"{dims}: its dimension {i} has size {x.shape[i]}, the result's dimension {d} has {shape[d]}"
+                f"broadcast_in_dim: the operand of shape {x.shape} cannot be broadcast to {shape} with "
+                f"dimensions {dims}: its dimension {i} has size {x.shape[i]}, the result's dimension {d} has {shape[d]}"
             )
     return shaped_array(shape, x.dtype, x.weak_type)
 
@@ -303,7 +302,8 @@ def expand_dims(array: Any, dimensions: Any) -> Array:
 def _reshape_abstract(x: ShapedArray, *, shape: tuple[int, ...]) -> ShapedArray:
     if math.prod(shape) != x.size:
         raise ShapeError(
-            f"reshape: cannot turn shape {x.shape} ({x.size} elements) into {shape} ({math.prod(shape)} elements)"
+            f"reshape: cannot turn shape {x.shape} ({x.size} elements) into {shape} "
+            f"({math.prod(shape)} elements)"
         )
     return shaped_array(shape, x.dtype, x.weak_type)
 
