@@ -126,7 +126,7 @@ def mismatch(name: str, found: Sequence[Any]) -> DTypeError:
 
 
 def result_weak(avals: Sequence[ShapedArray]) -> bool:
-    return all([a.weak_type for a in avals])
+    return all(a.weak_type for a in avals)
 
 
 # Elementwise operations ---------------------------------------------------------------------------

@@ -181,7 +181,8 @@ def _broadcast_in_dim_abstract(
         if x.shape[i] not in (1, shape[d]):
             raise ShapeError(
                 f"broadcast_in_dim: the operand of shape {x.shape} cannot be broadcast to {shape} with "
-                f"dimensions {dims}: its dimension {i} has size {x.shape[i]}, the result's dimension {d} has {shape[d]}"
+                f"dimensions {dims}: its dimension {i} has size {x.shape[i]}, the result's dimension {d} "
+                f"has {shape[d]}"
             )
     return shaped_array(shape, x.dtype, x.weak_type)
 
