@@ -15,7 +15,7 @@ from ...ops.complex import neg_p
 from ...ops.joining import slice_p
 from ...ops.special import erfc_p
 from ...ops.stable import logaddexp_p
-from ...ops.structural import canonical_axis
+from ...ops.structural import canonical_axis, strong
 from ...ops.transcendental import exp_p, expm1_p, log1p_p, logistic_p, sqrt_p, tanh_p
 from ..numpy.promotion import promote, promote_inexact
 
@@ -200,9 +200,9 @@ def gelu(x: Any, approximate: bool = True) -> Array:
     x = _inexact("gelu", x)
     if approximate:
         inner = add_p.bind(x, mul_p.bind(_c(x, 0.044715), integer_pow(x, 3)))
-        phi = add_p.bind(_c(x, 1), tanh_p.bind(mul_p.bind(_c(x, math.sqrt(2 / math.pi)), inner)))
+        phi = add_p.bind(_c(x, 1), tanh_p.bind(mul_p.bind(strong(_c(x, math.sqrt(2 / math.pi))), inner)))
         return mul_p.bind(x, mul_p.bind(_c(x, 0.5), phi))
-    tail = erfc_p.bind(mul_p.bind(neg_p.bind(x), _c(x, math.sqrt(0.5))))
+    tail = erfc_p.bind(mul_p.bind(neg_p.bind(x), strong(_c(x, math.sqrt(0.5)))))
     return mul_p.bind(mul_p.bind(_c(x, 0.5), x), tail)
 
 
