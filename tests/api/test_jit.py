@@ -174,10 +174,13 @@ def test_a_function_jitted_once_closing_over_changing_tracers() -> None:
 
     def outer(y: Any) -> Any:
         box[0] = y
-        return pb.jit(lambda x: x * y)(y)
+        return inner(y)
 
-    assert float(pb.grad(outer)(2.0)) == 4.0
-    assert float(pb.grad(outer)(3.0)) == 6.0
+    for y in (2.0, 3.0):
+        assert float(pb.grad(outer)(y)) == 2 * y
+        assert float(pb.jit(outer)(y)) == y * y
+        assert pb.vmap(outer)(pnp.asarray([y, 1.0])).tolist() == [y * y, 1.0]
+        assert float(pb.grad(pb.jit(outer))(y)) == 2 * y
     box[0] = 2.0
     assert float(inner(3.0)) == 6.0
 

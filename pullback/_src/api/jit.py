@@ -15,7 +15,7 @@ from ..core.array import Array, ConcreteArray
 from ..core.aval import ShapedArray
 from ..core.axis_env import bind_axis, bound_axes
 from ..core.program import Program
-from ..core.trace import CURRENT, EVAL
+from ..core.trace import CURRENT, EVAL, Tracer
 from ..transforms.simplify import eliminate_dead_code
 from .common import check_callable, name_of, to_array, wraps
 from .stage import StagedFunction, abstractify, argument_names, shape_struct, stage_function
@@ -57,7 +57,9 @@ class JitFunction:
         key = (tree, tuple([v.aval for v in values]), static, trace_context(), tuple(bound_axes().items()))
         staged = self._cache.get(key)
         if staged is None:
-            staged = self._cache[key] = self._stage(tree, [v.aval for v in values], static)
+            staged = self._stage(tree, [v.aval for v in values], static)
+            if not any(isinstance(c, Tracer) for c in staged.consts):  # those end with their transformation
+                self._cache[key] = staged
         if CURRENT.get() is EVAL:
             for v in (*staged.consts, *values):
                 if type(v) is not ConcreteArray:
