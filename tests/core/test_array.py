@@ -19,7 +19,7 @@ import pullback as pb
 import pullback.numpy as pnp
 from pullback._src.base.config import enable_x64
 from pullback._src.core import dtypes
-from pullback._src.core.array import ConcreteArray, as_array, from_numpy, scalar, wrap
+from pullback._src.core.array import CONSTANTS, ConcreteArray, as_array, from_numpy, scalar, wrap
 from pullback._src.core.aval import ShapedArray
 
 # Text ---------------------------------------------------------------------------------------------
@@ -369,6 +369,12 @@ def test_scalars_are_cached_and_weak() -> None:
     assert scalar(2, f32).aval is ShapedArray((), np.float32, True)
     assert scalar(0.0, f32) is scalar(0.0, f32)
     assert scalar(2, f32) is not scalar(2, np.dtype(np.int32))
+
+
+def test_numbers_that_come_in_are_no_constants() -> None:
+    assert as_array(2.0) is not as_array(2.0)
+    assert id(scalar(2.0, np.dtype(np.float32))) in CONSTANTS
+    assert id(as_array(2.0)) not in CONSTANTS
 
 
 @pytest.mark.parametrize(

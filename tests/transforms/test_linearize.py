@@ -10,7 +10,9 @@ import pytest
 import pullback as pb
 import pullback.lax as lax
 import pullback.numpy as pnp
-from pullback._src.core.array import as_array
+from pullback._src.core import rules
+from pullback._src.core.array import as_array, scalar
+from pullback._src.core.primitive import Primitive
 from pullback._src.core.verify import verify
 from pullback._src.transforms.linearize import linearize, linearize_program, push_forward
 
@@ -78,6 +80,27 @@ def test_equal_structures_share_their_program() -> None:
         assert len(programs[n].eqns) == n
     wide = as_array(np.ones((2, 2), np.float32))
     assert linearize(lambda x: loop(x, 2), [wide])[1].program is not programs[2]
+
+
+def test_values_that_happen_to_be_numbers_are_residuals() -> None:
+    """At each point they are others, so they must not be part of the structure."""
+    programs = [linearize(lambda x: loop(x, 3), [as_array(v)])[1].program for v in (0.1, 0.2, 0.3, 0.4, 0.2)]
+    assert len({id(p) for p in programs[1:]}) == 1
+    f = lambda x: pnp.sin(x) * x * 1.5
+    for v in (0.1, 0.2, 0.3, 0.2):
+        assert float(pb.grad(f)(v)) == pytest.approx(1.5 * (np.cos(v) * v + np.sin(v)), rel=1e-5)
+
+
+def test_tangents_may_be_constants() -> None:
+    strange_p = Primitive("test_linearize_strange")
+    rules.abstract[strange_p] = lambda x: x
+    rules.evaluate[strange_p] = lambda x: x
+    for constant in (scalar(3.0, np.dtype(np.float32)), as_array(np.float32(3.0))):
+        rules.jvp[strange_p] = lambda primals, tangents, c=constant: (primals[0], c)
+        for _ in range(3):
+            _, lin = linearize(lambda x: [strange_p.bind(x) * x], [as_array(2.0)])
+            (out,) = push_forward(lin.program, lin.residuals, [as_array(1.0)])
+            assert float(out) == 3.0 * 2.0 + 2.0
 
 
 def test_different_parameters_and_literals_are_different_structures() -> None:

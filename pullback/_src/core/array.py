@@ -285,6 +285,7 @@ def wrap(data: np.ndarray[Any, Any], weak_type: bool = False) -> ConcreteArray:
 
 
 _scalars: dict[tuple[type, Any, np.dtype[Any]], ConcreteArray] = {}
+CONSTANTS: set[int] = set()  # the identities of the arrays in `_scalars`, which live as long as the process
 
 
 def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> ConcreteArray:
@@ -297,6 +298,14 @@ def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> Concret
     found = _scalars.get(key)
     if found is not None:
         return found
+    array = _weak_scalar(value, dtype)
+    if len(_scalars) < 4096:
+        array = _scalars.setdefault(key, array)
+        CONSTANTS.add(id(array))
+    return array
+
+
+def _weak_scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> ConcreteArray:
     if dtype.kind in "iu" and type(value) is int:
         info = dtypes.iinfo(dtype)
         if not info.min <= value <= info.max:
@@ -308,17 +317,17 @@ def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> Concret
                     else ""
                 )
             )
-    array = ConcreteArray(np.array(value, dtype), shaped_array((), dtype, True))
-    if len(_scalars) < 4096:
-        _scalars[key] = array
-    return array
+    return ConcreteArray(np.array(value, dtype), shaped_array((), dtype, True))
 
 
 def python_scalar(value: bool | int | float | complex) -> ConcreteArray:
-    """A weakly typed array of the default dtype for the Python number's type."""
+    """A weakly typed array of the default dtype for the Python number's type.
+
+    Not one of the cached constants: this is how values come in, which change from call to call.
+    """
     if value.__class__ is bool or isinstance(value, (bool, np.bool_)):
         return wrap(np.array(value, np.bool_))
-    return scalar(value, dtypes.python_scalar_dtype(type(value)))
+    return _weak_scalar(value, dtypes.python_scalar_dtype(type(value)))
 
 
 def as_array(value: Any, *, name: str = "argument") -> Array:

@@ -17,7 +17,7 @@ from ..base import source
 from ..base.config import settings
 from ..base.pytree import mark_leaf_type
 from ..core import rules
-from ..core.array import ConcreteArray
+from ..core.array import CONSTANTS, ConcreteArray
 from ..core.aval import ShapedArray
 from ..core.call import call
 from ..core.engine import kernels
@@ -186,7 +186,10 @@ class Tape(Trace):
 
     def tangent(self, ref: int, aval: ShapedArray) -> Any:
         """The value behind a reference, for rules to compute with."""
-        return TangentTracer(self, aval, ref) if ref < 0 else self.consts[ref]
+        if ref < 0:
+            return TangentTracer(self, aval, ref)
+        literal = self._literals.get(ref)
+        return self.consts[ref] if literal is None else literal
 
     def ref(self, value: Any) -> int:
         """The reference of a tangent or of a value that is known to the trace below."""
@@ -196,8 +199,8 @@ class Tape(Trace):
         index = self._const_of.get(key)
         if index is None:
             if type(value) is ConcreteArray:
-                if value.aval.ndim == 0 and value.aval.weak_type:
-                    # Python numbers are the same at every point; other scalars are residuals.
+                if key in CONSTANTS:
+                    # Numbers in the code are the same at every point; other scalars are residuals.
                     self._literals[key] = value
                     return key
             elif not value._trace.active:
