@@ -25,3 +25,5 @@ from pullback._src.ops.sort import *
 from pullback._src.ops.special import *
 from pullback._src.ops.structural import *
 from pullback._src.ops.transcendental import *
+
+__all__ = [name for name in dir() if not name.startswith("_")]

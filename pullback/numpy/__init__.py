@@ -31,3 +31,5 @@ from .._src.lib.numpy.vectorize import *
 from .._src.lib.numpy.where import *
 from .._src.lib.numpy.windows import *
 from . import fft, linalg  # noqa: F401 - sub-modules
+
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -1,3 +1,5 @@
 """Linear algebra."""
 
 from .._src.lib.numpy.linalg import *
+
+__all__ = [name for name in dir() if not name.startswith("_")]

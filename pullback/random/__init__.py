@@ -7,3 +7,5 @@ from .._src.lib.random.keys import *
 from .._src.lib.random.multivariate import *
 from .._src.lib.random.shuffling import *
 from .._src.lib.random.uniform import *
+
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -2,3 +2,5 @@
 
 from . import special as special
 from . import stats as stats
+
+__all__ = [name for name in dir() if not name.startswith("_")]

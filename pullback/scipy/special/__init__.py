@@ -1,3 +1,5 @@
 """Special functions with derivatives."""
 
 from ..._src.lib.scipy.special import *
+
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -23,3 +23,5 @@ from ..._src.lib.scipy.stats import poisson as poisson
 from ..._src.lib.scipy.stats import t as t
 from ..._src.lib.scipy.stats import uniform as uniform
 from ..._src.lib.scipy.stats import vonmises as vonmises
+
+__all__ = [name for name in dir() if not name.startswith("_")]
