@@ -15,10 +15,12 @@ import numpy as np
 
 from ...base.errors import DTypeError, ShapeError
 from ...core import dtypes
-from ...core.array import Array, as_array, scalar
-from ...core.aval import ShapedArray
+from ...core.array import Array, ConcreteArray, as_array, scalar
+from ...core.aval import ShapedArray, shaped_array
+from ...core.engine import quietly
 from ...core.kinds import kind
 from ...core.primitive import Primitive
+from ...core.trace import CURRENT
 from ...ops.arithmetic import add_p, div_p, max_p, min_p, mul_p, square_p, sub_p
 from ...ops.compare import ne_p, select_n_p
 from ...ops.complex import conj_p, real_p
@@ -113,6 +115,21 @@ def _with_initial(name: str, combine: Primitive, result: Any, initial: Any) -> A
     return combine.bind(result, convert_element_type(value, result.aval.dtype))
 
 
+# Un-jitted code most often reduces the whole of a small array: that goes straight to NumPy, whose results are
+# the kernels' own for the dtypes in question.
+
+_current = CURRENT.get
+
+
+def _whole(kernel: Callable[..., Any], a: ConcreteArray) -> ConcreteArray:
+    dtype = a.aval.dtype
+    return ConcreteArray(quietly(kernel, a._data, axis=None, out=...), shaped_array((), dtype))
+
+
+def _mean_of_all(data: np.ndarray[Any, Any], **options: Any) -> np.ndarray[Any, Any]:
+    return np.divide(np.add.reduce(data, **options), data.size, out=...)
+
+
 # sum and product ----------------------------------------------------------------------------------
 
 
@@ -186,9 +203,11 @@ def sum(
         and where is None
         and initial is None
         and out is None
-        and a.aval.dtype.kind in "fc"
+        and a.aval.dtype.char in "fdFD"
         and not a.aval.weak_type
     ):
+        if axis is None and not keepdims and type(a) is ConcreteArray and _current().eager:
+            return _whole(np.add.reduce, a)
         if axis is None and not keepdims:
             return reduce_sum_p.bind(a, axes=_ALL_AXES[a.aval.ndim])
         axes = reduction_axes("sum", axis, a.aval)
@@ -229,6 +248,19 @@ def _extremum(
     initial: Any,
     where: Any,
 ) -> Any:
+    if (
+        type(a) is ConcreteArray
+        and axis is None
+        and not keepdims
+        and initial is None
+        and where is None
+        and out is None
+        and a.aval.dtype.char in "fdil"
+        and not a.aval.weak_type
+        and a.aval.size
+        and _current().eager
+    ):
+        return _whole(np.maximum.reduce if combine is max_p else np.minimum.reduce, a)
     x = strengthen(_input(name, a, out))
     if where is not None:
         if initial is None:
@@ -354,6 +386,8 @@ def mean(
         and not a.aval.weak_type
     ):
         aval = a.aval
+        if axis is None and not keepdims and type(a) is ConcreteArray and _current().eager:
+            return _whole(_mean_of_all, a)
         axes = _ALL_AXES[aval.ndim] if axis is None else reduction_axes("mean", axis, aval)
         size = aval.size if axis is None else math.prod([aval.shape[i] for i in axes])
         result = div_p.bind(reduce_sum_p.bind(a, axes=axes), scalar(size, aval.dtype))
