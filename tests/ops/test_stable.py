@@ -12,7 +12,7 @@ import pytest
 
 import pullback as pb
 from pullback._src.core import rules
-from pullback._src.core.array import as_array
+from pullback._src.core.array import as_array, from_numpy
 from pullback._src.ops import stable as ops
 
 from .. import oracle
@@ -107,3 +107,12 @@ def test_derivatives_at_special_points_like_jax() -> None:
 
 def _second_derivative(x: float) -> Any:
     return pb.grad(pb.grad(ops.sinc))(x)
+
+
+@pytest.mark.parametrize("order", range(1, 5))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+def test_derivatives_of_sinc_are_their_decomposition(order: int, dtype: Any) -> None:
+    x = from_numpy(np.array([0, 1e-6, 0.2, -0.4, 1, 2.5, 7.25]).astype(dtype))
+    kernel = np.asarray(ops.sinc(x, order))
+    decomposed = np.asarray(rules.decompose[ops.sinc_p](x, order=order))
+    np.testing.assert_allclose(kernel, decomposed, rtol=2e-5, atol=2e-5 * 4**order)

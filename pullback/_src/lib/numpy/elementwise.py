@@ -222,7 +222,9 @@ def angle(z: Any, deg: bool = False) -> Array:
     """The argument of complex numbers in [-pi, pi] (or degrees); 0 or pi for real ones."""
     (x,) = promote_inexact("angle", z)
     re, im = real(x), imag(x)
-    out = strengthen(tr.atan2_p.bind(im, re))
+    out = tr.atan2_p.bind(im, re)
+    if kind(x.aval.dtype) != "c":
+        out = strengthen(out)
     return rad2deg(out) if deg else out
 
 

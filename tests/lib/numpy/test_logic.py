@@ -1,0 +1,72 @@
+"""Comparisons, logical and bitwise functions, tests of values, against JAX."""
+
+from __future__ import annotations
+
+from .expressions import check, parametrize
+
+
+@parametrize(
+    [
+        "jnp.isnan(i)",
+        "jnp.isnan(c)",
+        "jnp.isposinf(f)",
+        "jnp.isposinf(i)",
+        "jnp.isposinf(c)",
+        "jnp.isreal(c)",
+        "jnp.isreal(i)",
+        "jnp.iscomplex(c)",
+        "jnp.iscomplexobj(c)",
+        "jnp.isscalar(f)",
+        "jnp.isscalar(3)",
+        "jnp.isscalar('a')",
+        "jnp.isscalar(np.float32(1))",
+        "jnp.equal(c,1)",
+        "jnp.less(c,c)",
+        "jnp.less(jnp.array([1+2j]),jnp.array([1+3j]))",
+        "jnp.allclose(f,f)",
+        "jnp.isclose(i,i)",
+        "jnp.isclose(f,jnp.inf)",
+        "jnp.isclose(c,c)",
+        "jnp.isclose(jnp.nan,jnp.nan,equal_nan=True)",
+        "jnp.allclose([1],[1])",
+        "jnp.invert(3)",
+        "jnp.isclose(jnp.array([1e-9,1.]),jnp.array([0.,1.00001]))",
+        "jnp.isscalar(jnp.ones(1))",
+        "jnp.isscalar(np.float32(1))",
+        "jnp.less(z, z[::-1])",
+        "jnp.greater_equal(s[:, None], s)",
+        "jnp.isclose(s[:, None], s)",
+        "jnp.isclose(s, s, equal_nan=True)",
+        "jnp.isclose(s, s * (1 + 1e-6))",
+        "jnp.array_equal(s, s)",
+        "jnp.array_equal(s, s, equal_nan=True)",
+        "jnp.isfinite(s)",
+        "jnp.isinf(s)",
+        "jnp.isnan(s)",
+        "jnp.isnan(s + 1j * s)",
+        "jnp.isinf(s + 1j * s)",
+        "jnp.isfinite(s + 1j * s)",
+        "jnp.isneginf(s)",
+        "jnp.isposinf(s)",
+        "jnp.logical_and(s, n[:, None])",
+        "jnp.logical_or(b, b[::-1])",
+        "jnp.right_shift(n, 1)",
+        "jnp.right_shift(u, 9 - 8)",
+        "jnp.left_shift(n, n)",
+        "jnp.right_shift(n, n)",
+        "jnp.bitwise_xor(n, 5)",
+        "jnp.bitwise_or(b, b)",
+        "jnp.equal(i, [1, 2, 3])",
+        "jnp.greater(f, 2)",
+        "jnp.not_equal(c, c)",
+        "jnp.array_equiv(m, m[:1])",
+        "jnp.allclose(f, f[:2])",
+        "jnp.isrealobj(c)",
+        "jnp.isrealobj(1.0)",
+        "jnp.iscomplexobj(1j)",
+        "jnp.isreal(z)",
+        "jnp.iscomplex(s + 0j)",
+    ]
+)
+def test_logic(text: str) -> None:
+    check(text)
