@@ -156,12 +156,15 @@ class EvalTrace(Trace):
         if "weak_type" in params:
             return ConcreteArray(out, shaped_array(out.shape, out.dtype, params["weak_type"]))
         # All operands weak; bools, like the condition of select_n, have no say, and no bool is weak.
-        weak = bool(args) and out.dtype.kind != "b"
-        for a in args:
-            aval = a.aval
-            if not aval.weak_type and aval.dtype.kind != "b":
-                weak = False
-                break
+        weak = False
+        if out.dtype.kind != "b":
+            for a in args:
+                aval = a.aval
+                if aval.weak_type:
+                    weak = True
+                elif aval.dtype.kind != "b":
+                    weak = False
+                    break
         return ConcreteArray(out, shaped_array(out.shape, out.dtype, weak))
 
     def _without_kernel(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
