@@ -99,12 +99,12 @@ def test_transposing_twice_gives_the_program_back() -> None:
     )
 
 
-def test_operations_without_transpose() -> None:
+def test_operations_without_transpose(monkeypatch: pytest.MonkeyPatch) -> None:
     odd_p = Primitive("test_transpose_odd")
     rules.abstract[odd_p] = lambda x: x
     rules.evaluate[odd_p] = lambda x: x
     rules.jvp[odd_p] = lambda primals, tangents: (primals[0], odd_p.bind(tangents[0]))
-    rules.not_transposable[odd_p] = "it is odd"
+    monkeypatch.setitem(rules.not_transposable, odd_p, "it is odd")
     with pytest.raises(
         NotDifferentiableError, match=r"'test_transpose_odd' cannot be transposed .*: it is odd"
     ) as e:
