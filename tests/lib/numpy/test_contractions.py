@@ -260,3 +260,9 @@ def test_matmul_of_any_broadcasting_shapes(data: st.DataObject) -> None:
     expected = x @ y
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_overflow_is_silent() -> None:
+    huge = as_array(np.full((2, 2), 1e30, np.float32))
+    for product in (contractions.dot, contractions.matmul, contractions.inner):
+        np.testing.assert_array_equal(product(huge, huge), np.inf)

@@ -230,7 +230,7 @@ def _frequencies(name: str, numbers: np.ndarray[Any, Any], n: int, d: Any, dtype
     if isinstance(d, (list, tuple)):
         raise ValueError(f"fft.{name}: the sample spacing d must be a number; got {d!r}")
     ks = creation.asarray(numbers.astype(found))
-    return ks / (d * creation.asarray(n, dtype=found))  # type: ignore[no-any-return]
+    return ks / (d * creation.asarray(n, dtype=found))
 
 
 def fftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> Array:

@@ -648,7 +648,7 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     if tol is not None and rtol is not None:
         raise ValueError("linalg.matrix_rank: give rtol or tol, not both")
     if x.aval.ndim < 2:
-        return reductions.any(x != 0).astype(dtypes.default_int_dtype())  # type: ignore[no-any-return]
+        return reductions.any(x != 0).astype(dtypes.default_int_dtype())
     s = svdvals(x)
     if tol is None and rtol is None:
         rtol = _relative_eps(x.aval.dtype, x.aval.shape)

@@ -244,7 +244,7 @@ def eigh(
             3: b a v = w v). It is reduced to an ordinary one by the Cholesky factor of b; the vectors then
                 are normalised
             to v^H b v = 1 (for type 3: v^H b^-1 v = 1).
-        lower: accepted for compatibility: (a + a^H) / 2 is used.
+        lower: which triangle of (a + a^H) / 2 LAPACK reads (of no consequence but for rounding).
         eigvals_only: return w alone.
         eigvals: must be None.
     """
@@ -255,8 +255,8 @@ def eigh(
     x = _matrix("eigh", a, square=True)
     if b is None:
         if eigvals_only:
-            return spectral.eigvalsh(x)
-        v, w = spectral.eigh(x)
+            return spectral.eigvalsh(x, lower=lower)
+        v, w = spectral.eigh(x, lower=lower)
         return w, v
     if type not in (1, 2, 3):
         raise ValueError(f"scipy.linalg.eigh: type must be 1, 2 or 3; got {type!r}")

@@ -16,7 +16,7 @@ from ...ops.structural import reshape
 from ...ops.triangular import bind_triangular, solve_p
 from ...transforms.jvp import concrete, jvp
 from ..numpy import contractions, creation, elementwise, floating, indexing, joining, reductions
-from ..numpy.promotion import promote, promote_inexact
+from ..numpy.promotion import promote, promote_inexact, strengthen
 
 __all__ = ["circulant", "companion", "dft", "expm", "expm_frechet", "hankel", "hilbert", "leslie", "toeplitz"]
 
@@ -113,7 +113,7 @@ def expm_frechet(A: Any, E: Any, *, method: str | None = None, compute_expm: boo
 
 def _vector(name: str, x: Any) -> Any:
     (v,) = promote("scipy.linalg." + name, x)
-    return reshape(v, (v.aval.size,)) if v.aval.ndim == 0 else v
+    return reshape(strengthen(v), (1,)) if v.aval.ndim == 0 else v
 
 
 def _gather(values: Any, indices: np.ndarray[Any, Any]) -> Any:
