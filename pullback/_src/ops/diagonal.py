@@ -25,7 +25,9 @@ def embed_diagonal(x: Any) -> Array:
 
 def extract_diagonal(x: Any) -> Array:
     """The diagonals, of shape `(..., n)`, of the square matrices `x`, of shape `(..., n, n)`."""
-    return extract_diagonal_p.bind(as_array(x, name="extract_diagonal"))
+    array = as_array(x, name="extract_diagonal")
+    _extract_abstract(array.aval)  # NumPy would take the diagonals of other matrices, too
+    return extract_diagonal_p.bind(array)
 
 
 def _embed_abstract(x: ShapedArray) -> ShapedArray:
