@@ -1,6 +1,6 @@
 """Operations that do not promote dtypes, and control flow: the layer below `pullback.numpy`."""
 
-from pullback._src.api.misc import stop_gradient
+from pullback._src.api.misc import stop_gradient as stop_gradient
 from pullback._src.control.cond import *
 from pullback._src.control.map import *
 from pullback._src.control.reduce import *

@@ -130,18 +130,32 @@ def _both(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[An
     return np.asarray(ours), np.asarray(theirs)
 
 
-@pytest.mark.parametrize(("name", "args", "options"), _EXACT, ids=lambda v: str(v)[:16])
-def test_equal_numbers(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+# The layout changes the bits only, so a few functions are enough for the second one.
+_IN_BOTH = {"bits", "uniform", "normal", "randint", "permutation", "gamma", "categorical"}
+
+
+def _in_layouts(cases: list[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> list[Any]:
+    return [
+        pytest.param(layout, *case, id=f"{case[0]}{i}-{'partitionable' if layout else 'historical'}")
+        for layout in (False, True)
+        for i, case in enumerate(cases)
+        if not layout or case[0] in _IN_BOTH
+    ]
+
+
+_HISTORICAL = pytest.mark.parametrize("layout", [False], indirect=True)
+
+
+@pytest.mark.parametrize(("layout", "name", "args", "options"), _in_layouts(_EXACT), indirect=["layout"])
+def test_equal_numbers(layout: bool, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
     ours, theirs = _both(name, args, options)
     np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize(("name", "args", "options"), _CLOSE, ids=lambda v: str(v)[:16])
+@pytest.mark.parametrize(("layout", "name", "args", "options"), _in_layouts(_CLOSE), indirect=["layout"])
 def test_numbers_equal_up_to_rounding(
-    name: str, args: tuple[Any, ...], options: dict[str, Any], layout: bool
+    layout: bool, name: str, args: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
-    if layout and name not in ("uniform", "normal", "gamma"):
-        return  # the layout changes the bits only, whose equality is tested above
     ours, theirs = _both(name, args, options)
     if ours.dtype == np.float16:
         ours, theirs = ours.astype(np.float32), theirs.astype(np.float32)
@@ -155,6 +169,7 @@ def test_normal_numbers_are_within_two_units_in_the_last_place() -> None:
     assert (distance == 0).mean() > 0.9
 
 
+@_HISTORICAL
 @pytest.mark.parametrize("name", ["uniform", "normal", "exponential", "gumbel", "gamma", "randint"])
 def test_64_bit_numbers(name: str) -> None:
     args: tuple[Any, ...] = {"gamma": (2.0, _SHAPE), "randint": (_SHAPE, 0, 10**15)}.get(name, (_SHAPE,))
@@ -184,6 +199,7 @@ def test_both_forms_of_keys(raw: bool) -> None:
     assert random.key_impl(ours) == jax.random.key_impl(theirs)
 
 
+@_HISTORICAL
 def test_key_data_and_back() -> None:
     keys = random.split(random.key(0), 3)
     data = random.key_data(keys)
@@ -193,12 +209,14 @@ def test_key_data_and_back() -> None:
     assert pb.numpy.issubdtype(keys.dtype, pb.dtypes.prng_key)
 
 
+@_HISTORICAL
 @pytest.mark.parametrize("seed", [0, -1, 2**31, 2**40, True])
 def test_seeds(seed: int) -> None:
     ours, theirs = random.key_data(random.key(seed)), jax.random.key_data(jax.random.key(seed))
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
+@_HISTORICAL
 def test_the_documents_weights() -> None:
     with threefry_partitionable(False):
         _, weight_key, bias_key = random.split(random.key(0), 3)
@@ -245,6 +263,7 @@ def test_vmap_and_jit_give_the_same_numbers(draw: Any, raw: bool) -> None:
     np.testing.assert_allclose(np.asarray(pb.jit(draw)(keys[1])), each[1], rtol=1e-6)
 
 
+@_HISTORICAL
 @pytest.mark.parametrize(
     ("name", "args"),
     [
@@ -277,6 +296,7 @@ def test_draws_depend_on_a_traced_seed_and_data() -> None:
 # Distributions ------------------------------------------------------------------------------------
 
 
+@_HISTORICAL
 @pytest.mark.parametrize(
     ("draw", "cdf"),
     [
@@ -294,6 +314,7 @@ def test_distributions(draw: Any, cdf: Any) -> None:
     assert scipy.stats.kstest(samples, cdf).pvalue > 1e-3
 
 
+@_HISTORICAL
 def test_distributions_of_counts() -> None:
     key, n = random.key(12), 4000
     for samples, mean, variance in (
@@ -308,6 +329,7 @@ def test_distributions_of_counts() -> None:
         assert abs(values.var() / variance - 1) < 0.2
 
 
+@_HISTORICAL
 def test_points_in_the_ball_and_orthogonal_matrices() -> None:
     points = np.asarray(random.ball(random.key(0), 3, shape=(500,)))
     radii = np.linalg.norm(points, axis=-1)
@@ -320,6 +342,7 @@ def test_points_in_the_ball_and_orthogonal_matrices() -> None:
 # Errors -------------------------------------------------------------------------------------------
 
 
+@_HISTORICAL
 def test_what_is_no_key() -> None:
     key = random.key(0)
     with pytest.raises(TypeError, match=r"list of length 2.*vmap"):
@@ -334,6 +357,7 @@ def test_what_is_no_key() -> None:
         random.wrap_key_data(np.zeros((2, 3), np.uint32))
 
 
+@_HISTORICAL
 def test_what_is_no_seed() -> None:
     key = random.key(0)
     with pytest.raises(TypeError, match="integer as its seed"):
@@ -354,6 +378,7 @@ def test_what_is_no_seed() -> None:
         random.fold_in(key, np.arange(2))
 
 
+@_HISTORICAL
 def test_wrong_parameters() -> None:
     key = random.key(0)
     with pytest.raises(ValueError, match="float dtype"):
@@ -386,6 +411,7 @@ def test_wrong_parameters() -> None:
         random.multivariate_normal(key, np.zeros(2), np.eye(2), method="lu")
 
 
+@_HISTORICAL
 def test_no_import_of_scipy_for_normal_numbers() -> None:
     import subprocess
     import sys
