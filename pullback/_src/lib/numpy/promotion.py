@@ -12,7 +12,7 @@ import numpy as np
 
 from ...base.config import settings
 from ...core import dtypes
-from ...core.array import Array, ConcreteArray, as_array, from_numpy, python_scalar, scalar
+from ...core.array import Array, ConcreteArray, as_array, from_numpy, python_scalar, scalar, wrap
 from ...core.aval import shaped_array
 from ...core.kinds import kind
 from ...core.trace import Tracer
@@ -44,7 +44,7 @@ def check_arraylike(name: str, *xs: Any) -> None:
     Lists are refused: converting them one number at a time is slow and hides mistakes.
     """
     for position, x in enumerate(xs):
-        if not is_arraylike(x):
+        if type(x) is not ConcreteArray and not is_arraylike(x):
             raise TypeError(
                 f"{name} requires arrays or numbers, got {type(x)} at position {position}."
                 + (
@@ -188,6 +188,13 @@ def _leaves(x: Any) -> Any:
 
 
 def _from_sequence(x: Any, dtype: np.dtype[Any] | None) -> Array:
+    python_type = _only_number_type(x)
+    if python_type is not None:
+        # Nested lists of numbers of one type, by far the most common: NumPy reads them.
+        natural = dtypes.python_scalar_dtype(python_type)
+        wanted = natural if dtype is None else dtype
+        if wanted == natural and kind(wanted) in "bf":
+            return wrap(_rectangular(x, wanted))
     leaves = list(_leaves(x))
     if not leaves:
         return from_numpy(np.array(x, dtype or dtypes.default_float_dtype()))
@@ -212,6 +219,21 @@ def _from_sequence(x: Any, dtype: np.dtype[Any] | None) -> Array:
         if kind(dtype) in "iu" and data.dtype.kind in "iuf":
             _check_range(data, dtype)
         return from_numpy(data.astype(dtype))
+    except ValueError as error:
+        raise ValueError(f"a nested sequence must be rectangular to become an array: {error}") from None
+
+
+def _only_number_type(x: Any) -> type | None:
+    """The one type (bool, int or float) of all numbers in a list or matrix, else None."""
+    found = {type(item) for item in x}
+    if found == {list} or found == {tuple}:
+        found = {type(item) for row in x for item in row}
+    return found.pop() if len(found) == 1 and found <= {bool, int, float} else None
+
+
+def _rectangular(x: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    try:
+        return np.array(x, dtype)
     except ValueError as error:
         raise ValueError(f"a nested sequence must be rectangular to become an array: {error}") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.array import Array, as_array
+from ...core.array import Array, ConcreteArray, as_array
 from ...core.kinds import kind
 from ...ops.compare import select_n_p
 from .logic import truth
@@ -32,6 +32,16 @@ def where(
         TypeError: only one of x and y, or an argument that is no array or number.
         ValueError: size or fill_value with three arguments.
     """
+    if (
+        type(x) is ConcreteArray
+        and type(y) is ConcreteArray
+        and type(condition) is ConcreteArray
+        and size is None
+        and fill_value is None
+        and x.aval.dtype is y.aval.dtype
+        and condition.aval.dtype.kind == "b"
+    ):
+        return select_n_p.bind(condition, y, x)
     if x is None and y is None:
         check_arraylike("where", condition)
         return nonzero(condition, size=size, fill_value=fill_value)
