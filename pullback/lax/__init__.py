@@ -1,5 +1,6 @@
 """Operations that do not promote dtypes, and control flow: the layer below `pullback.numpy`."""
 
+from . import linalg  # noqa: F401 - a sub-module
 from pullback._src.api.misc import stop_gradient as stop_gradient
 from pullback._src.control.cond import *
 from pullback._src.control.map import *

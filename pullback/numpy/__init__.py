@@ -18,6 +18,7 @@ from .._src.lib.numpy.manipulation import *
 from .._src.lib.numpy.nan_reductions import *
 from .._src.lib.numpy.padding import *
 from .._src.lib.numpy.polynomials import *
+from .._src.lib.numpy.ranges import *
 from .._src.lib.numpy.reductions import *
 from .._src.lib.numpy.selection import *
 from .._src.lib.numpy.sets import *

@@ -1,5 +1,6 @@
 """Functions of SciPy on arrays that can be differentiated, batched and compiled."""
 
+from . import linalg as linalg
 from . import special as special
 from . import stats as stats
 

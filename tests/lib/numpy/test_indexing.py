@@ -268,7 +268,7 @@ def test_iteration_is_one_equation_and_a_reshape_for_each_row() -> None:
         (np.array([1.5]), TypeError, "integer or bool dtype; got float32"),
         (np.array(["a"]), TypeError, "integer or bool dtype"),
         ("a", TypeError, "strings are no indices"),
-        (object(), IndexError, "only integers, slices"),
+        pytest.param(object(), IndexError, "only integers, slices", id="object"),
         ((0, 0, 0), IndexError, r"shape \(3, 4\) has 2 dimensions, but 3 are indexed"),
         ((..., ...), IndexError, "single ellipsis"),
         (np.array([True, False]), IndexError, r"got \(2,\), expected \(3,\)"),

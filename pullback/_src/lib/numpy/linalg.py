@@ -167,7 +167,7 @@ def svd(
 
 def svdvals(x: Any, /) -> Array:
     """The singular values, descending: (..., min(m, n))."""
-    return svd(x, compute_uv=False)
+    return svd(x, compute_uv=False)  # type: ignore[no-any-return]
 
 
 def eig(a: Any) -> EigResult:
@@ -541,9 +541,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     else:
         axes = (canonical_axis(axis, rank),)
     if len(axes) == 1:
-        return _vector_norm(a, 2 if ord is None else ord, axes, keepdims)
+        return _vector_norm(a, 2 if ord is None else ord, axes, keepdims)  # type: ignore[no-any-return]
     if len(axes) == 2:
-        return _matrix_norm(a, ord, axes, keepdims)
+        return _matrix_norm(a, ord, axes, keepdims)  # type: ignore[no-any-return]
     raise ValueError(
         f"linalg.norm: one axis (vectors) or two (matrices) are possible; got {axes} for ord={ord!r}"
     )
@@ -611,7 +611,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
         axes = tuple(canonical_axis(i, rank) for i in axis)
     else:
         axes = (canonical_axis(axis, rank),)
-    return _vector_norm(a, ord, axes, keepdims)
+    return _vector_norm(a, ord, axes, keepdims)  # type: ignore[no-any-return]
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
@@ -625,13 +625,12 @@ def cond(x: Any, p: Any = None) -> Array:
     if p in (None, 2, -2):
         s = spectral.svd(a, compute_uv=False)
         large, small = s[..., 0], s[..., -1]
-        ratio = small / large if p == -2 else large / small
-    else:
-        check_matrix("linalg.cond", a.aval, square=True)
-        ratio = norm(a, p, (-2, -1)) * norm(inv(a), p, (-2, -1))
-    # The quotient of two zeros is a singular matrix, too; NaNs stay.
+        return small / large if p == -2 else large / small  # type: ignore[no-any-return]
+    check_matrix("linalg.cond", a.aval, square=True)
+    ratio: Any = norm(a, p, (-2, -1)) * norm(inv(a), p, (-2, -1))
+    # A product of zero and infinity is a singular matrix, too; NaNs of the matrix stay.
     bad = reductions.any(a != a, axis=(-2, -1))
-    return where.where((ratio != ratio) & ~bad, scalar(np.inf, ratio.aval.dtype), ratio)
+    return where.where((ratio != ratio) & ~bad, scalar(np.inf, ratio.aval.dtype), ratio)  # type: ignore[no-any-return]
 
 
 def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any = None) -> Array:
@@ -648,7 +647,7 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     if tol is not None and rtol is not None:
         raise ValueError("linalg.matrix_rank: give rtol or tol, not both")
     if x.aval.ndim < 2:
-        return reductions.any(x != 0).astype(dtypes.default_int_dtype())
+        return reductions.any(x != 0).astype(dtypes.default_int_dtype())  # type: ignore[no-any-return]
     s = svdvals(x)
     if tol is None and rtol is None:
         rtol = _relative_eps(x.aval.dtype, x.aval.shape)

@@ -22,11 +22,11 @@ from ...ops.search import searchsorted as search
 from ...ops.sort import sort as sort_operands
 from ...ops.structural import expand_dims, full, reshape, rev, transpose
 from . import reductions
-from .creation import linspace
 from .cumulatives import diff
 from .indexing import take_along_axis
 from .nan_reductions import is_nan
 from .promotion import check_arraylike, promote, promote_inexact
+from .ranges import linspace
 from .sorting import concrete_value
 
 __all__ = [
