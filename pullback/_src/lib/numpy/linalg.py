@@ -261,7 +261,7 @@ def inv(a: Any) -> Array:
 
 
 def _relative_eps(dtype: np.dtype[Any], shape: tuple[int, ...], factor: float = 1.0) -> float:
-    info = dtypes.finfo(dtypes.to_real_dtype(dtype))
+    info = dtypes.finfo(dtypes.to_real_dtype(dtype))  # type: ignore[no-untyped-call]
     return factor * max(shape[-2:]) * float(info.eps)
 
 
