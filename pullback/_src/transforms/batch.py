@@ -117,7 +117,7 @@ class BatchTrace(Trace):
     ) -> Exception:
         """What the shape rule says about the operands as the mapped function sees them, if it objects."""
         try:
-            if primitive in rules.abstract:
+            if primitive in rules.abstract and primitive not in rules.staging:
                 rules.abstract[primitive](*[a.aval for a in args], **params)
         except PullbackError as better:
             return better

@@ -13,7 +13,7 @@ from ..core.call import call
 from ..core.evaluate import evaluate
 from ..core.program import Equation, Literal, Program, Var
 from ..core.rules import Linear
-from ..core.specialize import carries_python
+from ..core.specialize import carries_python, is_plain
 from ..core.staging import LinearTrace, StagingTrace
 from ..core.trace import CURRENT
 from ..ops.structural import add_any_p
@@ -67,11 +67,10 @@ def backward_pass(program: Program, residuals: Sequence[Any], cotangents: Sequen
             try:
                 results = rule(ct_out, *args, **eqn.params)
             except Exception as error:
-                if sum(type(a) is Linear for a in args) < 2:
+                # A product of two linear arguments, say. Rules that run the user's code speak for themselves.
+                if sum(type(a) is Linear for a in args) < 2 or not is_plain(primitive):
                     raise
-                raise NotDifferentiableError(
-                    _no_transpose(eqn)
-                ) from error  # such as a product of two of them
+                raise NotDifferentiableError(_no_transpose(eqn)) from error
             for atom, ct in zip(eqn.invars, results, strict=True):
                 if ct is not None:
                     accumulate(atom, ct)
