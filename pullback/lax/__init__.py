@@ -1,6 +1,5 @@
 """Operations that do not promote dtypes, and control flow: the layer below `pullback.numpy`."""
 
-from . import linalg  # noqa: F401 - a sub-module
 from pullback._src.api.misc import stop_gradient as stop_gradient
 from pullback._src.control.cond import *
 from pullback._src.control.map import *
@@ -27,5 +26,7 @@ from pullback._src.ops.sort import *
 from pullback._src.ops.special import *
 from pullback._src.ops.structural import *
 from pullback._src.ops.transcendental import *
+
+from . import linalg  # noqa: F401 - a sub-module
 
 __all__ = [name for name in dir() if not name.startswith("_")]
