@@ -59,20 +59,19 @@ def conv_general_dilated(
 
 
 def _padded(x: Array, padding: tuple[tuple[int, int], ...], dilation: tuple[int, ...]) -> Array:
-    """x with zeros between its elements and around, or with elements cut off where the padding is
-    negative.
-    """
-    if all(d == 1 for d in dilation):
-        if not any(lo or hi for lo, hi in padding):
-            return x
-        inner = x
-    else:
-        sizes = [(s - 1) * d + 1 if s else 0 for s, d in zip(x.shape[2:], dilation, strict=True)]
-        inner = np.zeros((*x.shape[:2], *sizes), x.dtype)
-        inner[(slice(None), slice(None), *(slice(None, None, d) for d in dilation))] = x
-    cut = tuple(
-        slice(min(max(-lo, 0), s), max(s - max(-hi, 0), min(max(-lo, 0), s)))
-        for s, (lo, hi) in zip(inner.shape[2:], padding, strict=True)
-    )
-    widths = [(0, 0), (0, 0), *((max(lo, 0), max(hi, 0)) for lo, hi in padding)]
-    return np.pad(inner[(slice(None), slice(None), *cut)], widths)
+    """x with zeros between its elements and around; negative padding cuts elements off, from either side."""
+    if all(d == 1 for d in dilation) and not any(lo or hi for lo, hi in padding):
+        return x
+    source, target, sizes = [], [], []
+    for size, d, (lo, hi) in zip(x.shape[2:], dilation, padding, strict=True):
+        length = max(((size - 1) * d + 1 if size else 0) + lo + hi, 0)
+        # Element i goes to lo + i d, if that is inside.
+        first = max(0, -(lo // d))
+        count = max(0, min(size - 1, (length - 1 - lo) // d) - first + 1)
+        start = lo + first * d
+        source.append(slice(first, first + count))
+        target.append(slice(start, start + (count - 1) * d + 1, d) if count else slice(0, 0))
+        sizes.append(length)
+    out = np.zeros((*x.shape[:2], *sizes), x.dtype)
+    out[(slice(None), slice(None), *target)] = x[(slice(None), slice(None), *source)]
+    return out
