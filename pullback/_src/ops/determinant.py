@@ -60,7 +60,7 @@ def det(x: Any) -> Array:
     """The determinants of (a stack of) square matrices."""
     x = as_array(x, name="det")
     check_matrix("det", x.aval, square=True)
-    return det_p.bind(x)  # type: ignore[no-any-return]
+    return det_p.bind(x)
 
 
 def slogdet(x: Any) -> tuple[Array, Array]:
@@ -74,7 +74,7 @@ def pinv(x: Any, rtol: Any) -> Array:
     """The Moore-Penrose inverse; singular values up to `rtol` times the largest count as zero."""
     x, rtol = as_array(x, name="pinv"), as_array(rtol, name="pinv")
     _pinv_abstract(x.aval, rtol.aval)
-    return pinv_p.bind(x, rtol)  # type: ignore[no-any-return]
+    return pinv_p.bind(x, rtol)
 
 
 # det ----------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def dot_general(
     )
     if preferred_element_type is not None:
         preferred_element_type = dtypes.check_user_dtype(preferred_element_type, "dot_general")
-    return bind_dot(lhs, rhs, numbers, canonical_precision(precision), preferred_element_type)  # type: ignore[no-any-return]
+    return bind_dot(lhs, rhs, numbers, canonical_precision(precision), preferred_element_type)
 
 
 def _axes(axes: Any) -> Axes:
@@ -202,7 +202,7 @@ def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Array:
             f"batch_matmul expects two arrays of one rank of at least 2; got shapes {lhs.shape} and "
             f"{rhs.shape}"
         )
-    return bind_dot(lhs, rhs, matmul_numbers(lhs.ndim - 2), canonical_precision(precision))  # type: ignore[no-any-return]
+    return bind_dot(lhs, rhs, matmul_numbers(lhs.ndim - 2), canonical_precision(precision))
 
 
 # Rules --------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def cholesky(x: Any, *, symmetrize_input: bool = True) -> Array:
     check_matrix("cholesky", x.aval, square=True)
     if symmetrize_input:
         x = symmetrize(x)
-    return cholesky_p.bind(x)  # type: ignore[no-any-return]
+    return cholesky_p.bind(x)
 
 
 def _cholesky_abstract(x: ShapedArray) -> ShapedArray:
@@ -216,7 +216,7 @@ def lu_pivots_to_permutation(pivots: Any, permutation_size: int) -> Array:
     pivots = as_array(pivots, name="lu_pivots_to_permutation")
     size = operator.index(permutation_size)
     _pivots_abstract(pivots.aval, permutation_size=size)
-    return lu_pivots_to_permutation_p.bind(pivots, permutation_size=size)  # type: ignore[no-any-return]
+    return lu_pivots_to_permutation_p.bind(pivots, permutation_size=size)
 
 
 def _pivots_abstract(pivots: ShapedArray, *, permutation_size: int) -> ShapedArray:
@@ -344,7 +344,7 @@ def householder_product(a: Any, taus: Any) -> Array:
     """
     a, taus = as_array(a, name="householder_product"), as_array(taus, name="householder_product")
     _householder_abstract(a.aval, taus.aval)
-    return householder_product_p.bind(a, taus)  # type: ignore[no-any-return]
+    return householder_product_p.bind(a, taus)
 
 
 def _geqrf_abstract(x: ShapedArray) -> list[ShapedArray]:

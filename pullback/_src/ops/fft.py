@@ -69,11 +69,11 @@ def fft(x: Any, fft_type: FftType | str, fft_lengths: Any) -> Array:
     )
     found = FftType[fft_type.upper()] if isinstance(fft_type, str) else FftType(fft_type)
     if not lengths:
-        return x  # type: ignore[no-any-return]
+        return x
     if found is not FftType.RFFT and kind(x.aval.dtype) == "f":
         x = convert_element_type(x, dtypes.to_complex_dtype(x.aval.dtype))
     _fft_abstract(x.aval, fft_type=found, fft_lengths=lengths)
-    return fft_p.bind(x, fft_type=found, fft_lengths=lengths)  # type: ignore[no-any-return]
+    return fft_p.bind(x, fft_type=found, fft_lengths=lengths)
 
 
 def _fft_abstract(x: ShapedArray, *, fft_type: FftType, fft_lengths: tuple[int, ...]) -> ShapedArray:

@@ -132,7 +132,7 @@ def eigvalsh(x: Any, *, lower: bool = True, symmetrize_input: bool = True) -> Ar
     """The ascending eigenvalues of (a stack of) Hermitian matrices."""
     x = as_array(x, name="eigvalsh")
     check_matrix("eigvalsh", x.aval, square=True)
-    return eigvalsh_p.bind(symmetrize(x) if symmetrize_input else x, lower=bool(lower))  # type: ignore[no-any-return]
+    return eigvalsh_p.bind(symmetrize(x) if symmetrize_input else x, lower=bool(lower))
 
 
 def _eigvalsh_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, lower: bool) -> tuple[Any, Any]:
@@ -292,7 +292,7 @@ def eig(
     """
     x = as_array(x, name="eig")
     check_matrix("eig", x.aval, square=True)
-    return eig_p.bind(  # type: ignore[no-any-return]
+    return eig_p.bind(
         x,
         compute_left_eigenvectors=bool(compute_left_eigenvectors),
         compute_right_eigenvectors=bool(compute_right_eigenvectors),

@@ -209,7 +209,7 @@ def solve(a: Any, b: Any, *, transpose_a: bool = False) -> Array:
     """
     a, b = as_array(a, name="solve"), as_array(b, name="solve")
     _check_system("solve", a.aval, b.aval, True)
-    return solve_p.bind(a, b, transpose_a=transpose_a)  # type: ignore[no-any-return]
+    return solve_p.bind(a, b, transpose_a=transpose_a)
 
 
 def _solve_abstract(a: ShapedArray, b: ShapedArray, *, transpose_a: bool) -> ShapedArray:
@@ -244,7 +244,7 @@ def inv(a: Any) -> Array:
     """The inverses of (a stack of) square matrices; infinities and NaNs for singular ones."""
     a = as_array(a, name="inv")
     check_matrix("inv", a.aval, square=True)
-    return inv_p.bind(a)  # type: ignore[no-any-return]
+    return inv_p.bind(a)
 
 
 def _inv_abstract(a: ShapedArray) -> ShapedArray:
@@ -281,7 +281,7 @@ def tridiagonal_solve(dl: Any, d: Any, du: Any, b: Any, *, perturb_singular: boo
         raise NotImplementedError("tridiagonal_solve: perturb_singular=True is not supported on the CPU")
     arrays = [as_array(x, name="tridiagonal_solve") for x in (dl, d, du, b)]
     _tridiagonal_abstract(*[x.aval for x in arrays])
-    return tridiagonal_solve_p.bind(*arrays)  # type: ignore[no-any-return]
+    return tridiagonal_solve_p.bind(*arrays)
 
 
 def _tridiagonal_abstract(dl: ShapedArray, d: ShapedArray, du: ShapedArray, b: ShapedArray) -> ShapedArray:

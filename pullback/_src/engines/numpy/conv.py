@@ -55,7 +55,7 @@ def conv_general_dilated(
     right = w.reshape(groups, outputs // groups, left.shape[2]).swapaxes(1, 2)
     out = np.matmul(left, right).reshape(groups, rows, *places, outputs // groups)
     out = out.transpose(1, 0, 2 + rank, *range(2, 2 + rank)).reshape(rows, outputs, *places)
-    return out.astype(dtype, copy=False)  # type: ignore[no-any-return]
+    return out.astype(dtype, copy=False)
 
 
 def _padded(x: Array, padding: tuple[tuple[int, int], ...], dilation: tuple[int, ...]) -> Array:

@@ -87,7 +87,7 @@ def _batched(batch_rank: int, last: bool, first: bool) -> Contraction:
     def contract(x: Array, y: Array) -> Array:
         if x.shape[:batch_rank] != y.shape[:batch_rank]:
             raise ValueError("batch dimensions differ")  # matmul would broadcast them
-        return np.matmul(x if last else x.swapaxes(-1, -2), y if first else y.swapaxes(-1, -2))  # type: ignore[no-any-return]
+        return np.matmul(x if last else x.swapaxes(-1, -2), y if first else y.swapaxes(-1, -2))
 
     return contract
 
@@ -109,6 +109,6 @@ def _general(dimension_numbers: Any, x_rank: int, y_rank: int) -> Contraction:
             raise ValueError("batch or contracted dimensions differ")
         rows, columns = math.prod(x_free), math.prod(y_free)
         left, right = x.reshape(*batch, rows, summed), y.reshape(*batch, summed, columns)
-        return np.matmul(left, right).reshape((*batch, *x_free, *y_free))  # type: ignore[no-any-return]
+        return np.matmul(left, right).reshape((*batch, *x_free, *y_free))
 
     return contract

@@ -16,9 +16,9 @@ Array = np.ndarray[Any, Any]
 def fft(x: Array, *, fft_type: ops.FftType, fft_lengths: tuple[int, ...]) -> Array:
     if len(fft_lengths) == 1:
         (n,) = fft_lengths
-        return _ONE[fft_type](x, n)  # type: ignore[no-any-return]
+        return _ONE[fft_type](x, n)
     axes = tuple(range(-len(fft_lengths), 0))
-    return _MANY[fft_type](x, fft_lengths, axes)  # type: ignore[no-any-return]
+    return _MANY[fft_type](x, fft_lengths, axes)
 
 
 _ONE: Any = {

@@ -19,7 +19,7 @@ def blas(name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
     """The BLAS routine for matrices of the dtype."""
     from scipy.linalg import blas as library
 
-    return getattr(library, _PREFIX[dtype.char] + name)  # type: ignore[no-any-return]
+    return getattr(library, _PREFIX[dtype.char] + name)
 
 
 @functools.cache
@@ -27,7 +27,7 @@ def lapack(name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
     """The LAPACK routine for matrices of the dtype."""
     from scipy.linalg import lapack as library
 
-    return getattr(library, _PREFIX[dtype.char] + name)  # type: ignore[no-any-return]
+    return getattr(library, _PREFIX[dtype.char] + name)
 
 
 _PREFIX = {"f": "s", "d": "d", "F": "c", "D": "z"}

@@ -117,14 +117,14 @@ def dot(
     if precision is None and preferred_element_type is None:
         found = _fast(a, b)
         if found is not None:
-            return found  # type: ignore[no-any-return]
+            return found
     x, y, precision, preferred = _promoted("dot", a, b, precision, preferred_element_type)
     ranks = x.aval.ndim, y.aval.ndim
     if not ranks[0] or not ranks[1]:
-        return _product(x, y, preferred)  # type: ignore[no-any-return]
+        return _product(x, y, preferred)
     _check_sizes("dot", x, y, -1, -2 if ranks[1] > 1 else -1)
     numbers = _VECTORS.get(ranks) or (((ranks[0] - 1,), (max(ranks[1] - 2, 0),)), ((), ()))
-    return bind_dot(x, y, numbers, precision, preferred)  # type: ignore[no-any-return]
+    return bind_dot(x, y, numbers, precision, preferred)
 
 
 def matmul(
@@ -144,7 +144,7 @@ def matmul(
     if precision is None and preferred_element_type is None:
         found = _fast(a, b)
         if found is not None:
-            return found  # type: ignore[no-any-return]
+            return found
     x, y, precision, preferred = _promoted("matmul", a, b, precision, preferred_element_type)
     x_rank, y_rank = x.aval.ndim, y.aval.ndim
     if not x_rank or not y_rank:
@@ -156,14 +156,14 @@ def matmul(
     _check_sizes("matmul", x, y, -1, -2 if y_rank > 1 else -1)
     numbers = _VECTORS.get((x_rank, y_rank))
     if numbers is not None:
-        return bind_dot(x, y, numbers, precision, preferred)  # type: ignore[no-any-return]
+        return bind_dot(x, y, numbers, precision, preferred)
     if y_rank <= 2:
-        return bind_dot(x, y, (((x_rank - 1,), (0,)), ((), ())), precision, preferred)  # type: ignore[no-any-return]
+        return bind_dot(x, y, (((x_rank - 1,), (0,)), ((), ())), precision, preferred)
     if x_rank == 1:
-        return bind_dot(x, y, (((0,), (y_rank - 2,)), ((), ())), precision, preferred)  # type: ignore[no-any-return]
+        return bind_dot(x, y, (((0,), (y_rank - 2,)), ((), ())), precision, preferred)
     if x.aval.shape[:-2] == y.aval.shape[:-2]:
-        return bind_dot(x, y, matmul_numbers(x_rank - 2), precision, preferred)  # type: ignore[no-any-return]
-    return _broadcasting_matmul(x, y, precision, preferred)  # type: ignore[no-any-return]
+        return bind_dot(x, y, matmul_numbers(x_rank - 2), precision, preferred)
+    return _broadcasting_matmul(x, y, precision, preferred)
 
 
 def _broadcasting_matmul(x: Any, y: Any, precision: Any, preferred: Any) -> Any:
@@ -203,7 +203,7 @@ def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any =
     if x.aval.size != y.aval.size:
         raise ShapeError(f"vdot expects arrays of equal sizes; got shapes {x.aval.shape} and {y.aval.shape}")
     x, y = reshape(x, (x.aval.size,)), reshape(y, (y.aval.size,))
-    return bind_dot(x, y, _VECTORS[1, 1], precision, preferred)  # type: ignore[no-any-return]
+    return bind_dot(x, y, _VECTORS[1, 1], precision, preferred)
 
 
 def _conjugated(x: Any) -> Any:
@@ -260,10 +260,10 @@ def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any 
     """The sum of products over the last dimensions of both arrays (without conjugation)."""
     x, y, precision, preferred = _promoted("inner", a, b, precision, preferred_element_type)
     if not x.aval.ndim or not y.aval.ndim:
-        return _product(x, y, preferred)  # type: ignore[no-any-return]
+        return _product(x, y, preferred)
     _check_sizes("inner", x, y, -1, -1)
     numbers = ((x.aval.ndim - 1,), (y.aval.ndim - 1,)), ((), ())
-    return bind_dot(x, y, numbers, precision, preferred)  # type: ignore[no-any-return]
+    return bind_dot(x, y, numbers, precision, preferred)
 
 
 def outer(a: Any, b: Any, out: None = None) -> Array:
@@ -271,7 +271,7 @@ def outer(a: Any, b: Any, out: None = None) -> Array:
     if out is not None:
         raise NotImplementedError("outer does not support the argument 'out': arrays are immutable")
     x, y = promote("outer", a, b)
-    return mul_p.bind(reshape(x, (x.aval.size, 1)), reshape(y, (1, y.aval.size)))  # type: ignore[no-any-return]
+    return mul_p.bind(reshape(x, (x.aval.size, 1)), reshape(y, (1, y.aval.size)))
 
 
 def kron(a: Any, b: Any) -> Array:
@@ -327,7 +327,7 @@ def tensordot(
         )
     x_axes = tuple(canonical_axis(i, x_rank) for i in first)
     y_axes = tuple(canonical_axis(i, y_rank) for i in second)
-    return bind_dot(x, y, ((x_axes, y_axes), ((), ())), precision, preferred)  # type: ignore[no-any-return]
+    return bind_dot(x, y, ((x_axes, y_axes), ((), ())), precision, preferred)
 
 
 def trace(
@@ -383,12 +383,12 @@ def cross(
         raise ShapeError(f"cross expects vectors with 2 or 3 components; got {sizes[0]} and {sizes[1]}")
     p, q = _components(x), _components(y)
     if sizes == (2, 2):
-        return _cross_part(p, q, 0, 1)  # type: ignore[no-any-return]
+        return _cross_part(p, q, 0, 1)
     p, q = _with_third(p), _with_third(q)
     parts = [_cross_part(p, q, i, j) for i, j in ((1, 2), (2, 0), (0, 1))]
     shape = parts[0].aval.shape
     joined = concatenate([reshape(c, (*shape, 1)) for c in parts], len(shape))
-    return moveaxis(joined, len(shape), canonical_axis(axisc, len(shape) + 1))  # type: ignore[no-any-return]
+    return moveaxis(joined, len(shape), canonical_axis(axisc, len(shape) + 1))
 
 
 def _cross_part(p: list[Any], q: list[Any], i: int, j: int) -> Any:
@@ -418,14 +418,14 @@ def convolve(
             overlaps).
         precision, preferred_element_type: see `lax.dot_general`.
     """
-    return _convolution("convolve", a, v, mode, precision, preferred_element_type)  # type: ignore[no-any-return]
+    return _convolution("convolve", a, v, mode, precision, preferred_element_type)
 
 
 def correlate(
     a: Any, v: Any, mode: str = "valid", *, precision: Any = None, preferred_element_type: Any = None
 ) -> Array:
     """The discrete cross-correlation of two vectors (v conjugated); see `convolve`."""
-    return _convolution("correlate", a, v, mode, precision, preferred_element_type)  # type: ignore[no-any-return]
+    return _convolution("correlate", a, v, mode, precision, preferred_element_type)
 
 
 def _convolution(name: str, a: Any, v: Any, mode: str, precision: Any, preferred_element_type: Any) -> Any:

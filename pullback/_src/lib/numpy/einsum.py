@@ -87,7 +87,7 @@ def einsum(
     ((value, names),) = terms
     if preferred_element_type is not None and value.aval.dtype != preferred_element_type:
         value = convert_element_type(value, preferred_element_type)
-    return _arranged(value, names, result)  # type: ignore[no-any-return]
+    return _arranged(value, names, result)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -264,7 +264,7 @@ def einsum_path(
     if isinstance(optimize, bool):
         optimize = "auto" if optimize else _left_to_right(len(arrays))
     arrays = promote("einsum_path", *arrays)
-    return opt_einsum.contract_path(formula, *[x.aval.shape for x in arrays], shapes=True, optimize=optimize)  # type: ignore[no-any-return]
+    return opt_einsum.contract_path(formula, *[x.aval.shape for x in arrays], shapes=True, optimize=optimize)
 
 
 def _reduced(x: Any, names: Labels, kept: set[str]) -> Term:

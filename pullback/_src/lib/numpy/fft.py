@@ -94,7 +94,7 @@ def _transform(name: str, fft_type: FftType, a: Any, s: Any, axes: Any, norm: st
     if any(n < 1 for n in lengths):
         raise ValueError(f"fft.{name}: the lengths of transforms must be positive; got {tuple(lengths)}")
     if not places:
-        return x  # type: ignore[no-any-return]
+        return x
     sizes = list(lengths)
     if fft_type is FftType.IRFFT:
         sizes[-1] = lengths[-1] // 2 + 1
@@ -106,7 +106,7 @@ def _transform(name: str, fft_type: FftType, a: Any, s: Any, axes: Any, norm: st
     order = [i for i in range(rank) if i not in places] + places
     out = _fft(transpose(x, order), fft_type, lengths)
     out = transpose(out, sorted(range(rank), key=order.__getitem__))
-    return _scaled(out, fft_type, math.prod(lengths), norm)  # type: ignore[no-any-return]
+    return _scaled(out, fft_type, math.prod(lengths), norm)
 
 
 def _scaled(x: Any, fft_type: FftType, count: int, norm: str | None) -> Any:
@@ -166,7 +166,7 @@ def hfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) 
 
 def ihfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Array:
     """The inverse of `hfft`."""
-    return conj_p.bind(_one("ihfft", FftType.RFFT, a, n, axis, _OPPOSITE.get(norm, norm)))  # type: ignore[no-any-return]
+    return conj_p.bind(_one("ihfft", FftType.RFFT, a, n, axis, _OPPOSITE.get(norm, norm)))
 
 
 def fftn(
@@ -230,7 +230,7 @@ def _frequencies(name: str, numbers: np.ndarray[Any, Any], n: int, d: Any, dtype
     if isinstance(d, (list, tuple)):
         raise ValueError(f"fft.{name}: the sample spacing d must be a number; got {d!r}")
     ks = creation.asarray(numbers.astype(found))
-    return ks / (d * creation.asarray(n, dtype=found))  # type: ignore[no-any-return]
+    return ks / (d * creation.asarray(n, dtype=found))
 
 
 def fftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> Array:

@@ -167,7 +167,7 @@ def svd(
 
 def svdvals(x: Any, /) -> Array:
     """The singular values, descending: (..., min(m, n))."""
-    return svd(x, compute_uv=False)  # type: ignore[no-any-return]
+    return svd(x, compute_uv=False)
 
 
 def eig(a: Any) -> EigResult:
@@ -261,7 +261,7 @@ def inv(a: Any) -> Array:
 
 
 def _relative_eps(dtype: np.dtype[Any], shape: tuple[int, ...], factor: float = 1.0) -> float:
-    info = dtypes.finfo(dtypes.to_real_dtype(dtype))  # type: ignore[no-untyped-call]
+    info = dtypes.finfo(dtypes.to_real_dtype(dtype))
     return factor * max(shape[-2:]) * float(info.eps)
 
 
@@ -541,9 +541,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     else:
         axes = (canonical_axis(axis, rank),)
     if len(axes) == 1:
-        return _vector_norm(a, 2 if ord is None else ord, axes, keepdims)  # type: ignore[no-any-return]
+        return _vector_norm(a, 2 if ord is None else ord, axes, keepdims)
     if len(axes) == 2:
-        return _matrix_norm(a, ord, axes, keepdims)  # type: ignore[no-any-return]
+        return _matrix_norm(a, ord, axes, keepdims)
     raise ValueError(
         f"linalg.norm: one axis (vectors) or two (matrices) are possible; got {axes} for ord={ord!r}"
     )
@@ -611,7 +611,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
         axes = tuple(canonical_axis(i, rank) for i in axis)
     else:
         axes = (canonical_axis(axis, rank),)
-    return _vector_norm(a, ord, axes, keepdims)  # type: ignore[no-any-return]
+    return _vector_norm(a, ord, axes, keepdims)
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
@@ -625,12 +625,12 @@ def cond(x: Any, p: Any = None) -> Array:
     if p in (None, 2, -2):
         s = spectral.svd(a, compute_uv=False)
         large, small = s[..., 0], s[..., -1]
-        return small / large if p == -2 else large / small  # type: ignore[no-any-return]
+        return small / large if p == -2 else large / small
     check_matrix("linalg.cond", a.aval, square=True)
     ratio: Any = norm(a, p, (-2, -1)) * norm(inv(a), p, (-2, -1))
     # A product of zero and infinity is a singular matrix, too; NaNs of the matrix stay.
     bad = reductions.any(a != a, axis=(-2, -1))
-    return where.where((ratio != ratio) & ~bad, scalar(np.inf, ratio.aval.dtype), ratio)  # type: ignore[no-any-return]
+    return where.where((ratio != ratio) & ~bad, scalar(np.inf, ratio.aval.dtype), ratio)
 
 
 def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any = None) -> Array:
@@ -647,7 +647,7 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     if tol is not None and rtol is not None:
         raise ValueError("linalg.matrix_rank: give rtol or tol, not both")
     if x.aval.ndim < 2:
-        return reductions.any(x != 0).astype(dtypes.default_int_dtype())  # type: ignore[no-any-return]
+        return reductions.any(x != 0).astype(dtypes.default_int_dtype())
     s = svdvals(x)
     if tol is None and rtol is None:
         rtol = _relative_eps(x.aval.dtype, x.aval.shape)

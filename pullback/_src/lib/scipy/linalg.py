@@ -115,7 +115,7 @@ def cho_solve(
     lower = bool(lower)
     first = triangular.bind_triangular(x, y, True, lower, not lower, not lower)
     out = triangular.bind_triangular(x, first, True, lower, lower, lower)
-    return _unsystem(out, vector)  # type: ignore[no-any-return]
+    return _unsystem(out, vector)
 
 
 # LU -----------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def lu_solve(
         first = bind(x, y, lower=False, transpose_a=True, conjugate_a=conjugate)
         out = bind(x, first, lower=True, transpose_a=True, conjugate_a=conjugate, unit_diagonal=True)
         out = contractions.matmul(p, out)
-    return _unsystem(out, vector)  # type: ignore[no-any-return]
+    return _unsystem(out, vector)
 
 
 def lu(a: Any, permute_l: bool = False, overwrite_a: bool = False, check_finite: bool = True) -> Any:
@@ -366,7 +366,7 @@ def solve(
             f"scipy.linalg.solve: assume_a must be 'gen', 'sym', 'her' or 'pos'; got {assume_a!r}"
         )
     x, y, vector = _system("solve", a, b)
-    return _unsystem(triangular.solve(x, y), vector)  # type: ignore[no-any-return]
+    return _unsystem(triangular.solve(x, y), vector)
 
 
 def solve_triangular(
@@ -395,7 +395,7 @@ def solve_triangular(
     x, y, vector = _system("solve_triangular", a, b)
     transposed, conjugated = trans not in (0, "N"), trans in (2, "C")
     out = triangular.bind_triangular(x, y, True, lower, transposed, conjugated, unit_diagonal)
-    return _unsystem(out, vector)  # type: ignore[no-any-return]
+    return _unsystem(out, vector)
 
 
 def inv(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> Array:

@@ -55,7 +55,7 @@ def expm(A: Any, *, upper_triangular: bool = False, max_squarings: int = 16) -> 
     (a,) = promote_inexact("scipy.linalg.expm", A)
     check_matrix("scipy.linalg.expm", a.aval, square=True)
     if not a.aval.size:
-        return a  # type: ignore[no-any-return]
+        return a
     double = a.aval.dtype.itemsize // (2 if a.aval.dtype.kind == "c" else 1) == 8
     limit, coefficients = (_LIMIT_13, _PADE_13) if double else (_LIMIT_7, _PADE_7)
     size = reductions.max(reductions.sum(elementwise.abs(stop_gradient_array(a)), axis=-2), axis=-1)
@@ -72,7 +72,7 @@ def expm(A: Any, *, upper_triangular: bool = False, max_squarings: int = 16) -> 
         more = reshape(squarings > i, tail)
         out = select_n_p.bind(more, out, contractions.matmul(out, out))
     in_range = reshape(squarings <= max_squarings, tail)
-    return select_n_p.bind(in_range, scalar(math.nan, out.aval.dtype), out)  # type: ignore[no-any-return]
+    return select_n_p.bind(in_range, scalar(math.nan, out.aval.dtype), out)
 
 
 def _approximant(a: Any, coefficients: tuple[float, ...], upper_triangular: bool) -> Any:
@@ -133,7 +133,7 @@ def toeplitz(c: Any, r: Any = None) -> Array:
     m, n = column.aval.shape[-1], row.aval.shape[-1]
     values = joining.concatenate([row[..., :0:-1], column], axis=-1)
     i, j = np.ogrid[:m, :n]
-    return _gather(values, i - j + n - 1)  # type: ignore[no-any-return]
+    return _gather(values, i - j + n - 1)
 
 
 def hankel(c: Any, r: Any = None) -> Array:
@@ -143,7 +143,7 @@ def hankel(c: Any, r: Any = None) -> Array:
     column, row = promote("scipy.linalg.hankel", column, row)
     m, n = column.aval.shape[-1], row.aval.shape[-1]
     i, j = np.ogrid[:m, :n]
-    return _gather(joining.concatenate([column, row[..., 1:]], axis=-1), i + j)  # type: ignore[no-any-return]
+    return _gather(joining.concatenate([column, row[..., 1:]], axis=-1), i + j)
 
 
 def circulant(c: Any) -> Array:
@@ -151,7 +151,7 @@ def circulant(c: Any) -> Array:
     column = _vector("circulant", c)
     n = column.aval.shape[-1]
     i, j = np.ogrid[:n, :n]
-    return _gather(column, (i - j) % n)  # type: ignore[no-any-return]
+    return _gather(column, (i - j) % n)
 
 
 def companion(a: Any) -> Array:
