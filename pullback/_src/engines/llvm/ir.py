@@ -1,0 +1,489 @@
+"""Writing LLVM IR as text: values, scopes, and one function for each instruction.
+
+The emitter writes straight into lists of lines; nothing is built that must be printed later. Two properties
+come for free from writing each instruction into the right list:
+
+* **Invariant code moves out of loops by construction.** A scope is opened for each loop (and each branch). A
+  value knows the *level* of the scope it was written in; a pure instruction is written at the deepest level
+  of its operands, so what does not depend on a loop's variable stands before the loop.
+* **Common subexpressions are written once.** The text of a pure instruction is its key.
+
+Integer division and other instructions that can trap, loads, and everything with an effect stay where the
+caller puts them. Floating-point instructions carry no fast-math flags: a product that is added is
+written as an explicit `llvm.fma` (`contract`), so that results do not depend on the code generator's level.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+BITS = {
+    "i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64,
+    "half": 16, "bfloat": 16, "float": 32, "double": 64, "ptr": 64,
+}  # fmt: skip
+FLOATS = frozenset({"half", "bfloat", "float", "double"})
+
+
+def type_text(elem: str, lanes: int) -> str:
+    """The LLVM type of `lanes` elements: a scalar for one, a vector for more."""
+    return elem if lanes == 1 else f"<{lanes} x {elem}>"
+
+
+class Value:
+    """An SSA value or literal: its text, element type, number of lanes, and the level it lives at."""
+
+    __slots__ = ("name", "elem", "lanes", "level")
+
+    def __init__(self, name: str, elem: str, lanes: int, level: int) -> None:
+        self.name = name
+        self.elem = elem
+        self.lanes = lanes
+        self.level = level
+
+    @property
+    def type(self) -> str:
+        return type_text(self.elem, self.lanes)
+
+    @property
+    def typed(self) -> str:
+        return f"{type_text(self.elem, self.lanes)} {self.name}"
+
+    def __repr__(self) -> str:
+        return f"Value({self.typed}, level {self.level})"
+
+
+def literal_text(value: Any, elem: str) -> str:
+    """A number as the text of a literal of type `elem`."""
+    if elem == "i1":
+        return "true" if value else "false"
+    if elem[0] == "i":
+        bits = BITS[elem]
+        value = int(value) & ((1 << bits) - 1)
+        return str(value - (1 << bits) if value >> (bits - 1) else value)
+    if elem == "half":
+        return f"0xH{int(np.float16(value).view(np.uint16)):04X}"
+    if elem == "bfloat":
+        import ml_dtypes
+
+        return f"0xR{int(np.asarray(value, ml_dtypes.bfloat16).view(np.uint16)):04X}"
+    if elem == "float":
+        with np.errstate(all="ignore"):
+            value = float(np.float32(value))
+    # Both types are written as the bits of a double.
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+def vector_literal(values: Sequence[Any], elem: str) -> str:
+    """The text of a constant vector."""
+    return "<" + ", ".join([f"{elem} {literal_text(v, elem)}" for v in values]) + ">"
+
+
+def constant(value: Any, elem: str, lanes: int = 1) -> Value:
+    """A literal, the same in all lanes."""
+    text = literal_text(value, elem)
+    return Value(text if lanes == 1 else f"splat ({elem} {text})", elem, lanes, 0)
+
+
+class Scope:
+    """The lines of a loop body, a branch or the function itself, and what has been computed there."""
+
+    __slots__ = ("lines", "known", "label")
+
+    def __init__(self, label: str) -> None:
+        self.lines: list[str] = []
+        self.known: dict[Any, Any] = {}
+        self.label = label  # of the basic block that is being written
+
+
+class Emitter:
+    """Writes one LLVM function."""
+
+    def __init__(self, module: Module, prefix: str = "v") -> None:
+        self.module = module
+        self.scopes = [Scope("entry")]
+        self.contract = True
+        self._prefix = prefix
+        self._count = 0
+        self._products: dict[str, tuple[Value, Value]] = {}
+
+    # Scopes ------------------------------------------------------------------------------------------
+
+    @property
+    def level(self) -> int:
+        return len(self.scopes) - 1
+
+    @property
+    def scope(self) -> Scope:
+        return self.scopes[-1]
+
+    def fresh(self, prefix: str = "") -> str:
+        """A new name (without the leading % or @)."""
+        self._count += 1
+        return f"{self._prefix}{prefix}{self._count}"
+
+    def line(self, text: str) -> None:
+        """Write an instruction with an effect into the current scope."""
+        self.scopes[-1].lines.append(text)
+
+    def label(self, name: str) -> None:
+        """Begin a basic block in the current scope (the one before must have ended with a jump)."""
+        scope = self.scopes[-1]
+        scope.lines.append(f"{name}:")
+        scope.label = name
+
+    @contextmanager
+    def loop(self, start: Value, stop: Value, step: int = 1, carries: Sequence[Value] = ()) -> Iterator[Loop]:
+        """`for i in range(start, stop, step)`, run at least once; see `Loop`."""
+        loop = Loop(self, start, stop, step, carries)
+        yield loop
+        loop.close()
+
+    def inside(self, label: str) -> Scope:
+        """Open a scope whose code starts at `label`; close it with `pop`."""
+        scope = Scope(label)
+        self.scopes.append(scope)
+        return scope
+
+    def pop(self) -> Scope:
+        """Close the current scope, appending its lines to those of the one around it."""
+        scope = self.scopes.pop()
+        self.scopes[-1].lines.extend(scope.lines)
+        self.scopes[-1].label = scope.label
+        return scope
+
+    # Instructions ---------------------------------------------------------------------------------------
+
+    def pure(self, text: str, elem: str, lanes: int, level: int) -> Value:
+        """An instruction without effects, written once, as far out as its operands' `level` allows."""
+        scope = self.scopes[level]
+        known = scope.known.get(text)
+        if known is None:
+            name = "%" + self.fresh()
+            scope.lines.append(f"{name} = {text}")
+            known = scope.known[text] = Value(name, elem, lanes, level)
+        return known
+
+    def here(self, text: str, elem: str, lanes: int) -> Value:
+        """An instruction that must stay in the current scope, written each time."""
+        name = "%" + self.fresh()
+        self.scopes[-1].lines.append(f"{name} = {text}")
+        return Value(name, elem, lanes, len(self.scopes) - 1)
+
+    def splat(self, x: Value, lanes: int) -> Value:
+        """A scalar in all of `lanes` lanes."""
+        if x.lanes == lanes:
+            return x
+        assert x.lanes == 1, (x, lanes)
+        if x.name[0] != "%":
+            return Value(f"splat ({x.elem} {x.name})", x.elem, lanes, 0)
+        first = self.pure(
+            f"insertelement {type_text(x.elem, lanes)} poison, {x.typed}, i64 0", x.elem, lanes, x.level
+        )
+        return self.pure(
+            f"shufflevector {first.typed}, {first.type} poison, <{lanes} x i32> zeroinitializer",
+            x.elem,
+            lanes,
+            x.level,
+        )
+
+    def match(self, *xs: Value) -> list[Value]:
+        """The values with equal numbers of lanes."""
+        lanes = max(x.lanes for x in xs)
+        return [x if x.lanes == lanes else self.splat(x, lanes) for x in xs]
+
+    def binary(self, op: str, x: Value, y: Value) -> Value:
+        """`op` is the instruction's name: `fadd`, `mul`, `and`, ..."""
+        if x.lanes != y.lanes:
+            x, y = self.match(x, y)
+        level = x.level if x.level > y.level else y.level
+        return self.pure(f"{op} {type_text(x.elem, x.lanes)} {x.name}, {y.name}", x.elem, x.lanes, level)
+
+    def call(self, function: str, result: str, *xs: Value, suffix: str | None = None) -> Value:
+        """A pure function of the module or an intrinsic, lane by lane; `result` is the element type."""
+        xs = tuple(self.match(*xs))
+        lanes = xs[0].lanes
+        if suffix is None:
+            suffix = mangle(xs[0].elem, lanes)
+        name = f"{function}.{suffix}" if suffix else function
+        self.module.declare(name, type_text(result, lanes), [x.type for x in xs])
+        operands = ", ".join([x.typed for x in xs])
+        return self.pure(
+            f"call {type_text(result, lanes)} @{name}({operands})", result, lanes, max(x.level for x in xs)
+        )
+
+    # Floating point
+
+    def fadd(self, x: Value, y: Value) -> Value:
+        if self.contract:
+            product = self._products.get(y.name)
+            if product is not None:
+                return self.fma(*product, x)
+            product = self._products.get(x.name)
+            if product is not None:
+                return self.fma(*product, y)
+        return self.binary("fadd", x, y)
+
+    def fsub(self, x: Value, y: Value) -> Value:
+        if self.contract:
+            product = self._products.get(y.name)
+            if product is not None:
+                return self.fma(self.fneg(product[0]), product[1], x)
+            product = self._products.get(x.name)
+            if product is not None:
+                return self.fma(*product, self.fneg(y))
+        return self.binary("fsub", x, y)
+
+    def fmul(self, x: Value, y: Value) -> Value:
+        product = self.binary("fmul", x, y)
+        if self.contract and product.elem != "half":
+            self._products[product.name] = (x, y)
+        return product
+
+    def fdiv(self, x: Value, y: Value) -> Value:
+        return self.binary("fdiv", x, y)
+
+    def fneg(self, x: Value) -> Value:
+        return self.pure(f"fneg {x.typed}", x.elem, x.lanes, x.level)
+
+    def fma(self, x: Value, y: Value, z: Value) -> Value:
+        """x * y + z, rounded once."""
+        return self.call("llvm.fma", x.elem, x, y, z)
+
+    def fabs(self, x: Value) -> Value:
+        return self.call("llvm.fabs", x.elem, x)
+
+    def sqrt(self, x: Value) -> Value:
+        return self.call("llvm.sqrt", x.elem, x)
+
+    def floor(self, x: Value) -> Value:
+        return self.call("llvm.floor", x.elem, x)
+
+    def ceil(self, x: Value) -> Value:
+        return self.call("llvm.ceil", x.elem, x)
+
+    def rint(self, x: Value) -> Value:
+        """The nearest integer, ties to even."""
+        return self.call("llvm.roundeven", x.elem, x)
+
+    def ftrunc(self, x: Value) -> Value:
+        return self.call("llvm.trunc", x.elem, x)
+
+    def copysign(self, x: Value, y: Value) -> Value:
+        return self.call("llvm.copysign", x.elem, x, y)
+
+    def fcmp(self, predicate: str, x: Value, y: Value) -> Value:
+        """A comparison: `oeq`, `une`, `olt`, `ole`, `ogt`, `oge`, `uno`, ... (o: false for NaN; u: true)."""
+        x, y = self.match(x, y)
+        return self.pure(f"fcmp {predicate} {x.typed}, {y.name}", "i1", x.lanes, max(x.level, y.level))
+
+    def isnan(self, x: Value) -> Value:
+        return self.fcmp("uno", x, x)
+
+    def poly(self, x: Value, coefficients: Sequence[float]) -> Value:
+        """The polynomial with these coefficients, lowest power first, by Horner's rule with fma."""
+        result = self.const(coefficients[-1], x)
+        for c in reversed(coefficients[:-1]):
+            result = self.fma(result, x, self.const(c, x))
+        return result
+
+    # Integers
+
+    def icmp(self, predicate: str, x: Value, y: Value) -> Value:
+        """A comparison: `eq`, `ne`, `slt`, `sle`, `ult`, ..."""
+        x, y = self.match(x, y)
+        return self.pure(f"icmp {predicate} {x.typed}, {y.name}", "i1", x.lanes, max(x.level, y.level))
+
+    def add(self, x: Value, y: Value) -> Value:
+        return self.binary("add", x, y)
+
+    def sub(self, x: Value, y: Value) -> Value:
+        return self.binary("sub", x, y)
+
+    def mul(self, x: Value, y: Value) -> Value:
+        return self.binary("mul", x, y)
+
+    def and_(self, x: Value, y: Value) -> Value:
+        return self.binary("and", x, y)
+
+    def or_(self, x: Value, y: Value) -> Value:
+        return self.binary("or", x, y)
+
+    def xor(self, x: Value, y: Value) -> Value:
+        return self.binary("xor", x, y)
+
+    def shl(self, x: Value, y: Value) -> Value:
+        """Shift left; an amount of the type's width or more gives poison, so the caller must exclude it."""
+        return self.binary("shl", x, y)
+
+    def lshr(self, x: Value, y: Value) -> Value:
+        return self.binary("lshr", x, y)
+
+    def ashr(self, x: Value, y: Value) -> Value:
+        return self.binary("ashr", x, y)
+
+    def not_(self, x: Value) -> Value:
+        return self.xor(x, self.const(-1, x))
+
+    # All types
+
+    def const(self, value: Any, like: Value) -> Value:
+        """A literal of the type and number of lanes of `like`."""
+        return constant(value, like.elem, like.lanes)
+
+    def select(self, condition: Value, x: Value, y: Value) -> Value:
+        """x where the condition (i1) holds, else y."""
+        if x.name == y.name:
+            return x
+        condition, x, y = self.match(condition, x, y)
+        level = max(condition.level, x.level, y.level)
+        return self.pure(f"select {condition.typed}, {x.typed}, {y.typed}", x.elem, x.lanes, level)
+
+    def convert(self, op: str, x: Value, elem: str) -> Value:
+        """A conversion instruction by name: `bitcast`, `fptosi`, `sitofp`, `zext`, `trunc`, `fpext`, ..."""
+        return self.pure(f"{op} {x.typed} to {type_text(elem, x.lanes)}", elem, x.lanes, x.level)
+
+    def bitcast(self, x: Value, elem: str) -> Value:
+        return x if x.elem == elem else self.convert("bitcast", x, elem)
+
+    def shuffle(self, x: Value, lanes: Sequence[int]) -> Value:
+        """The lanes of `x` in a new order: lane k of the result is lane `lanes[k]`."""
+        if len(lanes) == x.lanes and all(k == lane for k, lane in enumerate(lanes)):
+            return x
+        if x.lanes == 1:
+            return self.splat(x, len(lanes))
+        if len(lanes) == 1:
+            return self.extract(x, lanes[0])
+        mask = ", ".join([f"i32 {k}" for k in lanes])
+        return self.pure(
+            f"shufflevector {x.typed}, {x.type} poison, <{len(lanes)} x i32> <{mask}>",
+            x.elem,
+            len(lanes),
+            x.level,
+        )
+
+    def extract(self, x: Value, lane: int) -> Value:
+        """One lane as a scalar."""
+        if x.lanes == 1:
+            return x
+        return self.pure(f"extractelement {x.typed}, i64 {lane}", x.elem, 1, x.level)
+
+    def concat(self, parts: Sequence[Value]) -> Value:
+        """The lanes of all parts, one after the other."""
+        parts = list(parts)
+        while len(parts) > 1:
+            joined = [self._join(*parts[k : k + 2]) for k in range(0, len(parts) - 1, 2)]
+            parts = joined + parts[len(joined) * 2 :]
+        return parts[0]
+
+    def _join(self, x: Value, y: Value) -> Value:
+        level, total = max(x.level, y.level), x.lanes + y.lanes
+        if x.lanes == y.lanes == 1:
+            first = self.pure(f"insertelement <2 x {x.elem}> poison, {x.typed}, i64 0", x.elem, 2, level)
+            return self.pure(f"insertelement {first.typed}, {y.typed}, i64 1", x.elem, 2, level)
+        width = max(x.lanes, y.lanes)
+        wide = [self._widen(v, width) for v in (x, y)]
+        mask = [*range(x.lanes), *range(width, width + y.lanes)]
+        text = ", ".join([f"i32 {k}" for k in mask])
+        return self.pure(
+            f"shufflevector {wide[0].typed}, {wide[1].typed}, <{total} x i32> <{text}>", x.elem, total, level
+        )
+
+    def _widen(self, x: Value, width: int) -> Value:
+        if x.lanes == width:
+            return x
+        if x.lanes == 1:
+            return self.pure(
+                f"insertelement <{width} x {x.elem}> poison, {x.typed}, i64 0", x.elem, width, x.level
+            )
+        mask = ", ".join(
+            [f"i32 {k if k < x.lanes else 'poison'}" if k < x.lanes else "i32 poison" for k in range(width)]
+        )
+        return self.pure(
+            f"shufflevector {x.typed}, {x.type} poison, <{width} x i32> <{mask}>", x.elem, width, x.level
+        )
+
+    def text(self) -> str:
+        """The lines of the function's body."""
+        assert len(self.scopes) == 1
+        return "\n".join(self.scopes[0].lines)
+
+
+class Loop:
+    """A counted loop in the making.
+
+    `index` is the variable; `carried` are the values of `carries` inside of the loop; `update` gives their
+    next values; after the loop, `results` are their last ones.
+    """
+
+    def __init__(self, e: Emitter, start: Value, stop: Value, step: int, carries: Sequence[Value]) -> None:
+        self.e = e
+        self._stop, self._step = stop, step
+        self._before = e.scope.label
+        self._start = start
+        self._head, self._exit = e.fresh("head"), e.fresh("exit")
+        e.line(f"br label %{self._head}")
+        e.inside(self._head)
+        level = e.level
+        self.index = Value("%" + e.fresh("i"), "i64", 1, level)
+        self._carries = list(carries)
+        self.carried = [Value("%" + e.fresh("c"), c.elem, c.lanes, level) for c in carries]
+        self._next: list[Value] = list(self.carried)
+        self.results: list[Value] = []
+
+    def update(self, values: Sequence[Value]) -> None:
+        """The carried values for the next turn."""
+        self._next = list(values)
+
+    def close(self) -> None:
+        e, latch = self.e, self.e.scope.label
+        following, done = "%" + e.fresh("n"), "%" + e.fresh("d")
+        e.line(f"{following} = add nuw nsw i64 {self.index.name}, {self._step}")
+        e.line(f"{done} = icmp sge i64 {following}, {self._stop.name}")
+        e.line(f"br i1 {done}, label %{self._exit}, label %{self._head}")
+        head = [f"{self._head}:"]
+        head.append(
+            f"{self.index.name} = phi i64 [{self._start.name}, %{self._before}], [{following}, %{latch}]"
+        )
+        for inside, first, after in zip(self.carried, self._carries, self._next, strict=True):
+            head.append(
+                f"{inside.name} = phi {inside.type} [{first.name}, %{self._before}], [{after.name}, %{latch}]"
+            )
+        scope = e.scope
+        scope.lines[:0] = head
+        e.pop()
+        e.label(self._exit)
+        level = e.level
+        for after in self._next:  # the block after the loop has the loop's end as its only predecessor
+            name = "%" + e.fresh("r")
+            e.line(f"{name} = phi {after.type} [{after.name}, %{latch}]")
+            self.results.append(Value(name, after.elem, after.lanes, level))
+
+
+class Module:
+    """A module in the making: its functions and what it declares."""
+
+    def __init__(self) -> None:
+        self.declarations: dict[str, str] = {}
+        self.functions: list[str] = []
+        self.globals: list[str] = []
+
+    def declare(self, name: str, result: str, parameters: Sequence[str]) -> None:
+        if name not in self.declarations:
+            self.declarations[name] = f"declare {result} @{name}({', '.join(parameters)})"
+
+    def text(self) -> str:
+        return "\n".join([*self.globals, *self.declarations.values(), *self.functions]) + "\n"
+
+
+_SUFFIX = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}
+
+
+def mangle(elem: str, lanes: int) -> str:
+    """The suffix of an overloaded intrinsic: `f32`, `v8f32`, `i64`."""
+    name = _SUFFIX.get(elem, elem)
+    return name if lanes == 1 else f"v{lanes}{name}"
