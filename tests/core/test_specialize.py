@@ -15,7 +15,7 @@ from pullback._src.base.config import enable_x64
 from pullback._src.core.aval import ShapedArray
 from pullback._src.core.call import jit_p
 from pullback._src.core.program import Program
-from pullback._src.core.specialize import SecondUse, carries_python, is_plain, operation
+from pullback._src.core.specialize import SecondUse, carries_python, is_plain, operands, operation
 from pullback._src.core.verify import verify
 from pullback._src.ops.arithmetic import add_p
 from pullback._src.ops.transcendental import sin_p
@@ -30,7 +30,8 @@ def test_built_on_the_second_use() -> None:
     key = (sin_p, _F, None, _G, ("y", 2))
     assert table.get(key, {"y": 2}) is None and built == []
     first = table.get(key, {"y": 2})
-    assert first == [sin_p, (True, False), (_F, _G), {"y": 2}]
+    assert first == [key, {"y": 2}]
+    assert operands(key) == ((True, False), (_F, _G))
     assert table.get(key, {"y": 2}) is first and len(built) == 1
     assert table.get((sin_p, _G), {}) is None
 

@@ -57,26 +57,30 @@ def vmap(
                 f"{len(args)} positional arguments; there must be one for each (keyword arguments are mapped "
                 "over axis 0)"
             )
-        leaves, tree = pytree.flatten((args, kwargs))
-        try:
-            axes = pytree.flatten_axes("vmap in_axes", tree, (in_axes, 0))
-        except ValueError:
-            pytree.flatten_axes("vmap in_axes", pytree.structure_of(args), in_axes)  # without the keywords
-            raise
-        values = [v if isinstance(v, Array) else _argument(fun, tree, i, v) for i, v in enumerate(leaves)]
+        leaves, args_tree = pytree.flatten(args)
+        axes = pytree.flatten_axes("vmap in_axes", args_tree, in_axes)
+        if kwargs:
+            keyword_leaves, kwargs_tree = pytree.flatten(kwargs)
+            leaves += keyword_leaves
+            axes = axes + [0] * len(keyword_leaves)
+        names = _Names(fun, args, kwargs)
+        values = [v if isinstance(v, Array) else _argument(names, i, v) for i, v in enumerate(leaves)]
         dims = [
-            None if a is None else _axis(fun, tree, i, v, a)
+            None if a is None else _axis(names, i, v, a)
             for i, (v, a) in enumerate(zip(values, axes, strict=True))
         ]
-        size = _size(fun, tree, values, dims, axis_size)
+        size = _size(names, values, dims, axis_size)
         out_tree: Any = None
 
         def flat(*xs: Any) -> list[Any]:
             nonlocal out_tree
-            inner_args, inner_kwargs = pytree.unflatten(tree, xs)
-            out_leaves, out_tree = flatten_output(
-                fun(*inner_args, **inner_kwargs), "vmap: the function's output"
-            )
+            if kwargs:
+                count = args_tree.num_leaves
+                keywords = pytree.unflatten(kwargs_tree, xs[count:])
+                out = fun(*pytree.unflatten(args_tree, xs[:count]), **keywords)
+            else:
+                out = fun(*pytree.unflatten(args_tree, xs))
+            out_leaves, out_tree = flatten_output(out, "vmap: the function's output")
             return out_leaves
 
         outs, out_dims = batch(flat, Axis(size, axis_name), values, dims)
@@ -85,20 +89,37 @@ def vmap(
         else:
             structure = pytree.structure_of(0) if out_tree is None else out_tree
             wanted = pytree.flatten_axes("vmap out_axes", structure, out_axes)
-        results = [_place(o, d, w, size) for o, d, w in zip(outs, out_dims, wanted, strict=True)]
+        results = [
+            o if d == w and d is not None else _place(o, d, w, size)
+            for o, d, w in zip(outs, out_dims, wanted, strict=True)
+        ]
         return unflatten_output(out_tree, results)
 
     return mapped
 
 
-def _argument(fun: Callable[..., Any], tree: Any, leaf: int, value: Any) -> Array:
+class _Names:
+    """The names of the arguments' leaves, worked out where a message needs them."""
+
+    __slots__ = ("fun", "args", "kwargs")
+
+    def __init__(self, fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.fun = fun
+        self.args = args
+        self.kwargs = kwargs
+
+    def __call__(self) -> list[str]:
+        return argument_names(self.fun, pytree.structure_of((self.args, self.kwargs)))
+
+
+def _argument(names: _Names, leaf: int, value: Any) -> Array:
     try:
         return to_array(value, "vmap")
     except TypeError:
-        return to_array(value, f"vmap({name_of(fun)}): the argument {argument_names(fun, tree)[leaf]}")
+        return to_array(value, f"vmap({name_of(names.fun)}): the argument {names()[leaf]}")
 
 
-def _axis(fun: Callable[..., Any], tree: Any, leaf: int, value: Any, axis: Any) -> int:
+def _axis(names: _Names, leaf: int, value: Any, axis: Any) -> int:
     try:
         number = operator.index(axis)
     except TypeError:
@@ -108,16 +129,14 @@ def _axis(fun: Callable[..., Any], tree: Any, leaf: int, value: Any, axis: Any) 
     ndim = value.aval.ndim
     if not -ndim <= number < ndim:
         raise ValueError(
-            f"vmap: axis {number} is out of range for the argument {argument_names(fun, tree)[leaf]} of "
+            f"vmap: axis {number} is out of range for the argument {names()[leaf]} of "
             f"shape {value.aval.shape}, which has {ndim} dimension{'s' if ndim != 1 else ''}. Use "
             "in_axes=None for arguments that are not mapped."
         )
     return number % ndim
 
 
-def _size(
-    fun: Callable[..., Any], tree: Any, values: list[Any], dims: list[int | None], given: int | None
-) -> int:
+def _size(names: _Names, values: list[Any], dims: list[int | None], given: int | None) -> int:
     sizes = {v.aval.shape[d] for v, d in zip(values, dims, strict=True) if d is not None}
     if given is not None:
         sizes.add(operator.index(given))
@@ -129,7 +148,7 @@ def _size(
         )
     lines = [
         f"    the argument {name} of shape {v.aval.shape} has size {v.aval.shape[d]} along axis {d}"
-        for name, v, d in zip(argument_names(fun, tree), values, dims, strict=True)
+        for name, v, d in zip(names(), values, dims, strict=True)
         if d is not None
     ]
     if given is not None:

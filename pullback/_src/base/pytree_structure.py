@@ -37,6 +37,7 @@ def _flat_tuple(length: int) -> TreeSpec:
 
 
 _FLAT_TUPLES: tuple[TreeSpec, ...] = tuple(map(_flat_tuple, range(17)))
+_FLAT_LENGTHS: dict[int, int] = {id(spec): length for length, spec in enumerate(_FLAT_TUPLES)}
 _LEAF: TreeSpec = _FLAT_TUPLES[1].child(0)
 
 
@@ -58,6 +59,12 @@ def flatten(tree: Any, is_leaf: LeafPredicate | None = None) -> tuple[list[Any],
 
 def unflatten(treedef: TreeSpec, leaves: Iterable[Any]) -> Any:
     """The tree of this structure with these leaves; ValueError when there are too few or too many of them."""
+    length = _FLAT_LENGTHS.get(id(treedef))
+    if length is not None:
+        tree = tuple(leaves)
+        if len(tree) == length:
+            return tree
+        leaves = tree
     return treedef.unflatten(leaves)
 
 

@@ -5,43 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import engine, rules
-from .array import ConcreteArray
+from . import rules
 from .aval import ShapedArray
+from .engine import eager_executable, executable
 from .evaluate import evaluate
 from .primitive import Primitive
 from .program import Program
 from .staging import StagingTrace
-from .trace import CURRENT, EVAL, Tracer, leak_error
+from .trace import CURRENT, Tracer, leak_error
+
+__all__ = ["call", "eager_executable", "executable", "jit_p"]
 
 jit_p = Primitive("jit", multiple_results=True, call_like=True)
 
 
-def executable(program: Program) -> Any:
-    """The compiled program (compiled once)."""
-    compiled = program.memo.get("executable")
-    if compiled is None:
-        compiled = program.memo["executable"] = engine.get(engine.default()).compile(program)
-    return compiled
-
-
-def eager_executable(program: Program) -> Any:
-    """The program compiled for the eager engine, which starts faster (compiled once)."""
-    compiled = program.memo.get("eager executable")
-    if compiled is None:
-        compiled = program.memo["eager executable"] = engine.get("numpy").compile(program)
-    return compiled
-
-
 def call(program: Program, args: Sequence[Any]) -> list[Any]:
     """Run `program` as one step under the current trace (recorded operation by operation when staging)."""
-    if CURRENT.get() is EVAL:
-        for a in args:
-            if type(a) is not ConcreteArray:
-                break
-        else:
-            return eager_executable(program)(args)
-    return jit_p.bind(*args, program=program, name=program.name, inline=True)
+    return CURRENT.get().run(program, args)
 
 
 def _evaluate(*args: Any, program: Program, name: str, inline: bool) -> list[Any]:

@@ -64,6 +64,22 @@ def load_eager() -> None:
     get("numpy")
 
 
+def executable(program: Program) -> Any:
+    """The program compiled for the default engine (compiled once)."""
+    compiled = program.memo.get("executable")
+    if compiled is None:
+        compiled = program.memo["executable"] = get(default()).compile(program)
+    return compiled
+
+
+def eager_executable(program: Program) -> Any:
+    """The program compiled for the eager engine, which starts faster (compiled once)."""
+    compiled = program.memo.get("eager executable")
+    if compiled is None:
+        compiled = program.memo["eager executable"] = get("numpy").compile(program)
+    return compiled
+
+
 # NumPy reports overflow, division by zero and invalid operations as warnings, which array programs expect
 # to be silent (the results are inf and nan). Its error state lives in a context variable, so running a
 # kernel in a context of our own switches the warnings off without touching the user's setting, and costs

@@ -24,20 +24,17 @@ _LIMIT = 4096
 
 
 class SecondUse(Generic[T]):
-    """What `build(primitive, nonzero, avals, params)` gives for plain operations, from their second use on.
+    """What `build(key, params)` gives for plain operations, from their second use on.
 
     What is used once is not worth the building, and programs whose shapes never repeat do not fill memory
     with transformed programs.
 
-    Keys are `(primitive, *types, *params.items())`, where the type of an operand without a tangent has None
-    before it: that is cheap to put together while the operands are looked at.
+    A key starts with the primitive and holds all that `build` reads from it, and the parameters' items.
     """
 
     __slots__ = ("_build", "_entries")
 
-    def __init__(
-        self, build: Callable[[Primitive, tuple[bool, ...], tuple[ShapedArray, ...], dict[str, Any]], T]
-    ) -> None:
+    def __init__(self, build: Callable[[tuple[Any, ...], dict[str, Any]], T]) -> None:
         self._build = build
         self._entries: dict[Hashable, T | _Mark] = {}
 
@@ -59,10 +56,7 @@ class SecondUse(Generic[T]):
         if type(entry) is _Mark:
             if entry is _GENERAL:
                 return None
-            places = [i for i, part in enumerate(key) if isinstance(part, ShapedArray)]
-            nonzero = tuple([key[i - 1] is not None for i in places])
-            avals = tuple([key[i] for i in places])
-            entry = entries[key] = self._build(key[0], nonzero, avals, params)
+            entry = entries[key] = self._build(key, params)
         return entry  # type: ignore[return-value]
 
 
@@ -78,6 +72,9 @@ def split(
 
     Tracers have the attributes `primal` and `tangent`. There is no step if there are no tangents, on first
     use, or below a staging trace, where rules are to be recorded.
+
+    In the key the type of an operand without a tangent has None before it: that is cheap to put together
+    while the operands are looked at (`operands` reads it).
     """
     primals: list[Any] = []
     tangents: list[Any] = []
@@ -95,6 +92,12 @@ def split(
     if params:
         key += params.items()
     return primals, tangents, steps.get(tuple(key), params)
+
+
+def operands(key: tuple[Any, ...]) -> tuple[tuple[bool, ...], tuple[ShapedArray, ...]]:
+    """Which operands have tangents, and the types of all, from a key made by `split`."""
+    places = [i for i, part in enumerate(key) if isinstance(part, ShapedArray)]
+    return tuple([key[i - 1] is not None for i in places]), tuple([key[i] for i in places])
 
 
 class _Mark:

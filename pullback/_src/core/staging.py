@@ -17,9 +17,10 @@ from ..base.pytree import mark_leaf_type
 from . import dtypes, rules
 from .array import ConcreteArray
 from .aval import ShapedArray
+from .evaluate import evaluate
 from .primitive import Primitive
 from .program import Atom, Equation, Literal, Program, Var
-from .trace import CURRENT, Trace, Tracer, leak_error
+from .trace import CURRENT, Trace, Tracer, leak_error, using
 from .verify import verify
 
 
@@ -104,6 +105,10 @@ class StagingTrace(Trace):
             return rule(self, args, params)
         return self.record(primitive, args, params)
 
+    def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
+        with using(self):
+            return evaluate(program, args)
+
     def record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Append an equation; returns tracers for its results."""
         atom = self.atom
@@ -147,6 +152,11 @@ class LinearTrace(StagingTrace):
                 rule = rules.staging.get(primitive)
                 return self.record(primitive, args, params) if rule is None else rule(self, args, params)
         return self.parent.process(primitive, args, params)
+
+    def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
+        if any(type(a) is StagingTracer and a._trace is self for a in args):
+            return super().run(program, args)
+        return self.parent.run(program, args)
 
 
 def stage(

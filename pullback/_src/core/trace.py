@@ -7,6 +7,7 @@ which computes on concrete arrays with the eager engine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from .engine import quiet
 
 if TYPE_CHECKING:
     from .primitive import Primitive
+    from .program import Program
 
 
 class Trace:
@@ -41,6 +43,14 @@ class Trace:
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Apply `primitive`; returns one value or, if it has several results, a list."""
+        raise NotImplementedError
+
+    def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
+        """Apply `program`, which has no constants and runs no code of the user's, as one step.
+
+        A trace transforms the program (which is memoized) and hands the result to the trace below, so that
+        un-jitted code passes through any number of transformations in one descent. It need not be current.
+        """
         raise NotImplementedError
 
 
@@ -166,6 +176,10 @@ class EvalTrace(Trace):
                     weak = False
                     break
         return ConcreteArray(out, shaped_array(out.shape, out.dtype, weak))
+
+    def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
+        out: list[Any] = engine.eager_executable(program)(args)
+        return out
 
     def _without_kernel(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         for a in args:

@@ -14,7 +14,8 @@ from ..core.axis_env import bind_axis, named_axes
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program, subprograms
-from ..core.staging import stage
+from ..core.specialize import SecondUse, operation
+from ..core.staging import StagingTrace, stage
 from ..core.trace import CURRENT, Trace, Tracer, delegate
 from ..ops.structural import broadcast_in_dim, moveaxis
 
@@ -34,25 +35,27 @@ class BatchTracer(Tracer):
 
     __slots__ = ("value", "dim", "_aval")
 
-    def __init__(self, trace: BatchTrace, value: Any, dim: int) -> None:
+    def __init__(self, trace: BatchTrace, value: Any, dim: int, aval: ShapedArray | None = None) -> None:
         self._trace = trace
         self.value = value
         self.dim = dim
-        self._aval: ShapedArray | None = None
+        self._aval = aval
 
     @property
     def aval(self) -> ShapedArray:  # type: ignore[override]
         aval = self._aval
         if aval is None:
-            full = self.value.aval
-            shape = full.shape
-            aval = self._aval = shaped_array(
-                shape[: self.dim] + shape[self.dim + 1 :], full.dtype, full.weak_type
-            )
+            aval = self._aval = _unmapped(self.value.aval, self.dim)
         return aval
 
     def describe(self) -> str:
         return f"batched by vmap over an axis of size {self._trace.axis.size}"  # type: ignore[attr-defined]
+
+
+def _unmapped(aval: ShapedArray, dim: int) -> ShapedArray:
+    """The type of a value as the mapped function sees it."""
+    shape = aval.shape
+    return shaped_array(shape[:dim] + shape[dim + 1 :], aval.dtype, aval.weak_type)
 
 
 mark_leaf_type(BatchTracer)
@@ -77,28 +80,39 @@ class BatchTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         axis = self.axis
-        collective = axis.name is not None and primitive in rules.collective and axis.name in params["axes"]
-        if not collective:
-            for a in args:
-                if type(a) is BatchTracer and a._trace.axis is axis:  # type: ignore[attr-defined]
-                    break
-            else:
-                if not (primitive.call_like and self._reached_inside(params)):
-                    return delegate(self.parent, primitive, args, params)
+        parent = self.parent
         values: list[Any] = []
         dims: list[int | None] = []
+        avals: list[ShapedArray] = []
+        mapped = False
         for a in args:
             if type(a) is BatchTracer and a._trace.axis is axis:  # type: ignore[attr-defined]
-                values.append(a.value)
-                dims.append(a.dim)
+                mapped = True
+                a, dim = a.value, a.dim
             else:
-                values.append(a)
-                dims.append(None)
+                dim = None
+            values.append(a)
+            dims.append(dim)
+            avals.append(a.aval)
+        collective = axis.name is not None and primitive in rules.collective and axis.name in params["axes"]
+        if not mapped and not collective and not (primitive.call_like and self._reached_inside(params)):
+            return delegate(parent, primitive, args, params)
+        if mapped and type(parent) is not StagingTrace:
+            step = _steps.get((primitive, axis.size, tuple(dims), *avals, *params.items()), params)
+            if step is not None:
+                outs = parent.run(step.program, values)
+                if step.only_dim is not None:
+                    return BatchTracer(self, outs[0], step.only_dim, step.out_avals[0])
+                results = [
+                    o if d is None else BatchTracer(self, o, d, aval)
+                    for o, d, aval in zip(outs, step.out_dims, step.out_avals, strict=True)
+                ]
+                return results if primitive.multiple_results else results[0]
         rule = (rules.collective if collective else rules.batch).get(primitive)
-        token = CURRENT.set(self.parent)
+        token = CURRENT.set(parent)
         try:
             if rule is not None:
-                out, out_dim = rule(self.axis, values, dims, **params)
+                out, out_dim = rule(axis, values, dims, **params)
             elif primitive in rules.decompose:
                 CURRENT.set(self)
                 return rules.decompose[primitive](*args, **params)
@@ -111,6 +125,16 @@ class BatchTrace(Trace):
         if primitive.multiple_results:
             return [o if d is None else BatchTracer(self, o, d) for o, d in zip(out, out_dim, strict=True)]
         return out if out_dim is None else BatchTracer(self, out, out_dim)
+
+    def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
+        axis = self.axis
+        pairs = [self.split(a) for a in args]
+        dims = tuple([d for _, d in pairs])
+        if dims.count(None) == len(dims) and (axis.name is None or axis.name not in named_axes(program)):
+            return self.parent.run(program, args)
+        batched, out_dims = batch_program(program, axis, dims)
+        outs = self.parent.run(batched, [v for v, _ in pairs])
+        return [o if d is None else BatchTracer(self, o, d) for o, d in zip(outs, out_dims, strict=True)]
 
     def _explain(
         self, error: PullbackError, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
@@ -158,8 +182,11 @@ def batch(
     arguments = [v if d is None else BatchTracer(trace, v, d) for v, d in zip(values, dims, strict=True)]
     token = CURRENT.set(trace)
     try:
-        with bind_axis(axis.name, axis.size):
+        if axis.name is None:
             outputs = function(*arguments)
+        else:
+            with bind_axis(axis.name, axis.size):
+                outputs = function(*arguments)
     finally:
         CURRENT.reset(token)
         trace.active = False
@@ -200,3 +227,31 @@ def batch_program(
             tuple(found),
         )
     return program.memo[key]
+
+
+class _Step:
+    """A plain operation mapped over an axis, as one program of fixed types.
+
+    Attributes:
+        program: the mapped operation.
+        out_dims: the mapped dimensions of its results.
+        out_avals: the types of the results as the mapped function sees them.
+        only_dim: the mapped dimension of the result if it is the only one, else None.
+    """
+
+    __slots__ = ("program", "out_dims", "out_avals", "only_dim")
+
+    def __init__(self, key: tuple[Any, ...], params: dict[str, Any]) -> None:
+        primitive, size, dims = key[:3]
+        avals = [
+            a if d is None else _unmapped(a, d) for a, d in zip(key[3 : 3 + len(dims)], dims, strict=True)
+        ]
+        self.program, self.out_dims = batch_program(operation(primitive, avals, params), Axis(size), dims)
+        self.out_avals = [
+            a if d is None else _unmapped(a, d)
+            for a, d in zip(self.program.out_avals, self.out_dims, strict=True)
+        ]
+        self.only_dim = None if primitive.multiple_results else self.out_dims[0]
+
+
+_steps: SecondUse[_Step] = SecondUse(_Step)

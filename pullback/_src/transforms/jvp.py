@@ -10,12 +10,11 @@ from ..base.errors import NotDifferentiableError
 from ..base.pytree import mark_leaf_type
 from ..core import rules
 from ..core.array import ConcreteArray
-from ..core.aval import ShapedArray, Zero
-from ..core.call import call
+from ..core.aval import Zero
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program
-from ..core.specialize import SecondUse, operation, split
+from ..core.specialize import SecondUse, operands, operation, split
 from ..core.staging import stage
 from ..core.trace import CURRENT, Trace, Tracer, delegate
 
@@ -65,29 +64,39 @@ class JVPTrace(Trace):
         primals, tangents, step = split(_steps, self, JVPTracer, primitive, args, params)
         if not tangents:
             return delegate(parent, primitive, args, params)
+        if step is not None:
+            outs = parent.run(step.program, primals + tangents)
+            if step.is_simple:
+                return JVPTracer(self, outs[0], outs[1])
+            results = self._pairs(outs, step.out_nonzero)
+            return results if primitive.multiple_results else results[0]
+        rule = rules.jvp.get(primitive)
+        if rule is None:
+            raise no_derivative(primitive)
         token = CURRENT.set(parent)
         try:
-            if step is not None:
-                outs = call(step.program, primals + tangents)
-            else:
-                rule = rules.jvp.get(primitive)
-                if rule is None:
-                    raise no_derivative(primitive)
-                out, out_tangent = rule(primals, [self.split(a)[1] for a in args], **params)
+            out, out_tangent = rule(primals, [self.split(a)[1] for a in args], **params)
         finally:
             CURRENT.reset(token)
-        if step is None:
-            if primitive.multiple_results:
-                return [self.pair(p, t) for p, t in zip(out, out_tangent, strict=True)]
-            return self.pair(out, out_tangent)
-        if step.is_simple:
-            return JVPTracer(self, outs[0], outs[1])
-        given = iter(outs[len(step.out_nonzero) :])
-        results = [
-            JVPTracer(self, o, next(given)) if nz else o
-            for o, nz in zip(outs, step.out_nonzero, strict=False)
+        if primitive.multiple_results:
+            return [self.pair(p, t) for p, t in zip(out, out_tangent, strict=True)]
+        return self.pair(out, out_tangent)
+
+    def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
+        mask = tuple([type(a) is JVPTracer and a._trace is self for a in args])
+        if True not in mask:
+            return self.parent.run(program, args)
+        pushed, out_nonzero = jvp_program(program, mask)
+        primals = [a.primal if nz else a for a, nz in zip(args, mask, strict=True)]
+        tangents = [a.tangent for a, nz in zip(args, mask, strict=True) if nz]
+        return self._pairs(self.parent.run(pushed, primals + tangents), out_nonzero)
+
+    def _pairs(self, outs: Sequence[Any], out_nonzero: tuple[bool, ...]) -> list[Any]:
+        """The results of a program that `jvp_program` gave, put together."""
+        tangents = iter(outs[len(out_nonzero) :])
+        return [
+            JVPTracer(self, o, next(tangents)) if nz else o for o, nz in zip(outs, out_nonzero, strict=False)
         ]
-        return results if primitive.multiple_results else results[0]
 
     def pair(self, primal: Any, tangent: Any) -> Any:
         return primal if type(tangent) is Zero else JVPTracer(self, primal, tangent)
@@ -155,13 +164,9 @@ class _Step:
 
     __slots__ = ("program", "out_nonzero", "is_simple")
 
-    def __init__(
-        self,
-        primitive: Primitive,
-        nonzero: tuple[bool, ...],
-        avals: tuple[ShapedArray, ...],
-        params: dict[str, Any],
-    ) -> None:
+    def __init__(self, key: tuple[Any, ...], params: dict[str, Any]) -> None:
+        primitive: Primitive = key[0]
+        nonzero, avals = operands(key)
         self.program, self.out_nonzero = jvp_program(operation(primitive, avals, params), nonzero)
         self.is_simple = not primitive.multiple_results and self.out_nonzero == (True,)
 

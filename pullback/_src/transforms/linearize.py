@@ -18,17 +18,17 @@ from ..base.pytree import mark_leaf_type
 from ..base.source import LOCATION
 from ..core import rules
 from ..core.array import ConcreteArray
-from ..core.aval import ShapedArray, Zero
+from ..core.aval import Zero
 from ..core.call import call
 from ..core.engine import quiet
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program, Var
-from ..core.specialize import SecondUse, carries_python, operation, split
+from ..core.specialize import SecondUse, carries_python, operands, operation, split
 from ..core.staging import StagingTrace
 from ..core.trace import CURRENT, EVAL, Trace, Tracer, delegate
 from .jvp import concrete, no_derivative
-from .tape import Step, Tape
+from .tape import OperationStep, Step, Tape
 
 
 class LinearizeTracer(Tracer):
@@ -93,6 +93,22 @@ class LinearizeTrace(Trace):
             results.append(LinearizeTracer(self, o, ref) if nz else o)
             ref -= nz
         return results if primitive.multiple_results else results[0]
+
+    def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
+        mask = tuple([type(a) is LinearizeTracer and a._trace is self for a in args])
+        if True not in mask:
+            return self.parent.run(program, args)
+        split, step = _program_step(program, mask)
+        primals = [a.primal if nz else a for a, nz in zip(args, mask, strict=True)]
+        tangents = [a.tangent for a, nz in zip(args, mask, strict=True) if nz]
+        outs = self.parent.run(split.primal, primals)
+        count = len(step.out_nonzero)
+        ref = self.tape.record_step(step, split.residuals(primals, outs[count:]), tangents)
+        results = []
+        for o, nz in zip(outs, step.out_nonzero, strict=False):
+            results.append(LinearizeTracer(self, o, ref) if nz else o)
+            ref -= nz
+        return results
 
     def _apply_rule(
         self, primitive: Primitive, args: Sequence[Any], primals: list[Any], params: dict[str, Any]
@@ -240,13 +256,22 @@ def linearize_program(program: Program, nonzero: tuple[bool, ...]) -> Linearized
     return program.memo[key]
 
 
-def _step(
-    primitive: Primitive, nonzero: tuple[bool, ...], avals: tuple[ShapedArray, ...], params: dict[str, Any]
-) -> Step:
+def _program_step(program: Program, nonzero: tuple[bool, ...]) -> tuple[LinearizedProgram, Step]:
+    """A program split, and its linear part as a step of a tape."""
+    key = ("linearized step", nonzero)
+    if key not in program.memo:
+        split = linearize_program(program, nonzero)
+        program.memo[key] = split, Step(split.linear, split.out_nonzero)
+    return program.memo[key]
+
+
+def _step(key: tuple[Any, ...], params: dict[str, Any]) -> OperationStep:
+    primitive: Primitive = key[0]
+    nonzero, avals = operands(key)
     split = linearize_program(operation(primitive, avals, params), nonzero)
     computed = split.primal.outvars[len(split.out_nonzero) :]
     residuals = split.residuals(split.primal.invars, computed)
-    return Step(primitive, params, split.primal, split.linear, residuals, split.out_nonzero)
+    return OperationStep(primitive, params, split.primal, split.linear, residuals, split.out_nonzero)
 
 
-_steps: SecondUse[Step] = SecondUse(_step)
+_steps: SecondUse[OperationStep] = SecondUse(_step)

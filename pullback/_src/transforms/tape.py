@@ -26,24 +26,39 @@ from ..core.primitive import Primitive
 from ..core.program import Atom, Equation, Literal, Program, Var
 from ..core.specialize import carries_python
 from ..core.staging import StagingTrace
-from ..core.trace import CURRENT, Trace, Tracer, leak_error
+from ..core.trace import CURRENT, Trace, Tracer, leak_error, using
 from ..core.verify import verify
 
 
 class Step:
-    """A plain operation's derivative at fixed types.
+    """The derivative, at fixed types, of what is done as one step.
 
     Attributes:
-        program: from the needed primal values and nonzero tangents to the results' nonzero tangents.
-        needs: positions, in (operands, results), of the primal values that `program` takes.
+        program: from values that are known and nonzero tangents to the results' nonzero tangents.
         out_avals: the types of `program`'s results.
-        out_nonzero: which of the operation's results have tangents.
+        out_nonzero: which of the step's results have tangents.
+    """
+
+    __slots__ = ("program", "out_avals", "out_nonzero", "depth")
+
+    def __init__(self, program: Program, out_nonzero: tuple[bool, ...]) -> None:
+        self.program = program
+        self.out_avals = tuple(program.out_avals)
+        self.out_nonzero = out_nonzero
+        self.depth = 0  # where on the stack the user's frame was last time (see `source.place`)
+
+
+class OperationStep(Step):
+    """A plain operation's derivative; its known values are some of the operands and results.
+
+    Attributes:
+        needs: positions, in (operands, results), of the primal values that `program` takes.
         is_simple: whether the operation has one result, with a tangent.
         kernel: the eager engine's kernel, if the operation has one result and a kernel.
         result: the type of the (first) result.
     """
 
-    __slots__ = ("program", "needs", "out_avals", "out_nonzero", "is_simple", "kernel", "result", "depth")
+    __slots__ = ("needs", "is_simple", "kernel", "result")
 
     def __init__(
         self,
@@ -76,15 +91,14 @@ class Step:
         used = {v for eqn in eqns for v in eqn.invars} | set(outs)
         needed = [(i, v) for v, i in known.items() if v in used]
         tangents = linear.invars[len(residuals) :]
-        self.program = Program([*[v for _, v in needed], *tangents], outs, eqns, name=primitive.name)
+        super().__init__(
+            Program([*[v for _, v in needed], *tangents], outs, eqns, name=primitive.name), out_nonzero
+        )
         self.needs = tuple(i for i, _ in needed)
-        self.out_avals = tuple(self.program.out_avals)
-        self.out_nonzero = out_nonzero
         self.is_simple = not primitive.multiple_results and out_nonzero == (True,)
         kernel = None if primitive.multiple_results else kernels.get(primitive)
         self.kernel = partial(kernel, **params) if kernel is not None and params else kernel
         self.result = primal.outvars[0].aval
-        self.depth = 0  # where on the stack the user's frame was last time (see `source.place`)
 
 
 class _Structure:
@@ -216,6 +230,12 @@ class Tape(Trace):
                 return self.record(primitive, args, params) if rule is None else rule(self, args, params)
         return self.parent.process(primitive, args, params)
 
+    def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
+        if any(type(a) is TangentTracer and a._trace is self for a in args):
+            with using(self):
+                return evaluate(program, args)
+        return self.parent.run(program, args)
+
     def record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Log an operation on tangents; returns its results."""
         refs = tuple([self.ref(a) for a in args])
@@ -285,7 +305,7 @@ class Tape(Trace):
         i = 0
         while i < len(log):
             item = log[i]
-            if type(item) is Step:
+            if isinstance(item, Step):
                 program = item.program
                 count = len(program.invars)
                 offset = log[i + 2]

@@ -17,7 +17,7 @@ from ...core.array import ConcreteArray
 from ...core.engine import quiet, quietly
 from ...core.evaluate import evaluate, last_uses
 from ...core.program import Equation, Literal, Program, Var
-from ...core.trace import EVAL, EXPLAIN, using
+from ...core.trace import EVAL, EXPLAIN, Tracer, leak_error, using
 from ...transforms.simplify import eliminate_dead_code
 from .control import compile_source, lowerings
 
@@ -40,9 +40,12 @@ class NumpyExecutable:
                 except RuntimeError:
                     return quietly(self._run, *args)
             # Python code of the user's may run inside: it must see the caller's context.
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), using(EVAL):
                 return self._run(*args)
         except Exception:
+            for a in args:
+                if isinstance(a, Tracer):
+                    raise leak_error(a) from None
             if self._pure:
                 with using(EXPLAIN):
                     evaluate(self.program, args)  # raises the error with the operation's own explanation

@@ -107,10 +107,14 @@ def _number_first(ufunc: np.ufunc, general: Binary, kinds: str, int_kinds: str) 
     return reflected
 
 
-def _binary(name: str, primitive: Any) -> Binary:
+def _binary(name: str, primitive: Any, logical: Any = None) -> Binary:
+    """The function of any operands; `logical`, where given, takes the place of `primitive` on two bools."""
+
     def function(x: Any, y: Any) -> Any:
         if not (isinstance(x, Array) and isinstance(y, Array) and x.aval.dtype is y.aval.dtype):
             x, y = promote(name, x, y)
+        if logical is not None and x.aval.dtype.kind == "b":
+            return logical.bind(x, y)
         if promotion.rank_promotion_is_checked():
             promotion.check_rank_promotion(name, x.aval.shape, y.aval.shape)
         return primitive.bind(x, y)
@@ -118,21 +122,8 @@ def _binary(name: str, primitive: Any) -> Binary:
     return function
 
 
-def _bool_as(name: str, logical: Any, primitive: Any) -> Binary:
-    """Addition and multiplication of two bools are logical or and and."""
-    general = _binary(name, primitive)
-
-    def function(x: Any, y: Any) -> Any:
-        x, y = promote(name, x, y)
-        if x.aval.dtype.kind == "b":
-            return logical.bind(x, y)
-        return general(x, y)
-
-    return function
-
-
-add = _bool_as("add", ar.or_p, ar.add_p)
-multiply = _bool_as("multiply", ar.and_p, ar.mul_p)
+add = _binary("add", ar.add_p, ar.or_p)
+multiply = _binary("multiply", ar.mul_p, ar.and_p)
 subtract = _binary("subtract", ar.sub_p)
 
 
