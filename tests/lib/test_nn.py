@@ -65,6 +65,17 @@ def test_options() -> None:
     oracle.check_grad(nn.log1mexp, jax.nn.log1mexp, x)
 
 
+@pytest.mark.parametrize(
+    "name", ["relu", "relu6", "leaky_relu", "elu", "celu", "selu", "hard_tanh", "hard_sigmoid"]
+)
+def test_derivatives_at_zero_infinity_and_nan_are_those_of_jax(name: str) -> None:
+    points = np.float32([np.nan, -np.inf, np.inf, -0.0, 0.0, 6.0])
+    ours = pb.vmap(pb.grad(getattr(nn, name)))(points)
+    np.testing.assert_allclose(ours, jax.vmap(jax.grad(getattr(jax.nn, name)))(points), rtol=1e-6)
+    one_by_one = [float(pb.jvp(getattr(nn, name), (x,), (np.float32(1),))[1]) for x in points]
+    np.testing.assert_allclose(one_by_one, ours, rtol=1e-6)
+
+
 def test_relu_has_derivative_zero_at_zero() -> None:
     assert float(pb.grad(nn.relu)(0.0)) == 0.0
     assert np.isnan(float(nn.relu(np.float32(np.nan))))

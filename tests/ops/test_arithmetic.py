@@ -263,7 +263,33 @@ def _pow_samples() -> list[Sample]:
     return [*out, Sample("pow-i32", ops.pow, (base, exponent), np.power, (), 1, (0, 1))]
 
 
-SAMPLES = [*_binary_samples(), *_unary_samples(), *_bit_samples(), *_clamp_samples(), *_pow_samples()]
+def _relu_samples() -> list[Sample]:
+    reference = lambda v: np.maximum(v, 0)
+    out = []
+    for dtype, differentiable, order in ((_F, (0,), 1), (_D, (0,), 2), (_I, (), 1)):
+        x = distinct((3, 4), _D).astype(dtype)
+        out.append(
+            Sample(
+                f"relu-{_name(dtype)}",
+                ops.relu_p.bind,
+                (x,),
+                reference,
+                differentiable,
+                order,
+                primitives=("relu",),
+            )
+        )
+    return out
+
+
+SAMPLES = [
+    *_binary_samples(),
+    *_unary_samples(),
+    *_bit_samples(),
+    *_clamp_samples(),
+    *_relu_samples(),
+    *_pow_samples(),
+]
 
 
 @pytest.mark.parametrize(("sample", "cell"), matrix_cells(SAMPLES))

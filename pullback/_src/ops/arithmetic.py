@@ -185,6 +185,10 @@ def min(x: Any, y: Any) -> Array:
     return binary(min_p, x, y)
 
 
+# max(x, 0) as activation functions want it: its derivative is 0 at 0 and at NaN.
+relu_p = elementwise("relu", lambda t, ans, x: _where(gt_p.bind(x, _like(x, 0)), t), accepts="biuf")
+
+
 # clamp --------------------------------------------------------------------------------------------
 
 clamp_p = Primitive("clamp", elementwise=True)
@@ -214,7 +218,7 @@ rules.batch[clamp_p] = lambda axis, values, dims: batch_broadcasting(clamp_p, va
 
 
 def _where(condition: Any, t: Any) -> Any:
-    return select_n_p.bind(condition, full((), 0, t.aval.dtype), t)
+    return select_n_p.bind(condition, scalar(0, t.aval.dtype), t)
 
 
 def _where_inside(low: Any, x: Any, high: Any, t: Any) -> Any:

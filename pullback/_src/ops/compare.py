@@ -9,7 +9,7 @@ import numpy as np
 
 from ..base.errors import DTypeError
 from ..core import dtypes, rules
-from ..core.array import Array, as_array
+from ..core.array import Array, as_array, scalar
 from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
@@ -23,7 +23,7 @@ from .families import (
     result_weak,
     unbroadcast,
 )
-from .structural import broadcast_to, full
+from .structural import broadcast_to
 
 __all__ = ["eq", "ge", "gt", "le", "lt", "ne", "select", "select_n"]
 
@@ -115,7 +115,7 @@ def _select_n_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
     case_tangents = tangents[1:]
     if all(type(t) is Zero for t in case_tangents):
         return out, Zero(out.aval.tangent)
-    zero = full((), 0, out.aval.dtype)
+    zero = scalar(0, out.aval.dtype)
     out_tangent = select_n_p.bind(primals[0], *[zero if type(t) is Zero else t for t in case_tangents])
     return out, out_tangent if out_tangent.aval.shape == out.aval.shape else broadcast_to(
         out_tangent, out.aval.shape
@@ -123,7 +123,7 @@ def _select_n_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any,
 
 
 def _select_n_transpose(ct: Any, which: Any, *cases: Any) -> list[Any]:
-    zero = full((), 0, ct.aval.dtype)
+    zero = scalar(0, ct.aval.dtype)
     out: list[Any] = [None]
     for i, case in enumerate(cases):
         if type(case) is rules.Linear:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import dtypes, rules
-from ..core.array import Array, as_array
+from ..core.array import Array, as_array, scalar
 from ..core.kinds import kind
 from ..core.primitive import Primitive
-from .convert import convert_element_type
 from .families import binary, elementwise, unary, unbroadcast
-from .structural import full
 
 __all__ = ["complex", "conj", "imag", "neg", "real"]
 
@@ -29,8 +27,8 @@ imag_p: Primitive = elementwise(
 )
 complex_p: Primitive = elementwise(
     "complex",
-    lambda t, ans, x, y: complex_p.bind(t, full((), 0, t.aval.dtype)),
-    lambda t, ans, x, y: complex_p.bind(full((), 0, t.aval.dtype), t),
+    lambda t, ans, x, y: complex_p.bind(t, scalar(0, t.aval.dtype)),
+    lambda t, ans, x, y: complex_p.bind(scalar(0, t.aval.dtype), t),
     accepts="f",
     result=dtypes.to_complex_dtype,
 )
@@ -61,12 +59,12 @@ def conj(x: Any) -> Array:
     """The complex conjugate (a real array becomes complex, as in lax)."""
     x = as_array(x, name="conj")
     if kind(x.aval.dtype) != "c":
-        x = convert_element_type(x, dtypes.to_complex_dtype(x.aval.dtype))
+        return complex_p.bind(x, scalar(0, x.aval.dtype))
     return conj_p.bind(x)
 
 
 def _zero(ct: Any) -> Any:
-    return full((), 0, ct.aval.dtype)
+    return scalar(0, ct.aval.dtype)
 
 
 def _complex_transpose(ct: Any, x: Any, y: Any) -> list[Any]:

@@ -45,7 +45,7 @@ from .matrices import (
     trace,
 )
 from .spectral import svd_p
-from .structural import add_any, full, moveaxis, reduce_sum_p, reshape, squeeze
+from .structural import add_any, moveaxis, reduce_sum_p, reshape, squeeze
 from .triangular import solve_p
 
 __all__ = ["det", "pinv", "slogdet"]
@@ -158,7 +158,7 @@ def _slogdet_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, 
     if kind(x.aval.dtype) != "c":
         return [sign, logdet], [Zero(sign.aval), dlog]
     turn = imag_p.bind(dlog)
-    rotation = complex_p.bind(full((), 0, turn.aval.dtype), turn)
+    rotation = complex_p.bind(scalar(0, turn.aval.dtype), turn)
     return [sign, logdet], [mul_p.bind(sign, rotation), real_p.bind(dlog)]
 
 

@@ -226,7 +226,7 @@ def _pad_transpose(ct: Any, x: Any, value: Any, *, padding_config: PaddingConfig
         x_ct = _unpad(ct, x.aval.shape, padding_config)
     if type(value) is Linear:
         outside = pad_p.bind(full(x.aval.shape, False), _true, padding_config=padding_config)
-        kept = select_n_p.bind(outside, full((), 0, ct.aval.dtype), ct)
+        kept = select_n_p.bind(outside, scalar(0, ct.aval.dtype), ct)
         value_ct = reduce_sum_p.bind(kept, axes=tuple(range(ct.aval.ndim)))
     return [x_ct, value_ct]
 
@@ -237,7 +237,7 @@ _true = scalar(True, np.dtype(np.bool_))
 def _unpad(ct: Any, shape: tuple[int, ...], padding_config: PaddingConfig) -> Any:
     """The elements of `ct` at the operand's places; zero for those that negative padding removed."""
     if any(lo < 0 or hi < 0 for lo, hi, _ in padding_config):
-        zero = full((), 0, ct.aval.dtype)
+        zero = scalar(0, ct.aval.dtype)
         removed = tuple((builtins.max(-lo, 0), builtins.max(-hi, 0), 0) for lo, hi, _ in padding_config)
         ct = pad_p.bind(ct, zero, padding_config=removed)
     starts = [builtins.max(lo, 0) for lo, _, _ in padding_config]
@@ -260,7 +260,7 @@ def _pad_batch(
     # Each example has a padding value of its own: pad with anything, then put the values in.
     x = with_batch_dim(x, dim, axis.size)
     config = ((0, 0, 0), *padding_config)
-    padded = pad_p.bind(x, full((), 0, x.aval.dtype), padding_config=config)
+    padded = pad_p.bind(x, scalar(0, x.aval.dtype), padding_config=config)
     outside = pad_p.bind(full(x.aval.shape[1:], False), _true, padding_config=padding_config)
     columns = reshape(value, (axis.size, *([1] * len(padding_config))))
     return select_n_p.bind(outside, padded, columns), 0
@@ -333,7 +333,7 @@ def _slice_transpose(
     for start, step, n, size in zip(start_indices, steps, ct.aval.shape, x.aval.shape, strict=True):
         covered = (n - 1) * step + 1 if n else 0
         config.append((start, size - start - covered, step - 1))
-    return [pad_p.bind(ct, full((), 0, ct.aval.dtype), padding_config=tuple(config))]
+    return [pad_p.bind(ct, scalar(0, ct.aval.dtype), padding_config=tuple(config))]
 
 
 def _slice_batch(

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..base.errors import ShapeError
 from ..core import dtypes, rules
-from ..core.array import Array, as_array
+from ..core.array import Array, as_array, scalar
 from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.primitive import Primitive
 from .arithmetic import div_p, mul_p
@@ -364,7 +364,7 @@ def _scatter_transpose(
             nobody = full(ct.aval.shape, -1, np.dtype(np.int32))
             winners = scatter_p.bind(nobody, indices, numbers, dimension_numbers=dimension_numbers, **params)
             won = eq_p.bind(_read(winners, indices, shape, dimension_numbers, mode), numbers)
-            updates_ct = select_n_p.bind(won, full((), 0, ct.aval.dtype), updates_ct)
+            updates_ct = select_n_p.bind(won, scalar(0, ct.aval.dtype), updates_ct)
     return [x_ct, None, updates_ct]
 
 

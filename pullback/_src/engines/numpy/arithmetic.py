@@ -51,6 +51,11 @@ def rem(x: Array, y: Array) -> Array:
     return np.where(y == 0, x, np.fmod(x, np.where(y == 0, np.ones_like(y), y)))
 
 
+@kernel(ops.relu_p)
+def relu(x: Array) -> Array:
+    return np.maximum(x, x.dtype.type(0), out=...)
+
+
 @kernel(ops.clamp_p)
 def clamp(low: Array, x: Array, high: Array) -> Array:
     return np.minimum(np.maximum(low, x), high, out=...)

@@ -1,6 +1,7 @@
 """Activation functions: elementwise, on arrays or numbers; integers become floats.
 
-At a kink the derivative is the one of the flat side (`relu` at 0: 0), as is usual in training.
+At a kink the derivative is the one of the flat side (`relu` at 0: 0), as is usual in training. `relu`,
+`relu6` and what is built of them have derivative 0 at NaN too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,19 @@ import math
 from typing import Any
 
 from ...core.array import Array, scalar
-from ...ops.arithmetic import abs_p, add_p, div_p, integer_pow, log_p, max_p, min_p, mul_p, square_p
+from ...ops.arithmetic import (
+    abs_p,
+    add_p,
+    clamp_p,
+    div_p,
+    integer_pow,
+    log_p,
+    max_p,
+    min_p,
+    mul_p,
+    relu_p,
+    square_p,
+)
 from ...ops.compare import ge_p, gt_p, le_p, lt_p, select_n_p
 from ...ops.complex import neg_p
 from ...ops.joining import slice_p
@@ -63,17 +76,13 @@ def identity(x: Any) -> Array:
 
 def relu(x: Any) -> Array:
     """max(x, 0), with derivative 0 at 0."""
-    (x,) = promote("relu", x)
-    zero = _c(x, 0)
-    return select_n_p.bind(le_p.bind(x, zero), x, zero)
+    return relu_p.bind(*promote("relu", x))
 
 
 def relu6(x: Any) -> Array:
     """min(max(x, 0), 6), with derivative 0 at both ends."""
     x = _inexact("relu6", x)
-    zero, six = _c(x, 0), _c(x, 6)
-    above = select_n_p.bind(ge_p.bind(x, six), x, six)
-    return select_n_p.bind(le_p.bind(x, zero), above, zero)
+    return clamp_p.bind(_c(x, 0), x, _c(x, 6))
 
 
 def sigmoid(x: Any) -> Array:

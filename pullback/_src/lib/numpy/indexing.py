@@ -41,7 +41,7 @@ from .indices import (
     normalized,
     parse,
 )
-from .promotion import asarray, check_arraylike
+from .promotion import asarray, check_arraylike, weak_as
 
 __all__ = ["take", "take_along_axis"]
 
@@ -340,7 +340,7 @@ def take(
     if size == 0:
         raise IndexError(f"take: dimension {axis} of shape {x.aval.shape} has no elements to take")
     rank = x.aval.ndim - 1 + len(shape)
-    return gather_p.bind(
+    found = gather_p.bind(
         x,
         reshape(index, (*shape, 1)),
         dimension_numbers=GatherDimensionNumbers(
@@ -352,6 +352,7 @@ def take(
         mode=parsed,
         fill_value=_python_number(fill_value) if parsed is Mode.FILL_OR_DROP else None,
     )
+    return weak_as(found, x)
 
 
 # NumPy's "raise" serves where nothing is out of bounds.

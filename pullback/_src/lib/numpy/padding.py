@@ -22,7 +22,7 @@ from ...ops.structural import broadcast_to, full, rev
 from . import reductions
 from .indexing import general_getitem
 from .manipulation import arraylike
-from .promotion import asarray
+from .promotion import asarray, weak_as
 from .selection import apply_along_axis
 
 __all__ = ["pad"]
@@ -82,7 +82,7 @@ def pad(array: Any, pad_width: Any, mode: str | Callable[..., Any] = "constant",
             raise ValueError(
                 f"pad: dimension {axis} of shape {x.aval.shape} is empty; only mode 'constant' pads it"
             )
-        x = _along(x, axis, lo, hi, mode, options)
+        x = weak_as(_along(x, axis, lo, hi, mode, options), x)
     return x
 
 
@@ -138,8 +138,7 @@ def _constant(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
 def _value(value: Any, x: Any) -> Any:
     """A padding value as a scalar of the dtype of x."""
     if isinstance(value, (int, float, complex)) and not isinstance(value, np.generic):
-        cast = np.asarray(value).astype(x.aval.dtype)
-        return wrap(cast)
+        return weak_as(wrap(np.asarray(value).astype(x.aval.dtype)), x)
     return convert_element_type(asarray(value), x.aval.dtype, weak_type=x.aval.weak_type)
 
 

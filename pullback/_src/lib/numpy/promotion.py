@@ -147,6 +147,11 @@ def strengthen(x: Any) -> Any:
     return convert_element_type(x, x.aval.dtype, weak_type=False) if x.aval.weak_type else x
 
 
+def weak_as(result: Any, operand: Any) -> Any:
+    """The result with a weak type if the operand has one, for operations that also have strong operands."""
+    return convert_element_type(result, result.aval.dtype, weak_type=operand.aval.weak_type)
+
+
 def asarray(x: Any, dtype: Any = None, *, name: str = "asarray") -> Array:
     """Any array-like (numbers, NumPy arrays, nested sequences, objects with `__array__`) as an `Array`.
 

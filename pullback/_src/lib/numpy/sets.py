@@ -21,7 +21,7 @@ from ...ops.search import searchsorted as search
 from ...ops.sort import sort as sort_operands
 from ...ops.structural import broadcast_to, canonical_axis, full, moveaxis, reshape
 from .indexing import take
-from .promotion import check_arraylike, promote
+from .promotion import check_arraylike, promote, weak_as
 from .sorting import concrete_value, nonzero
 
 __all__ = [
@@ -293,7 +293,7 @@ def setdiff1d(
 
 def _sorted_with_marks(x: Any) -> tuple[Any, Any]:
     """A vector sorted, and which of its elements differ from the one before."""
-    x = sort_operands(x, 0)
+    x = weak_as(sort_operands(x, 0), x)
     if x.aval.size == 0:
         return x, full((0,), False)
     return x, concatenate([full((1,), True), _differs(x, True)], 0)
@@ -345,6 +345,7 @@ def intersect1d(
     x, y = _two("intersect1d", ar1, ar2)
     int_dtype = dtypes.default_int_dtype()
     values, x_places = sort_operands((x, iota(int_dtype, x.aval.size)), 0)
+    values = weak_as(values, x)
     first = full((0,), False)
     if values.aval.size:
         first = concatenate([full((1,), True), _differs(values, False)], 0)

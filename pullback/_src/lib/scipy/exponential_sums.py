@@ -13,7 +13,7 @@ from ...ops.families import broadcast_shapes
 from ...ops.reduction import reduce_max_p
 from ...ops.structural import broadcast_to, full, reduce_sum_p, reshape
 from ...ops.transcendental import exp_p
-from ..numpy.promotion import promote_inexact
+from ..numpy.promotion import promote_inexact, strengthen
 from ..numpy.reductions import masked, reduction_axes, with_kept_axes
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
@@ -97,9 +97,8 @@ def _shifted(name: str, x: Any, axis: Any, where: Any) -> tuple[Any, Any, tuple[
 
 
 def _sum_kept(x: Any, axes: tuple[int, ...]) -> Any:
-    return reshape(
-        reduce_sum_p.bind(x, axes=axes), tuple(1 if i in axes else d for i, d in enumerate(x.aval.shape))
-    )
+    total = strengthen(reduce_sum_p.bind(x, axes=axes))
+    return reshape(total, tuple(1 if i in axes else d for i, d in enumerate(x.aval.shape)))
 
 
 def softmax(x: Any, axis: Any = -1, where: Any = None) -> Array:

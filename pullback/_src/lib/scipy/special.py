@@ -23,7 +23,7 @@ from ...ops.convert import convert_element_type
 from ...ops.joining import concatenate
 from ...ops.structural import broadcast_to, reshape
 from ...ops.transcendental import exp_p, expm1_p, log1p_p, logistic_p
-from ..numpy.promotion import promote_inexact
+from ..numpy.promotion import promote_inexact, strengthen
 from .exponential_sums import log_softmax as _log_softmax
 from .exponential_sums import logsumexp
 from .exponential_sums import softmax as _softmax
@@ -92,6 +92,15 @@ def _unary(primitive: Primitive, name: str, x: Any) -> Any:
     return primitive.bind(promote_inexact(name, x)[0])
 
 
+def _strong(name: str, *args: Any) -> list[Any]:
+    """The promoted arguments without weak types: what JAX composes of other functions has strong results."""
+    return [strengthen(x) for x in promote_inexact(name, *args)]
+
+
+def _strong_unary(primitive: Primitive, name: str, x: Any) -> Any:
+    return primitive.bind(*_strong(name, x))
+
+
 def _where(condition: Any, x: Any, y: Any) -> Any:
     return select_n_p.bind(condition, y, x)
 
@@ -111,7 +120,7 @@ def erfc(x: Any) -> Array:
 
 def erfcx(x: Any) -> Array:
     """exp(x^2) erfc(x)."""
-    return _unary(sp.erfcx_p, "erfcx", x)
+    return _strong_unary(sp.erfcx_p, "erfcx", x)
 
 
 def erfinv(x: Any) -> Array:
@@ -121,7 +130,7 @@ def erfinv(x: Any) -> Array:
 
 def dawsn(x: Any) -> Array:
     """Dawson's integral: exp(-x^2) times the integral of exp(t^2) from 0 to x."""
-    return _unary(sp.dawsn_p, "dawsn", x)
+    return _strong_unary(sp.dawsn_p, "dawsn", x)
 
 
 def wofz(z: Any) -> Array:
@@ -132,7 +141,7 @@ def wofz(z: Any) -> Array:
 
 def ndtr(x: Any) -> Array:
     """The normal distribution function."""
-    (x,) = promote_inexact("ndtr", x)
+    (x,) = _strong("ndtr", x)
     # Each tail by the function that is accurate there.
     w = mul_p.bind(x, _c(x, math.sqrt(0.5)))
     half = _c(x, 0.5)
@@ -143,7 +152,7 @@ def ndtr(x: Any) -> Array:
 
 def ndtri(p: Any) -> Array:
     """The inverse of `ndtr`."""
-    return _unary(sp.ndtri_p, "ndtri", p)
+    return _strong_unary(sp.ndtri_p, "ndtri", p)
 
 
 def log_ndtr(x: Any, series_order: int = 3) -> Array:
@@ -153,12 +162,12 @@ def log_ndtr(x: Any, series_order: int = 3) -> Array:
         x: an array.
         series_order: accepted and without effect: the result is accurate to rounding everywhere.
     """
-    return _unary(sp.log_ndtr_p, "log_ndtr", x)
+    return _strong_unary(sp.log_ndtr_p, "log_ndtr", x)
 
 
 def owens_t(h: Any, a: Any) -> Array:
     """Owen's T: the probability that X > h and 0 < Y < aX for independent normal X and Y."""
-    return si.owens_t_p.bind(*promote_inexact("owens_t", h, a))
+    return si.owens_t_p.bind(*_strong("owens_t", h, a))
 
 
 # Gamma, beta and zeta -----------------------------------------------------------------------------
@@ -177,7 +186,7 @@ def loggamma(x: Any) -> Array:
 
 def gammasgn(x: Any) -> Array:
     """The sign of Gamma(x): NaN at negative integers and at -infinity."""
-    (x,) = promote_inexact("gammasgn", x)
+    (x,) = _strong("gammasgn", x)
     floor = floor_p.bind(x)
     odd = eq_p.bind(rem_p.bind(abs_p.bind(floor), _c(x, 2)), _c(x, 1))
     below = _where(odd, _c(x, -1), _c(x, 1))
@@ -186,12 +195,12 @@ def gammasgn(x: Any) -> Array:
     sign = _where(negative, below, _c(x, 1))
     minus_zero = eq_p.bind(div_p.bind(_c(x, 1), x), _c(x, -math.inf))
     sign = _where(minus_zero, _c(x, -1), sign)
-    return _where(x != x, _c(x, math.nan), broadcast_to(sign, x.aval.shape))
+    return strengthen(_where(x != x, _c(x, math.nan), broadcast_to(sign, x.aval.shape)))
 
 
 def gamma(x: Any) -> Array:
     """The gamma function."""
-    (x,) = promote_inexact("gamma", x)
+    (x,) = _strong("gamma", x)
     return mul_p.bind(gammasgn(x), exp_p.bind(sp.lgamma_p.bind(x)))
 
 
@@ -207,7 +216,7 @@ def polygamma(n: Any, x: Any) -> Array:
 
 def multigammaln(a: Any, d: int) -> Array:
     """The logarithm of the multivariate gamma function of dimension d."""
-    (a,) = promote_inexact("multigammaln", a)
+    (a,) = _strong("multigammaln", a)
     if int(d) != d or d < 1:
         raise ValueError(f"multigammaln: d must be a positive integer, got {d!r}")
     total = _c(a, 0.25 * d * (d - 1) * math.log(math.pi))
@@ -245,7 +254,7 @@ def comb(N: Any, k: Any, *, repetition: bool = False) -> Array:
 
 def poch(z: Any, m: Any) -> Array:
     """Pochhammer's symbol Gamma(z + m) / Gamma(z)."""
-    z, m = promote_inexact("poch", z, m)
+    z, m = _strong("poch", z, m)
     upper = add_p.bind(z, m)
     signs = mul_p.bind(gammasgn(upper), gammasgn(z))
     size = exp_p.bind(sub_p.bind(sp.lgamma_p.bind(upper), sp.lgamma_p.bind(z)))
@@ -262,7 +271,7 @@ def betaln(a: Any, b: Any) -> Array:
 
 def beta(a: Any, b: Any) -> Array:
     """B(a, b) = Gamma(a) Gamma(b) / Gamma(a + b)."""
-    a, b = promote_inexact("beta", a, b)
+    a, b = _strong("beta", a, b)
     signs = mul_p.bind(mul_p.bind(gammasgn(a), gammasgn(b)), gammasgn(add_p.bind(a, b)))
     return mul_p.bind(signs, exp_p.bind(betaln(a, b)))
 
@@ -303,17 +312,17 @@ def bernoulli(n: int) -> Array:
 
 def spence(x: Any) -> Array:
     """The dilogarithm: the integral of log t / (1 - t) from 1 to x."""
-    return _unary(sp.spence_p, "spence", x)
+    return _strong_unary(sp.spence_p, "spence", x)
 
 
 def hyp1f1(a: Any, b: Any, x: Any) -> Array:
     """Kummer's confluent hypergeometric function, differentiable by x."""
-    return si.hyp1f1_p.bind(*promote_inexact("hyp1f1", a, b, x))
+    return si.hyp1f1_p.bind(*_strong("hyp1f1", a, b, x))
 
 
 def hyp2f1(a: Any, b: Any, c: Any, x: Any) -> Array:
     """Gauss' hypergeometric function, differentiable by x."""
-    return si.hyp2f1_p.bind(*promote_inexact("hyp2f1", a, b, c, x))
+    return si.hyp2f1_p.bind(*_strong("hyp2f1", a, b, c, x))
 
 
 # Integrals and Bessel functions -------------------------------------------------------------------
@@ -321,29 +330,29 @@ def hyp2f1(a: Any, b: Any, c: Any, x: Any) -> Array:
 
 def expi(x: Any) -> Array:
     """The exponential integral Ei(x)."""
-    return _unary(sp.expi_p, "expi", x)
+    return _strong_unary(sp.expi_p, "expi", x)
 
 
 def expn(n: Any, x: Any) -> Array:
     """The exponential integral E_n(x), for whole n >= 0."""
-    return sp.expn_p.bind(*promote_inexact("expn", n, x))
+    return sp.expn_p.bind(*_strong("expn", n, x))
 
 
 def exp1(x: Any) -> Array:
     """The exponential integral E_1(x)."""
-    (x,) = promote_inexact("exp1", x)
+    (x,) = _strong("exp1", x)
     return sp.expn_p.bind(_c(x, 1), x)
 
 
 def sici(x: Any) -> tuple[Array, Array]:
     """The sine and cosine integrals Si(x), Ci(x)."""
-    (x,) = promote_inexact("sici", x)
+    (x,) = _strong("sici", x)
     return si.sine_integral_p.bind(x), si.cosine_integral_p.bind(x)
 
 
 def fresnel(x: Any) -> tuple[Array, Array]:
     """The Fresnel integrals S(x), C(x)."""
-    (x,) = promote_inexact("fresnel", x)
+    (x,) = _strong("fresnel", x)
     return si.fresnel_sine_p.bind(x), si.fresnel_cosine_p.bind(x)
 
 
