@@ -21,6 +21,7 @@ import functools
 import operator
 import os
 import threading
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -32,6 +33,7 @@ __all__ = [
     "FlagContext",
     "Settings",
     "TraceContext",
+    "changes",
     "check_tracer_leaks",
     "checking_leaks",
     "compilation_cache_dir",
@@ -48,6 +50,7 @@ __all__ = [
     "enable_x64",
     "explain_cache_misses",
     "log_compiles",
+    "num_threads",
     "numpy_dtype_promotion",
     "numpy_rank_promotion",
     "platform_name",
@@ -129,6 +132,7 @@ class _FlagValues:
     explain_cache_misses: bool
     enable_compilation_cache: bool
     compilation_cache_dir: str | None
+    num_threads: int | None
     traceback_filtering: str
     platform_name: str | None
     platforms: str | None
@@ -178,6 +182,9 @@ class Settings(_FlagValues):
                 self._children[name, value] = child
         return child
 
+
+changes: Final = array("q", [0])
+"""Counts changes of defaults, at a fixed address: compiled code compares it (and the settings' identity)."""
 
 _defaults = Settings(())
 _all_settings: dict[tuple[tuple[str, object], ...], Settings] = {(): _defaults}
@@ -276,6 +283,7 @@ class Flag(Generic[T]):
             self.default = checked
             for instance in _all_settings.values():
                 instance._set_default(self)
+            changes[0] += 1
 
     def __call__(self, value: object = _MISSING) -> FlagContext:
         """A context manager (and decorator) under which this thread sees ``value``."""
@@ -354,6 +362,18 @@ def _choice_flag(
     return Flag(name, default, _choice(*choices), help=help, traced=traced, aliases=(), when_omitted=_MISSING)
 
 
+def _check_count(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    try:
+        count = int(value) if isinstance(value, str) else operator.index(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        count = 0
+    if count < 1 or isinstance(value, bool):
+        raise ValueError(f"The flag {name} takes a positive integer or None, but got {_describe(value)}.")
+    return count
+
+
 def _str_flag(name: str, help: str) -> Flag[str | None]:
     return Flag(name, None, _check_optional_str, help=help, traced=False, aliases=(), when_omitted=_MISSING)
 
@@ -417,6 +437,11 @@ enable_compilation_cache = _bool_flag("enable_compilation_cache", True, "Keep co
 compilation_cache_dir = _str_flag(
     "compilation_cache_dir", "The folder of compiled programs; None is the user's cache folder."
 )
+num_threads: Flag[int | None] = Flag(
+    "num_threads", None, _check_count,
+    help="How many threads a compiled program uses; None is the number of CPUs that the process may use.",
+    traced=False, aliases=(), when_omitted=_MISSING,
+)  # fmt: skip
 traceback_filtering = _choice_flag(
     "traceback_filtering", "auto", ("off", "tracebackhide", "remove_frames", "quiet_remove_frames", "auto"),
     "How the library's own frames are left out of the tracebacks that users see.",

@@ -2,8 +2,8 @@
 
 `compile_ir` makes object code: position independent, with all external symbols left open, so that it can be
 kept on disk (`cache.py`) and run by another process. `link` binds the symbols and loads it. The modules are
-vectorised when they are written (explicit `<N x float>` types), so no pass runs on them; all that LLVM does is
-to select instructions and allocate registers.
+vectorised when they are written (explicit `<N x float>` types), so no pass runs on them; all that LLVM does
+is to select instructions and allocate registers.
 
 llvmlite is imported when the first program is compiled, not with this module.
 """
@@ -11,6 +11,7 @@ llvmlite is imported when the first program is compiled, not with this module.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import itertools
 import threading
 from collections.abc import Mapping
@@ -24,15 +25,20 @@ class CompileError(RuntimeError):
 
 _lock = threading.RLock()
 _numbers = itertools.count()
-_exiting = False
+_exiting: list[bool] = []
 
 
 @atexit.register
 def _stop_unloading() -> None:
-    # A daemon thread may still be inside compiled code while the interpreter shuts down and drops all
-    # objects, so from here on no code is unloaded.
-    global _exiting
-    _exiting = True
+    # Threads may still be inside of compiled code while the interpreter shuts down and drops all objects, so
+    # from here on no code is unloaded.
+    _exiting.append(True)
+
+
+def keep_forever(value: Any) -> Any:
+    """`value`, which will never be freed, not even when the interpreter shuts down."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
+    return value
 
 
 @cache
@@ -43,6 +49,7 @@ def binding() -> Any:
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
+        llvm.initialize_native_asmparser()  # without it, inline assembly ends the process
         # LLVM's loop strength reduction takes time that grows with the cube of the number of loops in a
         # function, and our loops have their addresses computed as they should be. The option holds for the
         # whole process.
@@ -70,7 +77,7 @@ def _target_machine(opt: int) -> Any:
 
 @cache
 def version() -> str:
-    """What the object code depends on beside the text: the versions of LLVM and of its binding, and the CPU."""
+    """What object code depends on beside the text: the versions of LLVM and of its binding, and the CPU."""
     import llvmlite
 
     numbers = ".".join(map(str, binding().llvm_version_info))
@@ -91,11 +98,12 @@ def _parse(text: str) -> Any:
 
 
 def compile_ir(text: str, *, opt: int = 1) -> bytes:
-    """The object code of a module.
+    """The object code of a module (compiled now, even if it is on disk: see `cache.compiled`).
 
     Args:
         text: the module in LLVM's textual form.
-        opt: the effort of the code generator, 0 to 3. At 1 a loop body of 1,000 instructions takes 25 ms, at 0
+        opt: the effort of the code generator, 0 to 3. A loop body of 1,000 instructions takes 25 ms at 1; at
+        0 it takes
             a quarter of that, and the code is up to twice as slow.
 
     Raises:
@@ -120,7 +128,10 @@ def assembly(text: str, *, opt: int = 1) -> str:
 @cache
 def _linker() -> Any:
     llvm = binding()
-    return llvm.create_lljit_compiler(_target_machine(1), use_jit_link=True, suppress_errors=True)
+    # All code lives in it.
+    return keep_forever(
+        llvm.create_lljit_compiler(_target_machine(1), use_jit_link=True, suppress_errors=True)
+    )
 
 
 class Linked:
@@ -136,12 +147,9 @@ class Linked:
         """The address of an exported function or variable; KeyError if it was not exported."""
         return self._addresses[name]
 
-    def __del__(self) -> None:
-        if _exiting:
-            _survivors.append(self._tracker)
-
-
-_survivors: list[Any] = []
+    def __del__(self, exiting: list[bool] = _exiting, keep: Any = keep_forever) -> None:
+        if exiting:
+            keep(self._tracker)
 
 
 def link(obj: bytes, symbols: Mapping[str, int], exports: tuple[str, ...] = ("program",)) -> Linked:

@@ -1,0 +1,168 @@
+"""Calls of compiled programs: one native function under all of them.
+
+An *entry* is a builtin function (METH_FASTCALL) whose `self` is a `Signature`: a table of numbers that says
+what arguments the program takes, what results it has, and where it is. The function looks at the arguments
+without running Python, allocates the results, calls the program and returns the results as `ConcreteArray`s.
+If an argument is not what the table says, or tracing would be in order, it returns NotImplemented and has
+done nothing: Python then goes the long way.
+
+The function reads fields of objects at fixed offsets (`layout.py` makes sure that they are there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from ...base.config import changes, settings
+from ...core import dtypes
+from ...core.array import ConcreteArray
+from ...core.aval import ShapedArray
+from . import runtime
+
+LEAF, TUPLE, LIST, POST = range(
+    4
+)  # what an entry returns: an array, a tuple, a list, or a function of a list
+
+# The table's places. Those of an argument: type, scalar kind, dtype, number of dimensions, dimensions.
+# Those of a result: type, dtype, number of dimensions, dimensions, bytes.
+(
+    PROGRAM, ARGUMENT_COUNT, FRAME_LENGTH, TEMPLATE, FIRST_ARGUMENT, ARGUMENTS, RESULT_COUNT, FIRST_RESULT,
+    RESULTS, ARENA_BYTES, KIND, POST_FUNCTION, RELEASE_GIL, ON_FAILURE, SETTINGS, CHANGES, THREADS,
+    TABLE_LENGTH,
+) = range(18)  # fmt: skip
+
+MAX_FRAME: Final = 4096
+"""Programs with more inputs, constants and results in all than this are called in the slow way."""
+
+
+class Signature(np.ndarray[Any, Any]):
+    """The table behind an entry; `keep` holds what it points to."""
+
+    keep: Any
+
+
+def make_entry(
+    program: int,
+    arguments: Sequence[ShapedArray],
+    results: Sequence[ShapedArray],
+    *,
+    bound: Sequence[ConcreteArray] = (),
+    constants: Sequence[np.ndarray[Any, Any]] = (),
+    arena_bytes: int = 0,
+    kind: int = LIST,
+    post: Callable[[list[ConcreteArray]], Any] | None = None,
+    release_gil: bool = False,
+    on_failure: Callable[[], Any] | None = None,
+    guarded: bool = False,
+    keep: Any = None,
+) -> Callable[..., Any]:
+    """A function of `ConcreteArray`s of exactly these types, as fast as a call from Python can be.
+
+    Args:
+        program: the address of `i32 program(ptr frame)`. The frame holds pointers to: bound inputs,
+        arguments,
+            constants, results, arena.
+        arguments: the types of the function's arguments.
+        results: the types of its results.
+        bound: leading inputs of the program that are always these.
+        constants: C-contiguous arrays that the program reads.
+        arena_bytes: how much scratch memory the program needs.
+        kind: LEAF (there is one result and the function returns it), TUPLE, LIST, or POST: the function
+        returns
+            `post(list of results)`.
+        release_gil: whether other Python threads may run while the program does.
+        on_failure: called when the program returns 2; raises the exception of its host callback.
+        guarded: return NotImplemented unless evaluation is the current trace, no axis is bound and the
+            configuration is the one that was current at the last `stamp(entry)`. Then Python numbers and
+            NumPy arrays are arguments too.
+        keep: whatever must live as long as the entry (the program's code).
+
+    The function returns NotImplemented if there are more or fewer arguments, or one is not a `ConcreteArray`
+    of the expected type (the identical object) around C-contiguous aligned memory.
+
+    Raises:
+        ValueError: the frame would be longer than MAX_FRAME.
+    """
+    native = runtime.native()
+    length = len(bound) + len(arguments) + len(constants) + len(results) + 1
+    if length > MAX_FRAME:
+        raise ValueError(f"a frame of {length} pointers is longer than {MAX_FRAME}")
+    kept: list[Any] = [keep, post, on_failure, arguments, results]
+
+    def table(rows: list[list[int]], width: int) -> int:
+        block = np.array(rows, np.int64).reshape(len(rows), width)
+        kept.append(block)
+        return int(block.ctypes.data)
+
+    def dims(shape: tuple[int, ...]) -> int:
+        return table([list(shape)], len(shape))
+
+    template = np.zeros(length, np.int64)
+    for place, array in enumerate(bound):
+        data = np.require(array._data, requirements=("C", "A"))
+        kept.append(data)
+        template[place] = data.ctypes.data
+    first_constant = len(bound) + len(arguments)
+    for place, data in enumerate(constants, first_constant):
+        if not (data.flags.c_contiguous and data.flags.aligned):
+            raise ValueError("a constant of a program must be C-contiguous and aligned")
+        kept.append(data)
+        template[place] = data.ctypes.data
+    kept.append(template)
+
+    rows = [
+        [id(a), _scalar_kind(a) if guarded else 0, _array_dtype(a) if guarded else 0, a.ndim, dims(a.shape)]
+        for a in arguments
+    ]
+    signature = np.zeros(TABLE_LENGTH, np.int64).view(Signature)
+    signature[PROGRAM] = program
+    signature[ARGUMENT_COUNT] = len(arguments)
+    signature[FRAME_LENGTH] = length
+    signature[TEMPLATE] = template.ctypes.data
+    signature[FIRST_ARGUMENT] = len(bound)
+    signature[ARGUMENTS] = table(rows, 5)
+    signature[RESULT_COUNT] = len(results)
+    signature[FIRST_RESULT] = first_constant + len(constants)
+    signature[RESULTS] = table(
+        [[id(a), id(a.dtype), a.ndim, dims(a.shape), a.size * a.dtype.itemsize] for a in results], 5
+    )
+    signature[ARENA_BYTES] = arena_bytes
+    signature[KIND] = kind
+    signature[POST_FUNCTION] = id(post) if post is not None else 0
+    signature[RELEASE_GIL] = release_gil
+    signature[ON_FAILURE] = id(on_failure) if on_failure is not None else 0
+    signature[THREADS] = runtime.thread_count()
+    signature.keep = kept
+    entry: Callable[..., Any] = native.new_function(signature)
+    if guarded:
+        stamp(entry)
+    return entry
+
+
+def stamp(entry: Callable[..., Any]) -> None:
+    """Let a guarded entry run under the present configuration."""
+    signature = entry.__self__  # type: ignore[attr-defined]
+    signature[SETTINGS] = id(settings())
+    signature[CHANGES] = changes[0]
+    signature[THREADS] = runtime.thread_count()
+
+
+def _scalar_kind(aval: ShapedArray) -> int:
+    """Which Python numbers are arguments of this type: 1, 2 float as f32, f64; 3, 4 int; 5 bool."""
+    if aval.ndim:
+        return 0
+    if aval.dtype == np.bool_:
+        return 5
+    for python_type, by_size in ((float, {4: 1, 8: 2}), (int, {4: 3, 8: 4})):
+        if aval.weak_type and aval.dtype == dtypes.python_scalar_dtype(python_type):
+            return by_size.get(aval.dtype.itemsize, 0)
+    return 0
+
+
+def _array_dtype(aval: ShapedArray) -> int:
+    """The dtype of NumPy arrays that are arguments of this type as they are, or 0."""
+    plain = aval.dtype.kind in "biufc" and aval.dtype.isbuiltin == 1 and not aval.weak_type
+    return id(aval.dtype) if plain and aval.dtype == dtypes.canonicalize_dtype(aval.dtype) else 0

@@ -1,0 +1,158 @@
+"""Compiled programs as Python objects."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core.array import ConcreteArray
+from ...core.aval import ShapedArray
+from . import runtime
+from .entry import LEAF, LIST, MAX_FRAME, POST, THREADS, TUPLE, make_entry, stamp
+from .jit import Linked
+
+__all__ = ["LEAF", "LIST", "POST", "TUPLE", "Executable", "stamp"]
+
+
+class Executable:
+    """A compiled program: called with a list of arrays it returns a list of arrays.
+
+    Args:
+        code: the linked module, which exports `name`.
+        arguments: the types of the program's inputs.
+        results: the types of its results.
+        constants: C-contiguous arrays that the frame points to after the inputs.
+        arena_bytes: the size of the program's scratch memory.
+        release_gil: whether other Python threads may run meanwhile: for programs that take more than about
+        ten
+            microseconds. It must hold for programs that call back into Python from a parallel loop.
+        on_failure: called after the program returned 2; raises the exception that its host callback kept.
+        name: the exported function, `i32 name(ptr frame)`.
+    """
+
+    __slots__ = (
+        "arguments", "results", "_code", "_constants", "_arena_bytes", "_release_gil", "_on_failure",
+        "_address", "_native", "_entry", "__weakref__",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        code: Linked,
+        arguments: Sequence[ShapedArray],
+        results: Sequence[ShapedArray],
+        *,
+        constants: Sequence[np.ndarray[Any, Any]] = (),
+        arena_bytes: int = 0,
+        release_gil: bool = False,
+        on_failure: Callable[[], Any] | None = None,
+        name: str = "program",
+    ) -> None:
+        self.arguments = list(arguments)
+        self.results = list(results)
+        self._code = code
+        self._constants = [np.require(c, requirements=("C", "A")) for c in constants]
+        self._arena_bytes = arena_bytes
+        self._release_gil = release_gil
+        self._on_failure = on_failure
+        self._address = code.address(name)
+        self._native = runtime.native()
+        frame = len(self.arguments) + len(self._constants) + len(self.results) + 1
+        fast = self._native.problem is None and frame <= MAX_FRAME
+        self._entry = self.entry(guarded=False) if fast else None
+
+    def entry(
+        self,
+        *,
+        bound: Sequence[ConcreteArray] = (),
+        kind: int = LIST,
+        post: Callable[[list[ConcreteArray]], Any] | None = None,
+        guarded: bool = True,
+    ) -> Callable[..., Any] | None:
+        """A native function for calls with arguments of these types (see `entry.make_entry`).
+
+        None if native entries cannot be used for it here.
+        """
+        if self._native.problem is not None:
+            return None
+        frame = len(self.arguments) + len(self._constants) + len(self.results) + 1
+        if frame > MAX_FRAME:
+            return None
+        return make_entry(
+            self._address,
+            self.arguments[len(bound) :],
+            self.results,
+            bound=bound,
+            constants=self._constants,
+            arena_bytes=self._arena_bytes,
+            kind=kind,
+            post=post,
+            release_gil=self._release_gil,
+            on_failure=self._on_failure,
+            guarded=guarded,
+            keep=self._code,
+        )
+
+    def __call__(self, args: Sequence[ConcreteArray]) -> list[ConcreteArray]:
+        """Run on arrays of exactly the program's argument types.
+
+        Raises:
+            TypeError: an argument has another type.
+        """
+        entry = self._entry
+        if entry is None:
+            return self._call_slowly([a._data for a in self._prepared(args)])
+        entry.__self__[THREADS] = runtime.thread_count()  # type: ignore[attr-defined]
+        out = entry(*args)
+        if out is NotImplemented:
+            out = entry(*self._prepared(args))
+        assert out is not NotImplemented
+        return out
+
+    def _prepared(self, args: Sequence[ConcreteArray]) -> list[ConcreteArray]:
+        """The arguments with C-contiguous buffers and exactly the types of the program's inputs.
+
+        An array whose buffer was not contiguous gets its contiguous copy for good.
+        """
+        if len(args) != len(self.arguments):
+            raise TypeError(f"a compiled program takes {len(self.arguments)} arguments, got {len(args)}")
+        prepared = []
+        for number, (array, expected) in enumerate(zip(args, self.arguments, strict=True)):
+            if type(array) is not ConcreteArray:
+                raise TypeError(
+                    f"argument {number} of a compiled program must be an array of type "
+                    f"{expected.str_short()}, got {type(array).__name__}"
+                )
+            data = array._data
+            if data.shape != expected.shape or data.dtype != expected.dtype:
+                raise TypeError(
+                    f"argument {number} of a compiled program must be an array of type "
+                    f"{expected.str_short()}, got a buffer of shape {data.shape} and dtype {data.dtype}"
+                )
+            if not (data.flags.c_contiguous and data.flags.aligned) or type(data) is not np.ndarray:
+                data = np.array(data, order="C", copy=True, subok=False)
+                array._data = data  # the value is the same, and the next call finds it ready
+            if array.aval is not expected:  # of another weak type, which makes no difference here
+                array = ConcreteArray(data, expected)
+            prepared.append(array)
+        return prepared
+
+    def _call_slowly(self, buffers: Sequence[np.ndarray[Any, Any]]) -> list[ConcreteArray]:
+        """The call through ctypes, which relies on no layout of objects."""
+        results = [np.empty(a.shape, a.dtype) for a in self.results]
+        arena = np.empty(self._arena_bytes + 64, np.uint8)
+        start = -arena.ctypes.data % 64
+        blocks = [*buffers, *self._constants, *results, arena[start:]]
+        frame = (ctypes.c_void_p * len(blocks))(*[b.ctypes.data for b in blocks])
+        prototype = ctypes.CFUNCTYPE if self._release_gil else ctypes.PYFUNCTYPE
+        self._native.set_threads(runtime.thread_count())
+        status = prototype(ctypes.c_int, ctypes.c_void_p)(self._address)(ctypes.addressof(frame))
+        if self._native.take_pending() or status == 1:
+            raise KeyboardInterrupt
+        if status != 0:
+            if self._on_failure is not None:
+                self._on_failure()
+            raise RuntimeError("a compiled program failed in no way")
+        return [ConcreteArray(data, aval) for data, aval in zip(results, self.results, strict=True)]
