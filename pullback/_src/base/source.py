@@ -97,16 +97,17 @@ def place(holder: _HasDepth) -> tuple[CodeType | None, int]:
     depth = holder.depth
     if depth:
         try:
-            frame: FrameType | None = sys._getframe(depth)
             inner = sys._getframe(depth - 1)
         except ValueError:
             pass
         else:
-            code = frame.f_code  # type: ignore[union-attr]
-            if inner.f_code.co_filename in _library_files and not code.co_filename.startswith(_LIBRARY_ROOT):
-                return code, frame.f_lasti  # type: ignore[union-attr]
+            outer = inner.f_back
+            if outer is not None and inner.f_code.co_filename in _library_files:
+                code = outer.f_code
+                if code.co_filename not in _library_files and not code.co_filename.startswith(_LIBRARY_ROOT):
+                    return code, outer.f_lasti
     depth = 1
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if code.co_filename not in _library_files:

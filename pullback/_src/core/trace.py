@@ -178,7 +178,8 @@ class EvalTrace(Trace):
         return ConcreteArray(out, shaped_array(out.shape, out.dtype, weak))
 
     def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
-        out: list[Any] = engine.eager_executable(program)(args)
+        compiled = program.memo.get("eager executable")
+        out: list[Any] = (engine.eager_executable(program) if compiled is None else compiled)(args)
         return out
 
     def _without_kernel(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:

@@ -128,12 +128,21 @@ class BatchTrace(Trace):
 
     def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
         axis = self.axis
-        pairs = [self.split(a) for a in args]
-        dims = tuple([d for _, d in pairs])
-        if dims.count(None) == len(dims) and (axis.name is None or axis.name not in named_axes(program)):
+        values: list[Any] = []
+        dims: list[int | None] = []
+        mapped = False
+        for a in args:
+            if type(a) is BatchTracer and a._trace.axis is axis:  # type: ignore[attr-defined]
+                mapped = True
+                values.append(a.value)
+                dims.append(a.dim)
+            else:
+                values.append(a)
+                dims.append(None)
+        if not mapped and (axis.name is None or axis.name not in named_axes(program)):
             return self.parent.run(program, args)
-        batched, out_dims = batch_program(program, axis, dims)
-        outs = self.parent.run(batched, [v for v, _ in pairs])
+        batched, out_dims = batch_program(program, axis, tuple(dims))
+        outs = self.parent.run(batched, values)
         return [o if d is None else BatchTracer(self, o, d) for o, d in zip(outs, out_dims, strict=True)]
 
     def _explain(

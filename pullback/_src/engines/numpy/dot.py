@@ -8,14 +8,16 @@ matrices are views that BLAS reads as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...core import dtypes
+from ...core.aval import ShapedArray
 from ...ops import dot as ops
-from .register import kernel
+from .register import bound, kernel
 
 Array = np.ndarray[Any, Any]
 Contraction = Callable[[Array, Array], Array]
@@ -47,6 +49,20 @@ def dot_general(
         out = plan(x, y)
         return out if type(out) is np.ndarray else np.asarray(out)
     return _mixed(plan, x, y, preferred_element_type)
+
+
+def _bound(avals: Sequence[ShapedArray], params: dict[str, Any]) -> Callable[..., Array]:
+    numbers, preferred = params["dimension_numbers"], params["preferred_element_type"]
+    x, y = avals
+    if x.dtype != y.dtype or x.dtype not in _FULL or preferred not in (None, x.dtype):
+        return partial(dot_general, **params)
+    plan = make_plan(numbers, x.ndim, y.ndim)
+    if len(numbers[0][0]) + len(numbers[1][0]) < max(x.ndim, y.ndim):
+        return plan
+    return lambda x, y: np.asarray(plan(x, y))  # of two vectors NumPy makes a scalar
+
+
+bound[dot_general] = _bound
 
 
 def _mixed(plan: Contraction, x: Array, y: Array, preferred: np.dtype[Any] | None) -> Array:

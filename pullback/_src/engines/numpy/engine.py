@@ -20,6 +20,7 @@ from ...core.program import Equation, Literal, Program, Var
 from ...core.trace import EVAL, EXPLAIN, Tracer, leak_error, using
 from ...transforms.simplify import eliminate_dead_code
 from .control import compile_source, lowerings
+from .register import bound
 
 
 class NumpyExecutable:
@@ -118,6 +119,9 @@ def _function(eqn: Equation) -> tuple[Callable[..., Any], bool]:
     """What computes an equation on NumPy arrays, and whether it is a kernel."""
     kernel = registry.kernels.get(eqn.primitive)
     if kernel is not None:
+        bind = bound.get(kernel)
+        if bind is not None:
+            return bind([v.aval for v in eqn.invars], eqn.params), True
         return (partial(kernel, **eqn.params) if eqn.params else kernel), True
     lowering = lowerings.get(eqn.primitive.name)
     if lowering is not None:

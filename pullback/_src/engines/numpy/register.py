@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...core import engine
+from ...core.aval import ShapedArray
 from ...core.primitive import Primitive
 
 Kernel = Callable[..., Any]
+# For a kernel that decides something by types or parameters: what takes its place in a program, where both
+# are known, as a function from (types of the operands, parameters) to a function of NumPy arrays.
+bound: dict[Kernel, Callable[[Sequence[ShapedArray], dict[str, Any]], Kernel]] = {}
 
 
 def kernel(primitive: Primitive) -> Callable[[Kernel], Kernel]:
@@ -26,4 +30,5 @@ def kernel(primitive: Primitive) -> Callable[[Kernel], Kernel]:
 
 def ufunc(primitive: Primitive, function: np.ufunc) -> None:
     """Register a NumPy ufunc; `out=...` makes it return an array also for operands without dimensions."""
-    engine.kernels[primitive] = partial(function, out=...)
+    general = engine.kernels[primitive] = partial(function, out=...)
+    bound[general] = lambda avals, params: function if any(a.ndim for a in avals) else general

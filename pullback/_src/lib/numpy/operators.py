@@ -18,6 +18,7 @@ from ...core.array import Array, ConcreteArray, scalar
 from ...core.aval import ShapedArray, shaped_array
 from ...core.engine import quietly
 from ...core.kinds import kind
+from ...core.primitive import Primitive
 from ...core.trace import CURRENT
 from ...ops import arithmetic as ar
 from ...ops import compare as cmp
@@ -34,21 +35,28 @@ _COMMON = (Array, float, int)
 
 
 def _short_cut(
-    ufunc: np.ufunc, general: Binary, array_kinds: str, int_kinds: str, result_bool: bool
+    ufunc: np.ufunc,
+    primitive: Primitive | None,
+    general: Binary,
+    array_kinds: str,
+    int_kinds: str,
+    result_bool: bool,
 ) -> Binary:
-    """An operator: `ufunc` on concrete operands that need no promotion, `general` otherwise.
+    """An operator: on operands that need no promotion `ufunc` (if concrete) or `primitive`, else `general`.
 
     `array_kinds`: dtypes for which NumPy's and the library's result dtypes agree; `int_kinds`: those
     among them in which a Python int stays a weakly typed number.
     """
     number_kinds = {float: "fc" if "f" in array_kinds else "", int: int_kinds}
+    bind = general if primitive is None else primitive.bind
 
     def operator(self: Any, other: Any) -> Any:
-        if type(self) is ConcreteArray and _current().eager:
-            a: ShapedArray = self.aval
-            if type(other) is ConcreteArray:
-                b: ShapedArray = other.aval
-                if a.dtype is b.dtype and kind(a.dtype) in array_kinds:
+        a: ShapedArray = self.aval
+        concrete = type(self) is ConcreteArray and _current().eager
+        if isinstance(other, Array):
+            b: ShapedArray = other.aval
+            if a.dtype is b.dtype and kind(a.dtype) in array_kinds:
+                if concrete and type(other) is ConcreteArray:
                     try:
                         data = quietly(ufunc, self._data, other._data, out=...)
                     except ValueError:
@@ -57,16 +65,20 @@ def _short_cut(
                         return ConcreteArray(data, a)
                     weak = a.weak_type and b.weak_type and not result_bool
                     return ConcreteArray(data, shaped_array(data.shape, data.dtype, weak))
-            else:
-                kinds = number_kinds.get(type(other))
-                if kinds is not None and kind(a.dtype) in kinds and a.dtype.isbuiltin == 1:
-                    try:
-                        data = quietly(ufunc, self._data, other, out=...)
-                    except OverflowError:
-                        return general(self, other)
-                    if result_bool:
-                        return ConcreteArray(data, shaped_array(a.shape, data.dtype))
-                    return ConcreteArray(data, a)
+                if a.ndim == b.ndim or not a.ndim or not b.ndim:
+                    return bind(self, other)
+        else:
+            kinds = number_kinds.get(type(other))
+            if kinds is not None and kind(a.dtype) in kinds and a.dtype.isbuiltin == 1:
+                try:
+                    if not concrete:
+                        return bind(self, scalar(other, a.dtype))
+                    data = quietly(ufunc, self._data, other, out=...)
+                except OverflowError:
+                    return general(self, other)
+                if result_bool:
+                    return ConcreteArray(data, shaped_array(a.shape, data.dtype))
+                return ConcreteArray(data, a)
         if not isinstance(other, _COMMON) and not is_arraylike(other):
             if result_bool and isinstance(other, (list, tuple)):
                 # Python would answer `array == [1, 2]` with False, which hides a mistake.
@@ -88,18 +100,21 @@ def _reflected(operator: Binary) -> Binary:
     return reflected
 
 
-def _number_first(ufunc: np.ufunc, general: Binary, kinds: str, int_kinds: str) -> Binary:
+def _number_first(
+    ufunc: np.ufunc, primitive: Primitive, general: Binary, kinds: str, int_kinds: str
+) -> Binary:
     """`number op array` with the same short cut."""
 
     def reflected(self: Any, other: Any) -> Any:
-        if type(self) is ConcreteArray and _current().eager:
-            a: ShapedArray = self.aval
-            allowed = kinds if type(other) is float else int_kinds if type(other) is int else ""
-            if allowed and kind(a.dtype) in allowed and a.dtype.isbuiltin == 1:
-                try:
+        a: ShapedArray = self.aval
+        allowed = kinds if type(other) is float else int_kinds if type(other) is int else ""
+        if allowed and kind(a.dtype) in allowed and a.dtype.isbuiltin == 1:
+            try:
+                if type(self) is ConcreteArray and _current().eager:
                     return ConcreteArray(quietly(ufunc, other, self._data, out=...), a)
-                except OverflowError:
-                    return general(other, self)
+                return primitive.bind(scalar(other, a.dtype), self)
+            except OverflowError:
+                return general(other, self)
         if not is_arraylike(other):
             return NotImplemented
         return general(other, self)
@@ -278,34 +293,30 @@ def _abs(self: Any) -> Any:
 
 
 def _power_operator(self: Any, other: Any) -> Any:
-    if (
-        other.__class__ is int
-        and other == 2
-        and type(self) is ConcreteArray
-        and _current().eager
-        and kind(self.aval.dtype) in "ifc"
-    ):
-        return ConcreteArray(quietly(np.square, self._data, out=...), self.aval)
+    if other.__class__ is int and other == 2 and kind(self.aval.dtype) in "ifc":
+        if type(self) is ConcreteArray and _current().eager:
+            return ConcreteArray(quietly(np.square, self._data, out=...), self.aval)
+        return ar.square_p.bind(self)
     if not is_arraylike(other):
         return NotImplemented
     return power(self, other)
 
 
 def _methods() -> dict[str, Any]:
-    add_op = _short_cut(np.add, add, "iufc", "iufc", False)
-    mul_op = _short_cut(np.multiply, multiply, "iufc", "iufc", False)
+    add_op = _short_cut(np.add, ar.add_p, add, "iufc", "iufc", False)
+    mul_op = _short_cut(np.multiply, ar.mul_p, multiply, "iufc", "iufc", False)
     table: dict[str, Any] = {
         "__add__": add_op,
-        "__radd__": _number_first(np.add, add, "fc", "iufc"),
-        "__sub__": _short_cut(np.subtract, subtract, "iufc", "iufc", False),
-        "__rsub__": _number_first(np.subtract, subtract, "fc", "iufc"),
+        "__radd__": _number_first(np.add, ar.add_p, add, "fc", "iufc"),
+        "__sub__": _short_cut(np.subtract, ar.sub_p, subtract, "iufc", "iufc", False),
+        "__rsub__": _number_first(np.subtract, ar.sub_p, subtract, "fc", "iufc"),
         "__mul__": mul_op,
-        "__rmul__": _number_first(np.multiply, multiply, "fc", "iufc"),
-        "__truediv__": _short_cut(np.divide, divide, "fc", "fc", False),
-        "__rtruediv__": _number_first(np.divide, divide, "fc", "fc"),
-        "__floordiv__": _short_cut(np.floor_divide, floor_divide, "f", "f", False),
+        "__rmul__": _number_first(np.multiply, ar.mul_p, multiply, "fc", "iufc"),
+        "__truediv__": _short_cut(np.divide, ar.div_p, divide, "fc", "fc", False),
+        "__rtruediv__": _number_first(np.divide, ar.div_p, divide, "fc", "fc"),
+        "__floordiv__": _short_cut(np.floor_divide, None, floor_divide, "f", "f", False),
         "__rfloordiv__": _reflected(floor_divide),
-        "__mod__": _short_cut(np.remainder, remainder_of, "f", "f", False),
+        "__mod__": _short_cut(np.remainder, None, remainder_of, "f", "f", False),
         "__rmod__": _reflected(remainder_of),
         "__divmod__": _general(divmod_),
         "__rdivmod__": _reflected(divmod_),
@@ -323,10 +334,10 @@ def _methods() -> dict[str, Any]:
     ufunc: np.ufunc
     for method, (ufunc, primitive, name) in _comparisons.items():
         # Complex numbers compare lexicographically in both; integers beyond the dtype need the general way.
-        table[method] = _short_cut(ufunc, comparison(name, primitive, ufunc), "biuf", "if", True)
+        table[method] = _short_cut(ufunc, primitive, comparison(name, primitive, ufunc), "biuf", "if", True)
     for word, (ufunc, primitive, name) in _bitwise.items():
         general = _binary(name, primitive)
-        table[f"__{word}__"] = _short_cut(ufunc, general, "biu", "iu", False)
+        table[f"__{word}__"] = _short_cut(ufunc, primitive, general, "biu", "iu", False)
         table[f"__r{word}__"] = _reflected(general)
     return table
 
