@@ -21,6 +21,45 @@ from .common import check_callable, name_of, to_array, wraps
 from .stage import StagedFunction, abstractify, argument_names, shape_struct, stage_function
 
 
+class _Traced:
+    """A traced function, and the native function that calls its compiled program."""
+
+    __slots__ = ("staged", "_entry")
+
+    def __init__(self, staged: StagedFunction) -> None:
+        self.staged = staged
+        self._entry: Callable[..., Any] | None = None
+
+    def native_entry(self) -> Callable[..., Any] | None:
+        """A function of the leaves of the arguments that returns what the traced function returns.
+
+        It returns NotImplemented, having done nothing, if a leaf is not of the type that was traced, if a
+        transformation is going on, or if the configuration is not the one of the last call of this method.
+        Executables of engines that cannot make such a function have no `entry` method; the result is None then.
+        """
+        compiled: Any = executable(self.staged.open_program)
+        make = getattr(compiled, "entry", None)
+        if make is None:
+            return None
+        if self._entry is None:
+            self._entry = make(bound=self.staged.consts, container=self._container())
+        else:
+            compiled.renew(self._entry)
+        return self._entry
+
+    def _container(self) -> Callable[[list[Any]], Any] | None:
+        """What makes the output of the list of its leaves; None if the leaf is the output."""
+        tree = self.staged.out_tree
+        if tree is None:
+            return None
+        numbers = list(range(len(self.staged.program.outvars)))
+        sample = pytree.unflatten(tree, numbers)
+        for kind in (tuple, list):
+            if type(sample) is kind and list(sample) == numbers:
+                return kind
+        return self.staged.unflatten
+
+
 class JitFunction:
     """A function that is traced and compiled on first use with each combination of argument types."""
 
@@ -37,7 +76,12 @@ class JitFunction:
         self._static_argnums = static_argnums
         self._static_argnames = static_argnames
         self._inline = inline
-        self._cache: dict[Any, StagedFunction] = {}
+        self._cache: dict[Any, _Traced] = {}
+        # Native functions for calls like the last ones (`_Traced.entry`): the last call's, if all its arguments
+        # were positional and leaves, and the last one's for each structure of arguments. They find out by
+        # themselves whether a call is such a call.
+        self._entry: Callable[..., Any] | None = None
+        self._entries: dict[Any, Callable[..., Any]] = {}
 
     def __repr__(self) -> str:
         return f"<jit of {name_of(self._fun)}, {len(self._cache)} traced>"
@@ -46,6 +90,14 @@ class JitFunction:
         return self if instance is None else _BoundMethod(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        entry = self._entry
+        if entry is not None and not kwargs:
+            out = entry(*args)
+            if out is not NotImplemented:
+                return out
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if settings().disable_jit:
             return self._fun(*args, **kwargs)
         if self._static_argnums or self._static_argnames:
@@ -53,18 +105,36 @@ class JitFunction:
         else:
             dynamic, static = (args, kwargs), ()
         leaves, tree = pytree.flatten(dynamic)
+        structure = (tree, static) if static else tree
+        entry = self._entries.get(structure)
+        if entry is not None:
+            out = entry(*leaves)
+            if out is not NotImplemented:
+                return out
         values = [v if isinstance(v, Array) else self._argument(v, tree, i) for i, v in enumerate(leaves)]
         key = (tree, tuple([v.aval for v in values]), static, trace_context(), tuple(bound_axes().items()))
-        staged = self._cache.get(key)
-        if staged is None:
-            staged = self._stage(tree, [v.aval for v in values], static)
-            if not any(isinstance(c, Tracer) for c in staged.consts):  # those end with their transformation
-                self._cache[key] = staged
+        traced = self._cache.get(key)
+        known = traced is not None
+        if traced is None:
+            traced = _Traced(self._stage(tree, [v.aval for v in values], static))
+            if not any(
+                isinstance(c, Tracer) for c in traced.staged.consts
+            ):  # those end with their transformation
+                self._cache[key] = traced
+        staged = traced.staged
         if CURRENT.get() is EVAL:
             for v in (*staged.consts, *values):
                 if type(v) is not ConcreteArray:
                     break
             else:
+                if known:  # what is called once is not worth an entry
+                    entry = traced.native_entry()
+                    if entry is not None:
+                        self._entries[structure] = entry
+                        flat = (
+                            not static and len(leaves) == len(args) and all(map(operator.is_, leaves, args))
+                        )
+                        self._entry = entry if flat else None
                 return staged.unflatten(executable(staged.open_program)([*staged.consts, *values]))
         outs = jit_p.bind(
             *staged.consts, *values, program=staged.open_program, name=name_of(self._fun), inline=self._inline
@@ -137,6 +207,8 @@ class JitFunction:
 
     def clear_cache(self) -> None:
         """Forget all traced programs."""
+        self._entry = None
+        self._entries.clear()
         self._cache.clear()
 
     def _cache_size(self) -> int:

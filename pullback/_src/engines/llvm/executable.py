@@ -14,7 +14,7 @@ from . import runtime
 from .entry import LEAF, LIST, MAX_FRAME, POST, THREADS, TUPLE, make_entry, stamp
 from .jit import Linked
 
-__all__ = ["LEAF", "LIST", "POST", "TUPLE", "Executable", "stamp"]
+__all__ = ["Executable"]
 
 
 class Executable:
@@ -67,14 +67,20 @@ class Executable:
         self,
         *,
         bound: Sequence[ConcreteArray] = (),
-        kind: int = LIST,
-        post: Callable[[list[ConcreteArray]], Any] | None = None,
+        container: Callable[[list[ConcreteArray]], Any] | None = list,
         guarded: bool = True,
     ) -> Callable[..., Any] | None:
         """A native function for calls with arguments of these types (see `entry.make_entry`).
 
-        None if native entries cannot be used for it here.
+        Args:
+            bound: values of the leading inputs, which are no arguments of the function then.
+            container: what the function makes of the list of results; None: there is one, which it returns.
+            guarded: return NotImplemented when tracing would be in order or the configuration has changed.
+
+        Returns:
+            The function, or None if native entries cannot be used for this program here.
         """
+        kinds = {None: LEAF, tuple: TUPLE, list: LIST}
         if self._native.problem is not None:
             return None
         frame = len(self.arguments) + len(self._constants) + len(self.results) + 1
@@ -87,13 +93,17 @@ class Executable:
             bound=bound,
             constants=self._constants,
             arena_bytes=self._arena_bytes,
-            kind=kind,
-            post=post,
+            kind=kinds.get(container, POST),
+            post=container,
             release_gil=self._release_gil,
             on_failure=self._on_failure,
             guarded=guarded,
             keep=self._code,
         )
+
+    def renew(self, entry: Callable[..., Any]) -> None:
+        """Let a guarded entry run under the present configuration."""
+        stamp(entry)
 
     def __call__(self, args: Sequence[ConcreteArray]) -> list[ConcreteArray]:
         """Run on arrays of exactly the program's argument types.
