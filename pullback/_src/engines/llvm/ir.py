@@ -16,7 +16,7 @@ written as an explicit `llvm.fma` (`contract`), so that results do not depend on
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -103,13 +103,34 @@ class Scope:
 class Emitter:
     """Writes one LLVM function."""
 
-    def __init__(self, module: Module, prefix: str = "v") -> None:
+    def __init__(self, module: Module, prefix: str = "v", *, outlined: bool = False) -> None:
         self.module = module
+        self.outlined = outlined  # whether this is a part of a program that several threads run
         self.scopes = [Scope("entry")]
+        self.frame: list[str] = []  # the function's first lines: its stack memory
         self.contract = True
         self._prefix = prefix
         self._count = 0
         self._products: dict[str, tuple[Value, Value]] = {}
+        self.own = "%" + prefix
+        self.captures: dict[str, Value] = {}  # values of the function around this one, by name
+        self.captured: list[Value] = []
+
+    def local(self, x: Value) -> Value:
+        """A value as this function sees it: one of the function around it arrives through its context."""
+        if x.name[0] != "%" or x.name.startswith(self.own):
+            return x
+        found = self.captures.get(x.name)
+        if found is None:
+            found = self.captures[x.name] = Value("%" + self.fresh("x"), x.elem, x.lanes, 0)
+            self.captured.append(x)
+        return found
+
+    def stack(self, elem: str, count: int) -> Value:
+        """Memory for `count` elements in the function's frame."""
+        name = "%" + self.fresh("s")
+        self.frame.append(f"{name} = alloca [{count} x {elem}], align 64")
+        return Value(name, "ptr", 1, 0)
 
     # Scopes ------------------------------------------------------------------------------------------
 
@@ -142,6 +163,39 @@ class Emitter:
         loop = Loop(self, start, stop, step, carries)
         yield loop
         loop.close()
+
+    @contextmanager
+    def whilst(self, carries: Sequence[Value]) -> Iterator[While]:
+        """A loop with a test before each turn; see `While`."""
+        loop = While(self, carries)
+        yield loop
+        loop.close()
+
+    def branch(self, condition: Value, cases: Sequence[Callable[[], Sequence[Value]]]) -> list[Value]:
+        """The results of the first case if `condition` (i1) holds, else of the second; only one is run."""
+        labels = [self.fresh("then"), self.fresh("else")]
+        joined = self.fresh("join")
+        written: list[tuple[Scope, Sequence[Value]]] = []
+        for label, case in zip(labels, cases, strict=True):
+            scope = self.inside(label)
+            results = case()
+            self.line(f"br label %{joined}")
+            self.scopes.pop()
+            written.append((scope, results))
+        # The jump stands after all that was moved out of the cases.
+        self.line(f"br i1 {condition.name}, label %{labels[0]}, label %{labels[1]}")
+        for label, (scope, _) in zip(labels, written, strict=True):
+            self.line(f"{label}:")
+            self.scope.lines.extend(scope.lines)
+        self.label(joined)
+        return [
+            self.here(
+                f"phi {a.type} [{a.name}, %{written[0][0].label}], [{b.name}, %{written[1][0].label}]",
+                a.elem,
+                a.lanes,
+            )
+            for a, b in zip(written[0][1], written[1][1], strict=True)
+        ]
 
     def inside(self, label: str) -> Scope:
         """Open a scope whose code starts at `label`; close it with `pop`."""
@@ -410,7 +464,7 @@ class Emitter:
     def text(self) -> str:
         """The lines of the function's body."""
         assert len(self.scopes) == 1
-        return "\n".join(self.scopes[0].lines)
+        return "\n".join([*self.frame, *self.scopes[0].lines])
 
 
 class Loop:
@@ -426,7 +480,6 @@ class Loop:
         self._before = e.scope.label
         self._start = start
         self._head, self._exit = e.fresh("head"), e.fresh("exit")
-        e.line(f"br label %{self._head}")
         e.inside(self._head)
         level = e.level
         self.index = Value("%" + e.fresh("i"), "i64", 1, level)
@@ -445,7 +498,8 @@ class Loop:
         e.line(f"{following} = add nuw nsw i64 {self.index.name}, {self._step}")
         e.line(f"{done} = icmp sge i64 {following}, {self._stop.name}")
         e.line(f"br i1 {done}, label %{self._exit}, label %{self._head}")
-        head = [f"{self._head}:"]
+        # The jump into the loop comes last, after all that was moved out of it.
+        head = [f"br label %{self._head}", f"{self._head}:"]
         head.append(
             f"{self.index.name} = phi i64 [{self._start.name}, %{self._before}], [{following}, %{latch}]"
         )
@@ -464,6 +518,50 @@ class Loop:
             self.results.append(Value(name, after.elem, after.lanes, level))
 
 
+class While:
+    """A loop with a test in the making: `test` ends its head, what follows is its body.
+
+    `carried`, `update` and `results` are as in `Loop`.
+    """
+
+    def __init__(self, e: Emitter, carries: Sequence[Value]) -> None:
+        self.e = e
+        self._before = e.scope.label
+        self._head, self._body, self._exit = e.fresh("head"), e.fresh("body"), e.fresh("exit")
+        e.inside(self._head)
+        self._carries = list(carries)
+        self.carried = [Value("%" + e.fresh("c"), c.elem, c.lanes, e.level) for c in carries]
+        self._next: list[Value] = list(self.carried)
+        self._tested = ""
+        self.results: list[Value] = []
+
+    def test(self, condition: Value) -> None:
+        """Go on while `condition` (i1) holds."""
+        e = self.e
+        self._tested = e.scope.label
+        e.line(f"br i1 {condition.name}, label %{self._body}, label %{self._exit}")
+        e.label(self._body)
+
+    def update(self, values: Sequence[Value]) -> None:
+        self._next = list(values)
+
+    def close(self) -> None:
+        e, latch = self.e, self.e.scope.label
+        e.line(f"br label %{self._head}")
+        head = [f"br label %{self._head}", f"{self._head}:"]
+        for inside, first, after in zip(self.carried, self._carries, self._next, strict=True):
+            head.append(
+                f"{inside.name} = phi {inside.type} [{first.name}, %{self._before}], [{after.name}, %{latch}]"
+            )
+        e.scope.lines[:0] = head
+        e.pop()
+        e.label(self._exit)
+        for inside in self.carried:
+            name = "%" + e.fresh("r")
+            e.line(f"{name} = phi {inside.type} [{inside.name}, %{self._tested}]")
+            self.results.append(Value(name, inside.elem, inside.lanes, e.level))
+
+
 class Module:
     """A module in the making: its functions and what it declares."""
 
@@ -471,6 +569,12 @@ class Module:
         self.declarations: dict[str, str] = {}
         self.functions: list[str] = []
         self.globals: list[str] = []
+        self._names = 0
+
+    def unique(self, prefix: str) -> str:
+        """A name for a function or global."""
+        self._names += 1
+        return f"{prefix}{self._names}"
 
     def declare(self, name: str, result: str, parameters: Sequence[str]) -> None:
         if name not in self.declarations:

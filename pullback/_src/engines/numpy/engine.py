@@ -87,7 +87,7 @@ def _generate(program: Program, *, wrap: bool = True) -> tuple[Callable[..., Any
         ]
     kept = set(program.constvars)
     for number, (eqn, dead) in enumerate(zip(program.eqns, last_uses(program), strict=True)):
-        function, is_kernel = _function(eqn)
+        function, is_kernel = function_of(eqn)
         pure = pure and is_kernel
         namespace[f"k{number}"] = function
         targets = ", ".join(name_of(v) for v in eqn.outvars)
@@ -115,7 +115,7 @@ def _raw(program: Program) -> tuple[Callable[..., Any], bool]:
     return found
 
 
-def _function(eqn: Equation) -> tuple[Callable[..., Any], bool]:
+def function_of(eqn: Equation) -> tuple[Callable[..., Any], bool]:
     """What computes an equation on NumPy arrays, and whether it is a kernel."""
     kernel = registry.kernels.get(eqn.primitive)
     if kernel is not None:

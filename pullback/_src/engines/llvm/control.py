@@ -1,0 +1,216 @@
+"""Lowerings of loops and branches to native ones.
+
+A loop's state is kept in registers where it is small. Larger states have two places that change roles
+from turn to turn: the body reads one and writes the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...core.program import Equation, Program
+from .host import stop_unless
+from .index import Index
+from .ir import Value, constant
+from .lower import Lowering, lowering
+from .nodes import Buffer, Node, Registers, View
+from .storage import components, storage_of
+
+Out = Sequence[View | None]
+POLL = 4096  # turns of a loop between looks for an interrupt
+
+
+class State:
+    """A loop's state: for each part, registers or two places in memory."""
+
+    def __init__(self, lw: Lowering, first: Sequence[Node]) -> None:
+        self.lw = lw
+        self.kinds = [(n.shape, n.dtype) for n in first]
+        self.small = [lw.small(n) for n in first]
+        self.initial: list[Value] = []
+        e = lw.e
+        for node, small in zip(first, self.small, strict=True):
+            if small:
+                self.initial.extend([e.splat(v, node.size) for v in lw.registers(node).values])
+            else:
+                here, there = lw.result(node), lw.result(node)
+                lw.store(here, node)
+                lw.flush()
+                self.initial.extend([lw.address(here), lw.address(there)])
+
+    def nodes(self, values: Sequence[Value], level: int) -> list[Node]:
+        """The state that these values are."""
+        nodes: list[Node] = []
+        k = 0
+        for (shape, dtype), small in zip(self.kinds, self.small, strict=True):
+            if small:
+                n = storage_of(dtype).components
+                element = tuple(values[k : k + n])
+                nodes.append(Registers(shape, dtype, element if n > 1 else element[0]))
+                k += n
+            else:
+                nodes.append(View(Buffer(values[k], level), shape, dtype))
+                k += 2
+        return nodes
+
+    def places(self, values: Sequence[Value], level: int) -> list[View | None]:
+        """Where the next state goes; None for registers."""
+        places: list[View | None] = []
+        k = 0
+        for (shape, dtype), small in zip(self.kinds, self.small, strict=True):
+            if small:
+                places.append(None)
+                k += storage_of(dtype).components
+            else:
+                places.append(View(Buffer(values[k + 1], level), shape, dtype))
+                k += 2
+        return places
+
+    def following(self, nodes: Sequence[Node], values: Sequence[Value]) -> list[Value]:
+        """The values of the next state, which has been computed as `nodes`."""
+        e = self.lw.e
+        result: list[Value] = []
+        k = 0
+        for node, small in zip(nodes, self.small, strict=True):
+            if small:
+                result.extend([e.splat(v, node.size) for v in self.lw.registers(node).values])
+                k += len(components(self.lw.registers(node).values))
+            else:
+                result.extend([values[k + 1], values[k]])
+                k += 2
+        return result
+
+
+def poll(lw: Lowering, counter: Value) -> None:
+    """Look for an interrupt every so many turns."""
+    e = lw.e
+    due = e.icmp("eq", e.and_(counter, constant(POLL - 1, "i64")), constant(POLL - 1, "i64"))
+    lw.module.declare("pb_poll", "i32", [])
+
+    def look() -> list[Value]:
+        return [e.here("call i32 @pb_poll()", "i32", 1)]
+
+    (status,) = e.branch(due, [look, lambda: [constant(0, "i32")]])
+    stop_unless(lw, e.icmp("eq", status, constant(0, "i32")).name, "interrupted")
+
+
+@lowering("scan")
+def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    params = eqn.params
+    program: Program = params["program"]
+    length, count, carries = params["length"], params["num_consts"], params["num_carry"]
+    consts, first, xs = operands[:count], operands[count : count + carries], operands[count + carries :]
+    lw.flush()
+    consts = [prepared(lw, c) for c in consts]
+    xs = [prepared(lw, x) for x in xs]
+    ys = [lw.result(v.aval, w) for v, w in zip(eqn.outvars[carries:], out[carries:], strict=True)]
+    for y in ys:
+        lw.place(y.buffer)
+    if length == 0:
+        return [*first, *ys]
+    lw.flush()
+    state = State(lw, first)
+    lw.flush()
+    e = lw.e
+    with e.loop(constant(0, "i64"), constant(length, "i64"), 1, state.initial) as loop:
+        level = e.level
+        at = Index.along(loop.index, 0, length - 1)
+        if params["reverse"]:
+            at = at * -1 + (length - 1)
+        slices = [element_of(x, at) for x in xs]
+        parts = [element_of(y, at) for y in ys]
+        args = [*consts, *state.nodes(loop.carried, level), *slices]
+        results = lw.run(program, args, [*state.places(loop.carried, level), *parts])
+        lw.flush()
+        loop.update(state.following(results[:carries], loop.carried))
+        poll(lw, loop.index)
+    return [*state.nodes(loop.results, e.level), *ys]
+
+
+def prepared(lw: Lowering, node: Node) -> Node:
+    """An operand that a loop reads: computed before it."""
+    return node if isinstance(node, (View, Registers)) else lw.registers(node) if lw.small(node) else lw.memory(node)
+
+
+def element_of(x: Node, at: Index) -> View:
+    """The part of an array at an index of its first dimension."""
+    assert isinstance(x, View)
+    return View(x.buffer, x.shape[1:], x.dtype, x.strides[1:], x.offset + at * x.strides[0])
+
+
+@lowering("while")
+def while_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    params = eqn.params
+    first = params["cond_nconsts"]
+    second = first + params["body_nconsts"]
+    lw.flush()
+    test_consts = [prepared(lw, c) for c in operands[:first]]
+    step_consts = [prepared(lw, c) for c in operands[first:second]]
+    lw.flush()
+    state = State(lw, operands[second:])
+    e = lw.e
+    with e.whilst([*state.initial, constant(0, "i64")]) as loop:
+        *carried, turn = loop.carried
+        level = e.level
+        now = state.nodes(carried, level)
+        (go_on,) = lw.run(params["cond_program"], [*test_consts, *now], [None])
+        loop.test(lw.scalar(go_on))
+        results = lw.run(params["body_program"], [*step_consts, *now], state.places(carried, level))
+        lw.flush()
+        following = state.following(results, carried)
+        loop.update([*following, e.add(turn, constant(1, "i64"))])
+        poll(lw, turn)
+    return state.nodes(loop.results[:-1], e.level)
+
+
+@lowering("cond")
+def cond(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    index, *rest = operands
+    branches: Sequence[Program] = eqn.params["branches"]
+    lw.flush()
+    which = lw.scalar(index)
+    arguments = [prepared(lw, x) for x in rest]
+    lw.flush()
+    e = lw.e
+    last = len(branches) - 1
+    small = [lw.small(v.aval) for v in eqn.outvars]
+    places = [None if s else lw.result(v.aval, w) for v, w, s in zip(eqn.outvars, out, small, strict=True)]
+    for view in places:
+        if view is not None:
+            lw.place(view.buffer)
+
+    def case(k: int) -> Callable[[], list[Value]]:
+        def write() -> list[Value]:
+            results = lw.run(branches[k], arguments, places)
+            lw.flush()
+            values: list[Value] = []
+            for node, s in zip(results, small, strict=True):
+                if s:
+                    values.extend([e.splat(v, node.size) for v in lw.registers(node).values])
+            return values
+
+        return write
+
+    def choose(k: int) -> list[Value]:
+        """The results of branch k or a later one."""
+        if k == last:
+            return case(k)()
+        here = e.icmp("sle", which, e.const(k, which))
+        return e.branch(here, [case(k), lambda: choose(k + 1)])
+
+    values = choose(0)
+    nodes: list[Node] = []
+    k = 0
+    for var, view in zip(eqn.outvars, places, strict=True):
+        if view is not None:
+            nodes.append(view)
+            continue
+        n = storage_of(var.aval.dtype).components
+        element = tuple(values[k : k + n])
+        nodes.append(Registers(var.aval.shape, var.aval.dtype, element if n > 1 else element[0]))
+        k += n
+    return nodes
+
+
+__all__: Any = ["State", "cond", "poll", "scan", "while_"]

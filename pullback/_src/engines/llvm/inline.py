@@ -1,0 +1,53 @@
+"""Programs without calls: the programs of `jit` and of functions with custom rules, written out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...core.program import Equation, Literal, Program, Var
+
+# The parameter that holds the program of a call.
+CALLS = {
+    "jit": "program",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vmap_call": "call_jaxpr",
+    "checkpoint": "jaxpr",
+}
+
+
+def inline_calls(program: Program) -> Program:
+    """The program with all calls replaced by what they call."""
+    if not any(e.primitive.name in CALLS for e in program.eqns):
+        return program
+    eqns: list[Equation] = []
+    value: dict[Var, Any] = {}
+    _inline(program, value, eqns)
+    outvars = [_read(value, v) for v in program.outvars]
+    return Program(program.invars, outvars, eqns, program.constvars, program.consts, program.name)
+
+
+def _read(value: dict[Var, Any], atom: Any) -> Any:
+    return atom if isinstance(atom, Literal) else value.get(atom, atom)
+
+
+def _inline(program: Program, value: dict[Var, Any], eqns: list[Equation]) -> None:
+    """Append the program's equations; `value` maps its variables to those of the result."""
+    for eqn in program.eqns:
+        operands = [_read(value, v) for v in eqn.invars]
+        key = CALLS.get(eqn.primitive.name)
+        if key is None:
+            results = [Var(v.aval) for v in eqn.outvars]
+            value.update(zip(eqn.outvars, results, strict=True))
+            eqns.append(Equation(eqn.primitive, operands, results, eqn.params, eqn.location))
+            continue
+        called: Program = eqn.params[key]
+        called = called.with_consts_as_literals()
+        inner: dict[Var, Any] = dict(zip(called.invars, operands, strict=True))
+        _inline(called, inner, eqns)
+        for var, result in zip(eqn.outvars, called.outvars, strict=True):
+            value[var] = _read(inner, result)
+
+
+__all__: Sequence[str] = ["inline_calls"]

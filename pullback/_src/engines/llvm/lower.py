@@ -1,0 +1,310 @@
+"""Lowering: one walk over a program's equations, from nodes to nodes.
+
+`lowerings` maps the name of a primitive to a function `(lw, eqn, operands, out) -> nodes`. `out` tells, for each
+result, where it should go if it has to be in memory; `lw.result(aval, out)` makes that memory. A lowering
+either returns a node that is not computed yet, or uses `lw.store`, `lw.memory` and `lw.registers` to compute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core.aval import ShapedArray
+from ...core.program import Equation, Literal, Program, Var
+from .ir import Emitter, Module, Value
+from .memory import Arena
+from .nests import Nest, variables
+from .nodes import Accesses, Buffer, Constant, Map, Node, Registers, Remap, View, whole
+from .reducers import Reducer
+from .stages import Output, Stage
+from .storage import components
+
+Lower = Callable[..., list[Node]]
+
+lowerings: dict[str, Lower] = {}
+# Primitives whose results may still read their operands later.
+deferred: set[str] = set()
+
+SMALL = 256  # bytes of an array that lives in registers
+HEAVY = 0.25  # ns: an element that costs more is stored if it is used again
+
+
+def lowering(*names: str, defers: bool = False) -> Callable[[Lower], Lower]:
+    """Declare the lowering of the primitives called `names`."""
+
+    def declare(function: Lower) -> Lower:
+        for name in names:
+            lowerings[name] = function
+        if defers:
+            deferred.update(names)
+        return function
+
+    return declare
+
+
+class Lowering:
+    """The state of a walk: the function that is written, its memory, the open nest."""
+
+    def __init__(self, module: Module, e: Emitter, arena_base: Value) -> None:
+        self.module = module
+        self.e = e
+        self.arena = Arena()
+        self.arena_base = arena_base
+        self.nest = Nest()
+        self.host_calls: list[Any] = []
+        self._made: list[Buffer] = []  # by the equation that is being lowered
+        self._freed: list[Buffer] = []  # their places are free when the open nest is written
+        self.constants: list[np.ndarray[Any, Any]] = []
+        self._constant_views: dict[int, View] = {}
+
+    # Programs ------------------------------------------------------------------------------------------
+
+    def run(self, program: Program, args: Sequence[Node], out: Sequence[View | None]) -> list[Node]:
+        """The results of a program; a result with a place in `out` is in memory there when this returns."""
+        from .host import host_call
+
+        env: dict[Var, Node] = dict(zip(program.invars, args, strict=True))
+        for var, value in zip(program.constvars, program.consts, strict=True):
+            env[var] = self.constant(value)
+        places = destinations(program, out)
+        last = last_uses(program)
+        uses = use_counts(program)
+        owned: dict[Var, list[Buffer]] = {}
+        for number, eqn in enumerate(program.eqns):
+            operands = [self.literal(v) if isinstance(v, Literal) else env[v] for v in eqn.invars]
+            lower = lowerings.get(eqn.primitive.name)
+            where = [places.get(v) for v in eqn.outvars]
+            before = len(self._made)
+            results = None if lower is None else lower(self, eqn, operands, where)
+            if results is None:
+                results = host_call(self, eqn, operands, where)
+            for var, node in zip(eqn.outvars, results, strict=True):
+                if isinstance(node, (Map, Remap)) and uses.get(var, 0) > 1:
+                    node = self._keep(node, places.get(var))
+                env[var] = node
+            made = self._made[before:]
+            del self._made[before:]
+            if made:
+                # All memory that this equation made lives as long as its results; forced operands', too.
+                owner = max([*eqn.outvars, *[v for v in eqn.invars if isinstance(v, Var)]], key=lambda v: last.get(v, -1))
+                owned.setdefault(owner, []).extend(made)
+            for var in [v for v in (*eqn.invars, *eqn.outvars) if isinstance(v, Var)]:
+                if last.get(var, number) <= number:
+                    for buffer in owned.pop(var, ()):
+                        self.release(buffer)
+        results = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
+        final = [
+            node if view is None else self.into(node, view) for node, view in zip(results, out, strict=True)
+        ]
+        kept = {n.buffer for n in final if isinstance(n, View)}
+        for buffers in owned.values():
+            for buffer in buffers:
+                if buffer not in kept and not any(_reads(n, buffer) for n in final):
+                    self.release(buffer)
+                else:
+                    self._made.append(buffer)
+        return final
+
+    def _keep(self, node: Node, where: View | None) -> Node:
+        """A deferred node that is used several times: computed now if that is better than doing it again."""
+        found = Accesses()
+        at = whole(node.shape) if node.size <= 1 else variables(node.shape)
+        node.visit(at, found)
+        return self.memory(node, where) if found.cost > HEAVY else node
+
+    # Nodes -----------------------------------------------------------------------------------------------
+
+    def literal(self, literal: Literal) -> Node:
+        value = getattr(literal.value, "_data", literal.value)
+        value = np.asarray(value, literal.aval.dtype)
+        return Constant(value, literal.aval.dtype) if value.ndim == 0 else self.constant(value)
+
+    def constant(self, value: Any) -> Node:
+        """A constant array, given to the program with its arguments."""
+        data = np.ascontiguousarray(getattr(value, "_data", value)).reshape(np.shape(value))
+        if data.ndim == 0:
+            return Constant(data, data.dtype)
+        view = self._constant_views.get(id(value))
+        if view is None:
+            base = Value(f"{self.e.own}const{len(self.constants)}", "ptr", 1, 0)
+            self.constants.append(data)
+            view = self._constant_views[id(value)] = View(Buffer(base, 0), data.shape, data.dtype)
+        return view
+
+    def small(self, node: Node | ShapedArray) -> bool:
+        """Whether an array should live in registers."""
+        dtype = node.dtype
+        return 0 < node.size and node.size * dtype.itemsize <= SMALL
+
+    def registers(self, node: Node) -> Registers:
+        """The node computed as one vector."""
+        if isinstance(node, Registers):
+            return node
+        self.settle(node)
+        element = node.element(self.e, whole(node.shape))
+        return Registers(node.shape, node.dtype, element)
+
+    def scalar(self, node: Node) -> Value:
+        """The value of a node without dimensions."""
+        self.settle(node)
+        return components(node.element(self.e, whole(node.shape)))[0]
+
+    def settle(self, *nodes: Node) -> None:
+        """Make sure that the memory which nodes read has been written."""
+        if any(self.pending(node) for node in nodes):
+            self.flush()
+
+    def computed(self, node: Node) -> Node:
+        """The node, computed now if it is small and all that it reads is there."""
+        if self.small(node) and not self.pending(node):
+            return Registers(node.shape, node.dtype, node.element(self.e, whole(node.shape)))
+        return node
+
+    def pending(self, node: Node) -> bool:
+        """Whether the node reads what the open nest will write."""
+        if not self.nest.stages:
+            return False
+        found = Accesses()
+        node.visit(variables(node.shape), found)
+        return any(v.buffer.pending for v, _ in found.views)
+
+    def memory(self, node: Node, where: View | None = None) -> View:
+        """The node in memory without gaps (it may still have to be written, see `pointer`)."""
+        if isinstance(node, View) and node.contiguous:
+            return node
+        if isinstance(node, Registers) and where is None:
+            return node.in_memory(self.e)
+        return self.into(node, self.result(node, where))
+
+    def pointer(self, node: Node) -> tuple[View, Value]:
+        """The node in memory without gaps, written, and its address."""
+        view = self.memory(node)
+        if view.buffer.pending:
+            self.flush()
+        return view, view.pointer(self.e)
+
+    def result(self, like: Node | ShapedArray, where: View | None = None) -> View:
+        """Memory for an array of this shape and dtype: `where`, or a new place."""
+        if where is not None:
+            return where
+        dtype = like.dtype
+        buffer = Buffer(None, self.e.level, max(math.prod(like.shape) * dtype.itemsize, 1))
+        self._made.append(buffer)
+        return View(buffer, like.shape, dtype)
+
+    def place(self, buffer: Buffer) -> None:
+        """Give a buffer its memory, if it has none yet."""
+        if buffer.base is None:
+            buffer.slot = self.arena.take(buffer.bytes)
+            buffer.base = self.e.pure(
+                f"getelementptr i8, ptr {self.arena_base.name}, i64 {buffer.slot.offset}", "ptr", 1, 0
+            )
+
+    def address(self, view: View) -> Value:
+        """The address of memory that a routine is about to write."""
+        self.place(view.buffer)
+        return view.pointer(self.e)
+
+    def into(self, node: Node, view: View) -> View:
+        """Store the node in memory."""
+        if isinstance(node, View) and node.buffer is view.buffer and node.strides == view.strides:
+            return view
+        return self.store(view, node)
+
+    def store(self, view: View, node: Node) -> View:
+        """A stage that stores the node's elements."""
+        if view.size:
+            self.stage(Stage(view.shape, (False,) * len(view.shape), [Output(view, node)]))
+        return view
+
+    def reduce(self, node: Node, axes: Sequence[int], reducer: Reducer, view: View) -> View:
+        """A stage that combines the node's elements along `axes`."""
+        if view.size:
+            reduced = tuple([d in axes for d in range(len(node.shape))])
+            self.stage(Stage(node.shape, reduced, [Output(view, node, reducer)]))
+        return view
+
+    # Stages ----------------------------------------------------------------------------------------------
+
+    def stage(self, stage: Stage) -> None:
+        """Add a stage to the open nest, or write that and begin a new one."""
+        if not self.nest.add(stage):
+            self.flush()
+            self.nest.add(stage)
+        for output in stage.outputs:
+            output.view.buffer.pending = True
+
+    def flush(self) -> None:
+        """Write the open nest."""
+        nest, self.nest = self.nest, Nest()
+        if nest.stages:
+            nest.write(self.e, self.place)
+            for stage in nest.stages:
+                for output in stage.outputs:
+                    output.view.buffer.pending = False
+        freed, self._freed = self._freed, []
+        for buffer in freed:
+            self._give(buffer)
+
+    def release(self, buffer: Buffer) -> None:
+        """The buffer's content is not needed any more."""
+        self.nest.released.add(buffer)
+        if self.nest.stages:
+            self._freed.append(buffer)
+        else:
+            self._give(buffer)
+
+    def _give(self, buffer: Buffer) -> None:
+        if buffer.slot is not None:
+            self.arena.give(buffer.slot)
+            buffer.slot = None
+
+
+def _reads(node: Node, buffer: Buffer) -> bool:
+    found = Accesses()
+    node.visit(variables(node.shape), found)
+    return any(v.buffer is buffer for v, _ in found.views)
+
+
+def destinations(program: Program, out: Sequence[View | None]) -> dict[Var, View]:
+    """Where the results that are computed by an equation should go (once, if a variable is returned twice)."""
+    places: dict[Var, View] = {}
+    inputs = {*program.invars, *program.constvars}
+    for var, view in zip(program.outvars, out, strict=True):
+        if view is not None and isinstance(var, Var) and var not in inputs:
+            places.setdefault(var, view)
+    return places
+
+
+def use_counts(program: Program) -> dict[Var, int]:
+    """How many equations and results read each variable."""
+    counts: dict[Var, int] = {}
+    for eqn in program.eqns:
+        for v in set(v for v in eqn.invars if isinstance(v, Var)):
+            counts[v] = counts.get(v, 0) + 1
+    for v in program.outvars:
+        if isinstance(v, Var):
+            counts[v] = counts.get(v, 0) + 1
+    return counts
+
+
+def last_uses(program: Program) -> dict[Var, int]:
+    """The number of the last equation that may read what a variable stands for.
+
+    What a deferred result reads is read when that is computed: at its own last use at the latest.
+    """
+    end = len(program.eqns)
+    last: dict[Var, int] = {v: end for v in program.outvars if isinstance(v, Var)}
+    for number in range(end - 1, -1, -1):
+        eqn = program.eqns[number]
+        until = number
+        if eqn.primitive.name in deferred:
+            until = max([number, *[last.get(v, number) for v in eqn.outvars]])
+        for v in eqn.invars:
+            if isinstance(v, Var):
+                last[v] = max(last.get(v, number), until)
+    return last

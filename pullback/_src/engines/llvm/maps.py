@@ -1,0 +1,49 @@
+"""Lowerings of elementwise primitives: nodes that are computed where they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...core.program import Equation
+from . import elementwise
+from .lower import Lowering, lowering
+from .nodes import Map, Node, Part, Results, View
+from .storage import storage_of
+
+Out = Sequence[View | None]
+
+# What an element costs, in nanoseconds of one thread, roughly; what is not listed costs one instruction.
+WEIGHTS = dict.fromkeys(
+    ("exp", "exp2", "expm1", "log", "log1p", "sin", "cos", "tanh", "logistic", "cbrt", "erf", "erfc"), 0.6
+) | dict.fromkeys(
+    ("tan", "sinh", "cosh", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh", "pow", "erf_inv", "lgamma",
+     "digamma", "threefry2x32"), 1.5
+)  # fmt: skip
+ORDINARY = 0.03
+DIVISION = dict.fromkeys(("div", "sqrt", "rsqrt", "rem"), 0.2)
+
+
+def weight(name: str, dtype: Any) -> float:
+    """The cost of an element of an operation's result."""
+    cost = WEIGHTS.get(name) or DIVISION.get(name) or ORDINARY
+    return cost * max(1, dtype.itemsize / 4) ** 1.5
+
+
+def _map(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    name = eqn.primitive.name
+    rule = elementwise.rules[name]
+    if not all(storage_of(v.aval.dtype).computable for v in (*eqn.invars, *eqn.outvars)):
+        return None
+    aval = eqn.outvars[0].aval
+    cost = weight(name, aval.dtype)
+    if eqn.primitive.multiple_results:
+        whole = Results(rule, operands, aval.shape, aval.dtype, eqn.params, cost)
+        nodes: list[Node] = [Part(whole, k, v.aval.dtype) for k, v in enumerate(eqn.outvars)]
+    else:
+        nodes = [Map(rule, operands, aval.shape, aval.dtype, eqn.params, cost)]
+    return [lw.computed(node) for node in nodes]
+
+
+for _name in elementwise.rules:
+    lowering(_name, defers=True)(_map)

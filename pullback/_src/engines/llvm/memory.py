@@ -1,0 +1,51 @@
+"""The plan of a program's memory: places in one arena, used again when what was there is not needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in the arena, in bytes from its start."""
+
+    offset: int
+    size: int
+
+
+class Arena:
+    """Gives out places; the first gap that is large enough is taken."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._free: list[Slot] = []  # by offset, never adjacent
+
+    def take(self, size: int) -> Slot:
+        size = max(-(-size // ALIGNMENT) * ALIGNMENT, ALIGNMENT)
+        for k, gap in enumerate(self._free):
+            if gap.size >= size:
+                rest = Slot(gap.offset + size, gap.size - size)
+                self._free[k : k + 1] = [rest] if rest.size else []
+                return Slot(gap.offset, size)
+        if self._free and self._free[-1].offset + self._free[-1].size == self.size:
+            last = self._free.pop()
+            self.size = last.offset + size
+            return Slot(last.offset, size)
+        slot = Slot(self.size, size)
+        self.size += size
+        return slot
+
+    def give(self, slot: Slot) -> None:
+        """The place is free again."""
+        k = 0
+        while k < len(self._free) and self._free[k].offset < slot.offset:
+            k += 1
+        self._free.insert(k, slot)
+        if k + 1 < len(self._free) and slot.offset + slot.size == self._free[k + 1].offset:
+            slot = Slot(slot.offset, slot.size + self._free[k + 1].size)
+            self._free[k : k + 2] = [slot]
+        if k and self._free[k - 1].offset + self._free[k - 1].size == slot.offset:
+            before = self._free[k - 1]
+            self._free[k - 1 : k + 1] = [Slot(before.offset, before.size + slot.size)]

@@ -1,0 +1,222 @@
+"""Nests: stages that share loops.
+
+Stages are collected in an open nest. A stage joins the nest's last stage if their domains agree and it reads what
+that writes only at the same place; or the nest, as a further loop within the leading dimensions' loops, if it
+reads what the nest writes only from the same place along those. Otherwise the nest is written and a new one begins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .index import ZERO, Index
+from .ir import Emitter, Value, constant
+from .nodes import Accesses, Buffer, Position
+from .parallel import chunks_for, parallel_for
+from .stages import Stage, plan, write_stage
+
+if TYPE_CHECKING:
+    from .nodes import View
+
+WORTH_SHARING = 32  # elements within a shared loop, for some stage, that make it worth while
+SCRATCH = 1 << 16  # bytes of a row that may be kept on the stack
+
+
+class Nest:
+    """Stages to be written together."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+        self.shared = 0  # leading dimensions with common loops
+        self.released: set[Buffer] = set()  # not needed after this nest
+        # Where each buffer is written, at the variables that stand for the loops'; and by which stage.
+        self.written: dict[Buffer, tuple[Index, Stage, bool]] = {}
+
+    def add(self, stage: Stage) -> bool:
+        """Take the stage in, if it fits."""
+        if not self.stages:
+            self.stages.append(stage)
+            self._note(stage, stage)
+            return True
+        reads = self._reads(stage)
+        last = self.stages[-1]
+        if self._same_loops(last, stage) and all(self._same_place(view, flat, last) for view, flat in reads):
+            last.reduced = tuple([a or b for a, b in zip(last.reduced, stage.reduced, strict=True)])
+            last.outputs.extend(stage.outputs)
+            self._note(stage, last)
+            return True
+        shared = self._common(stage, reads)
+        if shared:
+            self.shared = shared
+            self.stages.append(stage)
+            self._note(stage, stage)
+            return True
+        return False
+
+    def _note(self, stage: Stage, into: Stage) -> None:
+        at = variables(stage.domain)
+        for output in stage.outputs:
+            self.written[output.view.buffer] = (stage.stored_at(output, at), into, output.reducer is not None)
+
+    def _reads(self, stage: Stage) -> list[tuple[View, Index]]:
+        """What a stage reads of the nest's results."""
+        return [(v, flat) for v, flat in reads_of(stage) if v.buffer in self.written]
+
+    def _same_loops(self, last: Stage, stage: Stage) -> bool:
+        if last.domain != stage.domain:
+            return False
+        return last.reduced == stage.reduced or not any(last.reduced) or not any(stage.reduced)
+
+    def _same_place(self, view: View, flat: Index, last: Stage) -> bool:
+        place, stage, reduced = self.written[view.buffer]
+        return stage is last and not reduced and place.key == flat.key
+
+    def _common(self, stage: Stage, reads: list[tuple[View, Index]]) -> int:
+        """How many leading dimensions the stage can share with the nest."""
+        limit = self.shared or len(self.stages[0].domain)
+        for other in (self.stages[0], stage):
+            free = next((d for d, r in enumerate(other.reduced) if r), len(other.domain))
+            limit = min(limit, free)
+        domain = self.stages[0].domain
+        count = 0
+        while count < min(limit, len(stage.domain)) and stage.domain[count] == domain[count]:
+            count += 1
+        while count and not self._worth(stage, count):
+            count -= 1
+        while count and not all(self._same_row(view, flat, count, stage.domain) for view, flat in reads):
+            count -= 1
+        if count and not reads and not self._reads_alike(stage):
+            return 0  # nothing is gained
+        return count
+
+    def _worth(self, stage: Stage, count: int) -> bool:
+        inner = max(math.prod(s.domain[count:]) for s in [*self.stages, stage])
+        return inner >= WORTH_SHARING and math.prod(stage.domain[:count]) > 1
+
+    def _reads_alike(self, stage: Stage) -> bool:
+        """Whether the stage reads memory that the nest reads, too."""
+        mine = {v.buffer for v, _ in reads_of(stage)}
+        return any(v.buffer in mine for s in self.stages for v, _ in reads_of(s))
+
+    def _same_row(self, view: View, flat: Index, count: int, domain: tuple[int, ...]) -> bool:
+        """Whether the read element was written at the same index of the leading dimensions."""
+        place = self.written[view.buffer][0]
+        leading = {f"?{d}" for d in range(count)}
+        here = {v.name: c for v, c in flat.terms}
+        there = {v.name: c for v, c in place.terms}
+        for name in leading | {n for n in (*here, *there) if n[0] != "?"}:
+            if here.get(name, 0) != there.get(name, 0):
+                return False
+        if flat.vector is not None or place.vector is not None:
+            return False
+        # Rows must not overlap: what the other indices reach stays between two neighbours.
+        stage = self.written[view.buffer][1]
+        steps = [abs(there.get(f"?{d}", 0)) for d, n in enumerate(stage.domain[:count]) if n > 1]
+        if not all(steps):
+            return False
+        low, high = _reach(place, count, stage.domain)
+        mine_low, mine_high = _reach(flat, count, domain)
+        return low <= mine_low and mine_high <= high and high - low < min(steps, default=1 << 62)
+
+    # Writing ---------------------------------------------------------------------------------------------
+
+    def write(self, e: Emitter, place: Callable[[Buffer], None]) -> None:
+        """Write all stages; `place` gives a buffer its memory."""
+        rows = self._forward()
+        for stage in self.stages:
+            for output in stage.outputs:
+                if output.needed and output.view.buffer not in rows:
+                    place(output.view.buffer)
+        if len(self.stages) == 1:
+            write_stage(e, self.stages[0])
+            return
+        domain = self.stages[0].domain[: self.shared]
+        work = sum(plan(s, {}).cost * math.prod(s.domain) for s in self.stages)
+        first = next((d for d, n in enumerate(domain) if n > 1), 0)
+        chunks = 1 if e.outlined else chunks_for(work, domain[first])
+        if chunks > 1:
+
+            def part(inner: Emitter, start: Value, stop: Value, chunk: Value) -> None:
+                self._loops(inner, first, dict.fromkeys(range(first), ZERO), (start, stop), rows)
+
+            parallel_for(e, domain[first], chunks, part)
+        else:
+            self._loops(e, 0, {}, None, rows)
+
+    def _loops(
+        self,
+        e: Emitter,
+        d: int,
+        fixed: dict[int, Index],
+        part: tuple[Value, Value] | None,
+        rows: dict[Buffer, int],
+    ) -> None:
+        if d == self.shared:
+            dropped = frozenset([v.name for index in fixed.values() for v, _ in index.terms])
+            for buffer, size in rows.items():
+                buffer.row = e.stack("i8", size), dropped
+            for stage in self.stages:
+                write_stage(e, stage, fixed)
+            for buffer in rows:
+                buffer.row = None
+            return
+        n = self.stages[0].domain[d]
+        if n == 1:
+            self._loops(e, d + 1, {**fixed, d: ZERO}, None, rows)
+            return
+        start, stop = part or (constant(0, "i64"), constant(n, "i64"))
+        with e.loop(start, stop) as loop:
+            self._loops(e, d + 1, {**fixed, d: Index.along(loop.index, 0, n - 1)}, None, rows)
+
+    def _forward(self) -> dict[Buffer, int]:
+        """Find what need not be stored, and what is needed for one turn of the shared loops only (with its size)."""
+        readers: dict[Buffer, set[int]] = {}
+        for number, stage in enumerate(self.stages):
+            for view, _ in reads_of(stage):
+                readers.setdefault(view.buffer, set()).add(number)
+        rows: dict[Buffer, int] = {}
+        for number, stage in enumerate(self.stages):
+            for output in stage.outputs:
+                view = output.view
+                if view.buffer not in self.released:
+                    continue
+                if output.reducer is None and readers.get(view.buffer, set()) <= {number}:
+                    output.needed = False  # read from registers only, if at all
+                elif len(self.stages) > 1 and view.contiguous:
+                    index, _, _ = self.written[view.buffer]
+                    low, high = _reach(index, self.shared, stage.domain)
+                    size = (high + 1) * view.storage.bytes * view.storage.components
+                    if low >= 0 and size <= SCRATCH:
+                        rows[view.buffer] = size
+        return rows
+
+
+def variables(domain: tuple[int, ...]) -> Position:
+    """Variables that stand for the loops'; dimensions of size 1 have none."""
+    return tuple(
+        [ZERO if n == 1 else Index.along(Value(f"?{d}", "i64", 1, 0), 0, n - 1) for d, n in enumerate(domain)]
+    )
+
+
+def _reach(index: Index, leading: int, domain: tuple[int, ...]) -> tuple[int, int]:
+    """The bounds of an index over all dimensions but the leading ones."""
+    low = high = index.const
+    for variable, c in index.terms:
+        if variable.name[0] == "?" and (d := int(variable.name[1:])) >= leading:
+            low += min(0, c * (domain[d] - 1))
+            high += max(0, c * (domain[d] - 1))
+    return low, high
+
+
+def reads_of(stage: Stage) -> list[tuple[View, Index]]:
+    """The memory that a stage reads, at the variables that stand for the loops'."""
+    found = Accesses()
+    at = variables(stage.domain)
+    for output in stage.outputs:
+        output.node.visit(at, found)
+    return found.views
+
+
+__all__ = ["Nest", "reads_of", "variables"]

@@ -1,0 +1,476 @@
+"""Nodes: arrays as functions from an index to an element.
+
+A node is what the lowering knows of an array: memory (`View`), a vector in a register (`Registers`), or how its
+elements are computed from other nodes'. Nothing here decides what is computed when; see `stages`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .index import ZERO, Index
+from .ir import Emitter, Value, constant, vector_literal
+from .storage import (
+    Element,
+    Storage,
+    components,
+    lanes_of,
+    level_of,
+    load,
+    storage_of,
+    to_memory,
+    to_register,
+)
+
+Position = tuple[Index, ...]
+
+
+class Buffer:
+    """Memory: an address, known once the buffer has its place, holding this content in scopes from `level` on."""
+
+    __slots__ = ("base", "level", "bytes", "slot", "pending", "row")
+
+    def __init__(self, base: Value | None, level: int = 0, size: int = 0) -> None:
+        self.base = base
+        self.level = level
+        self.bytes = size
+        self.slot: Any = None  # its place in the arena, if it is there
+        self.pending = False  # whether the open nest writes it
+        # While loops are written that need only a row of it: where that is, and their variables.
+        self.row: tuple[Value, frozenset[str]] | None = None
+
+
+class Accesses:
+    """What nodes read at a position: the memory, with the flat index; and dimensions whose index is used itself."""
+
+    def __init__(self) -> None:
+        self.views: list[tuple[View, Index]] = []
+        self.registers: list[tuple[Registers, Index]] = []
+        self.direct: list[Index] = []
+        self.cost = 0.0
+        self._seen: set[Any] = set()
+
+    def first(self, node: Node, at: Position) -> bool:
+        key = (node, tuple([i.key for i in at]))
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+
+class Node:
+    """An array of `shape` and `dtype`."""
+
+    __slots__ = ("shape", "dtype", "storage")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.storage: Storage = storage_of(dtype)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.storage.bytes * self.storage.components
+
+    def element(self, e: Emitter, at: Position) -> Element:
+        """The element at a position (written once for each)."""
+        key = (self, tuple([i.key for i in at]))
+        for scope in reversed(e.scopes):
+            found = scope.known.get(key)
+            if found is not None:
+                return found
+        element = self.compute(e, at)
+        e.scopes[level_of(element)].known[key] = element
+        return element
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        raise NotImplementedError
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        """Add what `compute` reads to `found`."""
+        raise NotImplementedError
+
+    def broadcast(self, at: Position) -> Position:
+        """The position of an operand that broadcasts to a result at `at`."""
+        first = len(at) - len(self.shape)
+        return tuple([ZERO if n == 1 else i for n, i in zip(self.shape, at[first:], strict=True)])
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides, in elements, of an array without gaps."""
+    strides = [1] * len(shape)
+    for d in range(len(shape) - 2, -1, -1):
+        strides[d] = strides[d + 1] * shape[d + 1]
+    return tuple(strides)
+
+
+class View(Node):
+    """Memory seen through an offset and strides (in elements)."""
+
+    __slots__ = ("buffer", "offset", "strides")
+
+    def __init__(
+        self,
+        buffer: Buffer,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        strides: tuple[int, ...] | None = None,
+        offset: Index = ZERO,
+    ) -> None:
+        super().__init__(shape, dtype)
+        self.buffer = buffer
+        self.strides = row_major(shape) if strides is None else strides
+        self.offset = offset
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the elements lie one after the other in row-major order."""
+        expected = 1
+        for n, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if n != 1 and stride != expected:
+                return False
+            expected *= n
+        return True
+
+    def flat(self, at: Position) -> Index:
+        """Where the element at a position is, in elements from the buffer's address."""
+        total = self.offset
+        for index, stride in zip(at, self.strides, strict=True):
+            total = total + index * stride
+        return total
+
+    def place(self, e: Emitter, at: Position) -> tuple[Value, Index]:
+        """The address and the index from there of the element at a position."""
+        flat = self.flat(at)
+        row = self.buffer.row
+        if row is None:
+            assert self.buffer.base is not None
+            return e.local(self.buffer.base), flat
+        base, dropped = row
+        terms = tuple([(v, c) for v, c in flat.terms if v.name not in dropped])
+        return base, Index(terms, flat.const, flat.lanes, flat.low, flat.high, flat.vector)
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        base, flat = self.place(e, at)
+        stored = (self.buffer, flat.key)
+        for scope in reversed(e.scopes):
+            if stored in scope.known:
+                return scope.known[stored]
+        return load(e, base, flat, self.storage, self.buffer.level, self.buffer)
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        found.views.append((self, self.flat(at)))
+
+    def pointer(self, e: Emitter) -> Value:
+        """The address of the first element."""
+        assert self.buffer.base is not None
+        base = e.local(self.buffer.base)
+        offset = (self.offset * self.storage.components).scalar(e)
+        if offset.name == "0":
+            return base
+        return e.pure(
+            f"getelementptr {self.storage.memory}, ptr {base.name}, {offset.typed}", "ptr", 1,
+            max(base.level, offset.level),
+        )  # fmt: skip
+
+    def with_layout(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: Index | int = 0) -> View:
+        """The same memory seen otherwise; `offset` is added."""
+        return View(self.buffer, shape, self.dtype, strides, self.offset + offset)
+
+    def reshaped(self, shape: tuple[int, ...]) -> View | None:
+        """A view of another shape, if strides can express it."""
+        strides = reshaped_strides(self.shape, self.strides, shape)
+        return None if strides is None else View(self.buffer, shape, self.dtype, strides, self.offset)
+
+
+def reshaped_strides(
+    old: Sequence[int], strides: Sequence[int], new: Sequence[int]
+) -> tuple[int, ...] | None:
+    """The strides with which memory of shape `old` is seen as `new`, or None if it must be copied."""
+    if math.prod(new) == 0:
+        return row_major(new)
+    source = [(n, s) for n, s in zip(old, strides, strict=True) if n != 1]
+    result: list[int] = []
+    k, k_end = 0, 0
+    j = 0
+    while j < len(new):
+        if new[j] == 1:
+            result.append(0)
+            j += 1
+            continue
+        # The shortest groups of dimensions with the same number of elements.
+        first, total = j, new[j]
+        k = k_end
+        have = source[k_end][0]
+        k_end += 1
+        j += 1
+        while total != have:
+            if total < have:
+                total *= new[j]
+                j += 1
+            else:
+                have *= source[k_end][0]
+                k_end += 1
+        for (_, outer), (inner_size, inner) in zip(source[k : k_end - 1], source[k + 1 : k_end], strict=True):
+            if outer != inner * inner_size:
+                return None
+        step = source[k_end - 1][1]
+        group = []
+        for n in reversed(new[first:j]):
+            group.append(step)
+            step *= n
+        result.extend(reversed(group))
+    return tuple(result)
+
+
+class Registers(Node):
+    """A small array, flattened, as one vector for each component."""
+
+    __slots__ = ("values", "_memory")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], element: Element) -> None:
+        super().__init__(shape, dtype)
+        self.values = components(element)
+        self._memory: dict[Emitter, View] = {}
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        flat = self._flat(at)
+        values = [e.local(v) for v in self.values]
+        if flat.static:
+            count = 1 if flat.lanes is None else len(flat.lanes)
+            wanted = flat.static_lanes(count)
+            parts = [v if v.lanes == 1 else e.shuffle(v, wanted) for v in values]
+        else:
+            return self.in_memory(e).compute(e, at)
+        return parts[0] if len(parts) == 1 else tuple(parts)
+
+    def _flat(self, at: Position) -> Index:
+        total = ZERO
+        for index, stride in zip(at, row_major(self.shape), strict=True):
+            total = total + index * stride
+        return total
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        found.registers.append((self, self._flat(at)))
+
+    def in_memory(self, e: Emitter) -> View:
+        """The array in the function's stack memory, for indices that only run time knows."""
+        view = self._memory.get(e)
+        if view is None:
+            base = e.stack(self.storage.memory, self.size * self.storage.components)
+            level = max(v.level for v in map(e.local, self.values))
+            lines = e.scopes[level].lines
+            values = [e.splat(to_memory(e, e.local(v), self.storage), self.size) for v in self.values]
+            value = values[0]
+            if len(values) == 2:
+                value = e.shuffle(
+                    e.concat(values), [k + p * self.size for k in range(self.size) for p in range(2)]
+                )
+            lines.append(f"store {value.typed}, ptr {base.name}, align {self.storage.bytes}")
+            view = self._memory[e] = View(Buffer(base, level), self.shape, self.dtype)
+        return view
+
+    def reshaped(self, shape: tuple[int, ...]) -> Registers:
+        return Registers(shape, self.dtype, self.values)
+
+
+class Constant(Node):
+    """A scalar known at compile time."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any, dtype: np.dtype[Any]) -> None:
+        super().__init__((), dtype)
+        self.value = np.asarray(value, dtype)
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        storage = self.storage
+        if storage.components == 2:
+            words = self.value.reshape(()).view(
+                np.uint32 if storage.memory == "i32" else self.value.real.dtype
+            )
+            words = np.frombuffer(self.value.tobytes(), words.dtype)
+            return tuple([constant(w, storage.register) for w in words])
+        if not storage.computable:
+            return constant(int.from_bytes(self.value.tobytes(), "little"), storage.memory)
+        return constant(
+            self.value.item() if self.value.dtype.kind in "iub" else float(self.value), storage.register
+        )
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        pass
+
+
+class Iota(Node):
+    """The index along one dimension."""
+
+    __slots__ = ("dimension",)
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], dimension: int) -> None:
+        super().__init__(shape, dtype)
+        self.dimension = dimension
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        index = at[self.dimension]
+        register = self.storage.register
+        if index.static:
+            if index.lanes is None:
+                return constant(index.const, register)
+            lanes = index.static_lanes(len(index.lanes))
+            return Value(vector_literal(lanes, register), register, len(lanes), 0)
+        if register in ("float", "double"):
+            # Exact up to 2**24 (float) and 2**53, as the counter itself would be after conversion.
+            small = index.value(e) if index.high >= 2**31 else self._narrow(e, index)
+            return e.convert("sitofp", small, register)
+        narrow = self._narrow(e, index)
+        if register == "i32":
+            return narrow
+        return e.convert("trunc" if register in ("i8", "i16") else "sext", narrow, register)
+
+    def _narrow(self, e: Emitter, index: Index) -> Value:
+        """The index in 32 bits, which vectors prefer."""
+        scalar = Index(index.terms, index.const, None, index.low, index.high).scalar(e)
+        result = (
+            e.convert("trunc", scalar, "i32") if scalar.name[0] == "%" else constant(int(scalar.name), "i32")
+        )
+        if index.lanes is not None:
+            result = e.add(result, Value(vector_literal(index.lanes, "i32"), "i32", len(index.lanes), 0))
+        return result
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        found.direct.append(at[self.dimension])
+        found.cost += 1
+
+
+class Types(NamedTuple):
+    """The dtypes of an elementwise operation."""
+
+    inputs: tuple[np.dtype[Any], ...]
+    out: np.dtype[Any]
+
+
+class Map(Node):
+    """An elementwise function of nodes, which broadcast as in NumPy."""
+
+    __slots__ = ("rule", "operands", "types", "params", "weight")
+
+    def __init__(
+        self,
+        rule: Callable[..., Any],
+        operands: Sequence[Node],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        params: dict[str, Any],
+        weight: float,
+    ) -> None:
+        super().__init__(shape, dtype)
+        self.rule = rule
+        self.operands = tuple(operands)
+        self.params = params
+        self.weight = weight
+        self.types = Types(tuple([o.dtype for o in operands]), dtype)
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        elements = [o.element(e, o.broadcast(at)) for o in self.operands]
+        return rounded(e, self.rule(e, self.types, *elements, **self.params), self.storage)
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        if found.first(self, at):
+            found.cost += self.weight
+            for o in self.operands:
+                o.visit(o.broadcast(at), found)
+
+
+def rounded(e: Emitter, element: Element, storage: Storage) -> Element:
+    """Half-precision results, rounded as if each operation stored its result."""
+    if storage.memory in ("half", "bfloat"):
+        assert isinstance(element, Value)
+        return to_register(e, to_memory(e, element, storage), storage)
+    return element
+
+
+class Results(Node):
+    """An elementwise function with several results; see `Part`."""
+
+    __slots__ = ("rule", "operands", "types", "params", "weight")
+
+    def __init__(
+        self,
+        rule: Callable[..., Any],
+        operands: Sequence[Node],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        params: dict[str, Any],
+        weight: float,
+    ) -> None:
+        super().__init__(shape, dtype)
+        self.rule, self.operands, self.params, self.weight = rule, tuple(operands), params, weight
+        self.types = Types(tuple([o.dtype for o in operands]), dtype)
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        elements = [o.element(e, o.broadcast(at)) for o in self.operands]
+        return tuple(self.rule(e, self.types, *elements, **self.params))
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        if found.first(self, at):
+            found.cost += self.weight
+            for o in self.operands:
+                o.visit(o.broadcast(at), found)
+
+
+class Part(Node):
+    """One result of `Results`."""
+
+    __slots__ = ("whole", "number")
+
+    def __init__(self, whole: Results, number: int, dtype: np.dtype[Any]) -> None:
+        super().__init__(whole.shape, dtype)
+        self.whole, self.number = whole, number
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        element = self.whole.element(e, at)
+        assert isinstance(element, tuple)
+        return element[self.number]
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        self.whole.visit(at, found)
+
+
+class Remap(Node):
+    """The elements of a node at other positions."""
+
+    __slots__ = ("source", "mapping")
+
+    def __init__(self, source: Node, shape: tuple[int, ...], mapping: Callable[[Position], Position]) -> None:
+        super().__init__(shape, source.dtype)
+        self.source = source
+        self.mapping = mapping
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        return self.source.element(e, self.mapping(at))
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        self.source.visit(self.mapping(at), found)
+
+
+def whole(shape: Sequence[int]) -> Position:
+    """The position whose lanes are all elements of an array, in row-major order."""
+    count = math.prod(shape)
+    if count == 1:
+        return (ZERO,) * len(shape)
+    grid = np.unravel_index(np.arange(count), tuple(shape))
+    return tuple([Index.of_lanes([int(k) for k in g]) for g in grid])
+
+
+__all__ = [
+    "Accesses", "Buffer", "Constant", "Iota", "Map", "Node", "Part", "Position", "Registers", "Remap", "Results", "Types",
+    "View", "lanes_of", "reshaped_strides", "row_major", "whole",
+]  # fmt: skip

@@ -1,0 +1,67 @@
+"""Loops that several threads share.
+
+The loop's body becomes a function of its own, called for one *chunk* of the range at a time. Chunks follow from the
+program alone and never from the number of threads, so results do not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .ir import Emitter, Value, constant, type_text
+from .storage import BYTES
+
+CHUNK = 20_000.0  # nanoseconds of work that are worth handing to another thread
+MOST_CHUNKS = 64
+
+
+def chunks_for(work: float, count: int) -> int:
+    """Into how many chunks a loop of `count` turns is cut that takes `work` ns in all; 1: not worth it."""
+    if work < 2 * CHUNK:
+        return 1
+    return max(1, min(MOST_CHUNKS, int(work / CHUNK), count))
+
+
+def parallel_for(
+    e: Emitter, total: int, chunks: int, body: Callable[[Emitter, Value, Value, Value], None]
+) -> int:
+    """Run `body(emitter, first, end, chunk)` for each of about `chunks` parts of range(total).
+
+    Returns the number of chunks. No chunk is empty.
+    """
+    module = e.module
+    size = -(-total // chunks)
+    chunks = -(-total // size)
+    name = module.unique("kernel")
+    inner = Emitter(module, prefix=f"{name}.", outlined=True)
+    chunk = Value("%" + inner.fresh("chunk"), "i64", 1, 0)
+    first = inner.mul(chunk, constant(size, "i64"))
+    end = inner.call("llvm.smin", "i64", inner.add(first, constant(size, "i64")), constant(total, "i64"))
+    body(inner, first, end, chunk)
+    inner.line("ret void")
+    context: list[str] = []
+    offset = 0
+    lines: list[tuple[Value, int]] = []
+    for outer in inner.captured:
+        size_of = BYTES[outer.elem] * outer.lanes
+        align = BYTES[outer.elem]
+        offset = -(-offset // align) * align
+        local = inner.captures[outer.name]
+        place = "%" + inner.fresh("p")
+        context.append(f"{place} = getelementptr i8, ptr %context, i64 {offset}")
+        context.append(
+            f"{local.name} = load {type_text(outer.elem, outer.lanes)}, ptr {place}, align {align}"
+        )
+        lines.append((outer, offset))
+        offset += size_of
+    inner.frame.extend(context)
+    module.functions.append(
+        f"define internal void @{name}(ptr %context, i64 {chunk.name}) {{\nentry:\n{inner.text()}\n}}"
+    )
+    shared = e.stack("i8", max(offset, 1))
+    for outer, at in lines:
+        place_value = e.here(f"getelementptr i8, ptr {shared.name}, i64 {at}", "ptr", 1)
+        e.line(f"store {outer.typed}, ptr {place_value.name}, align {BYTES[outer.elem]}")
+    module.declare("pb_parallel", "void", ["ptr", "ptr", "i64"])
+    e.line(f"call void @pb_parallel(ptr @{name}, ptr {shared.name}, i64 {chunks})")
+    return chunks

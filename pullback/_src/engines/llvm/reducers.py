@@ -1,0 +1,116 @@
+"""What a reduction combines elements with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...core import dtypes
+from .ir import Emitter, Value, constant
+from .storage import Element, components, storage_of
+
+
+class Reducer(NamedTuple):
+    """`combine(e, x, y)` with `identity`, on elements of any number of lanes."""
+
+    identity: tuple[Value, ...]
+    combine: Callable[[Emitter, tuple[Value, ...], tuple[Value, ...]], tuple[Value, ...]]
+    inexact: bool = False  # whether the order matters for accuracy
+
+    def lanes(self, e: Emitter, element: tuple[Value, ...]) -> tuple[Value, ...]:
+        """All lanes combined into one, as a balanced tree."""
+        count = max(v.lanes for v in element)
+        element = tuple([e.splat(v, count) for v in element])
+        while count > 1:
+            half = count // 2
+            low = tuple([e.shuffle(v, range(half)) for v in element])
+            high = tuple([e.shuffle(v, range(half, 2 * half)) for v in element])
+            rest = tuple([e.extract(v, count - 1) for v in element]) if count % 2 else None
+            element = self.combine(e, low, high)
+            if rest is not None and half == 1:
+                element = self.combine(e, element, rest)
+            elif rest is not None:
+                # An odd lane joins the first one.
+                first = self.combine(e, tuple([e.extract(v, 0) for v in element]), rest)
+                element = tuple(
+                    [e.concat([f, e.shuffle(v, range(1, half))]) for f, v in zip(first, element, strict=True)]
+                )
+            count = half
+        return element
+
+    def widened(self, e: Emitter, element: tuple[Value, ...], lanes: int) -> tuple[Value, ...]:
+        """The element with further lanes that hold the identity."""
+        have = max(v.lanes for v in element)
+        if have == lanes:
+            return element
+        return tuple(
+            [
+                e.concat([e.splat(v, have), e.splat(i, lanes - have)])
+                for v, i in zip(element, self.identity, strict=True)
+            ]
+        )
+
+
+def _register(dtype: np.dtype[Any]) -> str:
+    return storage_of(dtype).register
+
+
+def _by_component(op: str) -> Callable[..., Any]:
+    def combine(e: Emitter, x: tuple[Value, ...], y: tuple[Value, ...]) -> tuple[Value, ...]:
+        return tuple([e.binary(op, a, b) for a, b in zip(x, y, strict=True)])
+
+    return combine
+
+
+def _complex_product(e: Emitter, x: tuple[Value, ...], y: tuple[Value, ...]) -> tuple[Value, ...]:
+    (a, b), (c, d) = x, y
+    return e.fsub(e.fmul(a, c), e.fmul(b, d)), e.fadd(e.fmul(a, d), e.fmul(b, c))
+
+
+def _extreme(dtype: np.dtype[Any], greatest: bool) -> Reducer:
+    elem = _register(dtype)
+    if dtypes.is_floating(dtype):
+        # maximum and minimum propagate NaN, as NumPy does.
+        name = "llvm.maximum" if greatest else "llvm.minimum"
+        identity = constant(-np.inf if greatest else np.inf, elem)
+    elif dtypes.is_bool(dtype):
+        return Reducer((constant(not greatest, elem),), _by_component("or" if greatest else "and"))
+    else:
+        sign = "s" if dtype.kind == "i" else "u"
+        name = f"llvm.{sign}{'max' if greatest else 'min'}"
+        info = np.iinfo(dtype)
+        identity = constant(info.min if greatest else info.max, elem)
+
+    def combine(e: Emitter, x: tuple[Value, ...], y: tuple[Value, ...]) -> tuple[Value, ...]:
+        return (e.call(name, elem, x[0], y[0]),)
+
+    return Reducer((identity,), combine)
+
+
+def reducer(kind: str, dtype: np.dtype[Any]) -> Reducer:
+    """The reducer called `sum`, `prod`, `max`, `min`, `and`, `or` or `xor` for a dtype."""
+    elem = _register(dtype)
+    inexact = dtypes.is_inexact(dtype)
+    if kind in ("max", "min"):
+        return _extreme(dtype, kind == "max")
+    if kind == "sum":
+        if elem == "i1":
+            return Reducer((constant(False, elem),), _by_component("or"))
+        zero = constant(0.0 if inexact else 0, elem)
+        count = 2 if dtypes.is_complex(dtype) else 1
+        return Reducer((zero,) * count, _by_component("fadd" if inexact else "add"), inexact)
+    if kind == "prod":
+        if dtypes.is_complex(dtype):
+            return Reducer((constant(1.0, elem), constant(0.0, elem)), _complex_product)
+        if elem == "i1":
+            return Reducer((constant(True, elem),), _by_component("and"))
+        return Reducer((constant(1, elem),), _by_component("fmul" if inexact else "mul"))
+    if kind == "and":
+        return Reducer((constant(True if elem == "i1" else -1, elem),), _by_component("and"))
+    return Reducer((constant(0, elem),), _by_component(kind))
+
+
+def combined(r: Reducer, e: Emitter, x: Element, y: Element) -> tuple[Value, ...]:
+    return r.combine(e, components(x), components(y))

@@ -1,0 +1,248 @@
+"""How dtypes lie in memory and in registers, and the loads and stores between the two.
+
+In registers an element is a `Value`; of complex numbers and random keys it is a pair of them. Booleans are bytes in
+memory and i1 in registers; half-precision floats are widened to float.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ...core import dtypes
+from .index import Index
+from .ir import Emitter, Value
+
+Element = Value | tuple[Value, ...]
+
+
+BYTES = {
+    "i1": 1,
+    "i8": 1,
+    "i16": 2,
+    "i32": 4,
+    "i64": 8,
+    "half": 2,
+    "bfloat": 2,
+    "float": 4,
+    "double": 8,
+    "ptr": 8,
+}
+
+
+class Storage(NamedTuple):
+    """How an element lies in memory (`components` of type `memory`) and what it is in a register."""
+
+    memory: str
+    register: str
+    components: int
+    bytes: int  # of one component
+
+    @property
+    def computable(self) -> bool:
+        """Whether registers hold numbers (and not only the bits of a dtype that LLVM does not know)."""
+        return self.register != "bits"
+
+
+@functools.cache
+def storage_of(dtype: np.dtype) -> Storage:
+    """The storage of a dtype."""
+    if dtypes.is_key(dtype):
+        return Storage("i32", "i32", 2, 4)
+    if dtype == dtypes.bfloat16:
+        return Storage("bfloat", "float", 1, 2)
+    match dtype.kind:
+        case "b":
+            return Storage("i8", "i1", 1, 1)
+        case "i" | "u":
+            return Storage(f"i{8 * dtype.itemsize}", f"i{8 * dtype.itemsize}", 1, dtype.itemsize)
+        case "f":
+            memory = {2: "half", 4: "float", 8: "double"}[dtype.itemsize]
+            return Storage(memory, "float" if memory == "half" else memory, 1, dtype.itemsize)
+        case "c":
+            part = "float" if dtype.itemsize == 8 else "double"
+            return Storage(part, part, 2, dtype.itemsize // 2)
+    return Storage(f"i{8 * max(dtype.itemsize, 1)}", "bits", 1, max(dtype.itemsize, 1))
+
+
+def components(element: Element) -> tuple[Value, ...]:
+    return element if isinstance(element, tuple) else (element,)
+
+
+def lanes_of(element: Element) -> int:
+    return max(c.lanes for c in components(element))
+
+
+def level_of(element: Element) -> int:
+    return max(c.level for c in components(element))
+
+
+def load(e: Emitter, base: Value, at: Index, storage: Storage, level: int, version: object) -> Element:
+    """The element(s) at `at` (in elements from `base`).
+
+    Memory holds this content in scopes from `level` on; `version` tells contents of the same memory apart.
+    """
+    if storage.components == 1:
+        return to_register(e, _load(e, base, at, storage, level, version), storage)
+    even = at * 2 if at.vector is None else _doubled(e, at)
+    parts = [_load(e, base, even + k, storage, level, version, pair=k) for k in range(2)]
+    return tuple(parts)
+
+
+def _doubled(e: Emitter, at: Index) -> Index:
+    assert at.vector is not None
+    scalar = Index(at.terms, at.const, at.lanes, at.low, at.high) * 2
+    return Index(
+        scalar.terms, scalar.const, scalar.lanes, scalar.low, scalar.high, e.add(at.vector, at.vector)
+    )
+
+
+def _load(
+    e: Emitter, base: Value, at: Index, storage: Storage, level: int, version: object, pair: int | None = None
+) -> Value:
+    elem = storage.memory
+    if at.vector is not None:
+        return _gather(e, base, at, storage, level)
+    if at.lanes is None:
+        return _load_run(e, base, at, storage, 1, level, version)
+    offsets = at.lanes
+    low, count = min(offsets), len(offsets)
+    width = max(offsets) - low + 1
+    if pair is not None:  # both components from the same window
+        low, width = low - pair, width + 1
+        width += width % 2
+    if width <= max(2 * count, 8):
+        window = _load_run(e, base, _at(at, low), storage, width, level, version)
+        return e.shuffle(window, [k - low for k in offsets])
+    # Runs of consecutive elements are loaded as vectors, single ones one by one.
+    parts: list[Value] = []
+    start = 0
+    while start < count:
+        stop = start + 1
+        while stop < count and offsets[stop] == offsets[stop - 1] + 1:
+            stop += 1
+        if stop == start + 1:
+            while stop < count and offsets[stop] == offsets[start]:
+                stop += 1
+            part = _load_run(e, base, _at(at, offsets[start]), storage, 1, level, version)
+            parts.append(e.splat(part, stop - start))
+        else:
+            parts.append(_load_run(e, base, _at(at, offsets[start]), storage, stop - start, level, version))
+        start = stop
+    assert sum(p.lanes for p in parts) == count, elem
+    return e.concat(parts)
+
+
+def _at(index: Index, lane: int) -> Index:
+    """The index of one lane's offset."""
+    return Index(index.terms, index.const + lane, None, index.low, index.high)
+
+
+def address(e: Emitter, base: Value, at: Index, elem: str) -> Value:
+    """The address `at` elements after `base`."""
+    offset = at.scalar(e)
+    if offset.name == "0":
+        return base
+    return e.pure(
+        f"getelementptr {elem}, ptr {base.name}, i64 {offset.name}", "ptr", 1, max(base.level, offset.level)
+    )
+
+
+def _load_run(
+    e: Emitter, base: Value, at: Index, storage: Storage, count: int, level: int, version: object
+) -> Value:
+    """`count` consecutive elements."""
+    place = address(e, base, at, storage.memory)
+    level = max(level, place.level)
+    key = (place.name, count, version, storage.memory)
+    known = e.scopes[level].known.get(key)
+    if known is None:
+        name = "%" + e.fresh()
+        known = Value(name, storage.memory, count, level)
+        e.scopes[level].lines.append(f"{name} = load {known.type}, ptr {place.name}, align {storage.bytes}")
+        e.scopes[level].known[key] = known
+    return known
+
+
+def _gather(e: Emitter, base: Value, at: Index, storage: Storage, level: int) -> Value:
+    index = at.value(e)
+    if index.lanes == 1:
+        place = e.pure(
+            f"getelementptr {storage.memory}, ptr {base.name}, {index.typed}",
+            "ptr",
+            1,
+            max(base.level, index.level),
+        )
+        return _typed_load(e, place, storage, max(level, place.level))
+    parts = []
+    for lane in range(index.lanes):
+        offset = e.extract(index, lane)
+        place = e.pure(
+            f"getelementptr {storage.memory}, ptr {base.name}, {offset.typed}",
+            "ptr",
+            1,
+            max(base.level, offset.level),
+        )
+        parts.append(_typed_load(e, place, storage, max(level, place.level)))
+    return e.concat(parts)
+
+
+def _typed_load(e: Emitter, place: Value, storage: Storage, level: int) -> Value:
+    name = "%" + e.fresh()
+    e.scopes[level].lines.append(f"{name} = load {storage.memory}, ptr {place.name}, align {storage.bytes}")
+    return Value(name, storage.memory, 1, level)
+
+
+def to_register(e: Emitter, x: Value, storage: Storage) -> Value:
+    """A loaded value as it is held in registers."""
+    if storage.register == storage.memory or not storage.computable:
+        return x
+    if storage.register == "i1":
+        return e.icmp("ne", x, e.const(0, x))
+    return e.convert("fpext", x, "float")
+
+
+def to_memory(e: Emitter, x: Value, storage: Storage) -> Value:
+    """A register's value as it is stored."""
+    if storage.register == storage.memory or not storage.computable:
+        return x
+    if storage.register == "i1":
+        return e.convert("zext", x, "i8")
+    return e.convert("fptrunc", x, storage.memory)
+
+
+def store(e: Emitter, base: Value, at: Index, storage: Storage, element: Element, lanes: int) -> None:
+    """Store the element of each lane at its index."""
+    parts = [e.splat(to_memory(e, c, storage), lanes) for c in components(element)]
+    if storage.components == 2:
+        at = at * 2
+        both = e.concat(parts)
+        merged = [k + part * lanes for k in range(lanes) for part in range(2)]
+        value = e.shuffle(both, merged)
+        offsets = [2 * k + part for k in range(lanes) for part in range(2)] if at.lanes is None else [
+            k + part for k in at.lanes for part in range(2)
+        ]  # fmt: skip
+        if at.lanes is None and lanes > 1:
+            raise ValueError("lanes that are stored at one place")
+    else:
+        value, offsets = parts[0], [0] * lanes if at.lanes is None else list(at.lanes)
+    store_lanes(e, base, at, storage, value, offsets)
+
+
+def store_lanes(
+    e: Emitter, base: Value, at: Index, storage: Storage, value: Value, offsets: Sequence[int]
+) -> None:
+    """Store the lanes of `value` at `offsets` from the scalar part of `at`: runs as vectors."""
+    order = sorted(range(len(offsets)), key=lambda k: offsets[k])
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and offsets[order[stop]] == offsets[order[stop - 1]] + 1:
+            stop += 1
+        run = e.shuffle(value, order[start:stop])
+        place = address(e, base, _at(at, offsets[order[start]]), storage.memory)
+        e.line(f"store {run.typed}, ptr {place.name}, align {storage.bytes}")
+        start = stop

@@ -1,0 +1,319 @@
+"""Lowerings of `ops.structural`, `joining`, `iota`, `slicing`: what only moves elements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core.program import Equation
+from .index import ZERO, Index
+from .ir import constant
+from .lower import Lowering, lowering
+from .nodes import Constant, Iota, Map, Node, Position, Registers, Remap, View
+
+Out = Sequence[View | None]
+
+
+def moved(lw: Lowering, source: Node, shape: tuple[int, ...], mapping: Any) -> Node:
+    """The elements of `source` at other positions: in registers if both are small."""
+    node = Remap(source, shape, mapping)
+    if isinstance(source, Registers) and lw.small(node):
+        return lw.registers(node)
+    return node
+
+
+@lowering("broadcast_in_dim", defers=True)
+def broadcast_in_dim(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    (x,) = operands
+    shape, dims = eqn.params["shape"], eqn.params["broadcast_dimensions"]
+    if isinstance(x, View):
+        strides = [0] * len(shape)
+        for n, stride, d in zip(x.shape, x.strides, dims, strict=True):
+            strides[d] = 0 if n == 1 else stride
+        return [x.with_layout(shape, tuple(strides))]
+    sizes = x.shape
+
+    def mapping(at: Position) -> Position:
+        return tuple([ZERO if n == 1 else at[d] for n, d in zip(sizes, dims, strict=True)])
+
+    return [moved(lw, x, shape, mapping)]
+
+
+@lowering("transpose", defers=True)
+def transpose(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    (x,) = operands
+    permutation = eqn.params["permutation"]
+    shape = tuple([x.shape[d] for d in permutation])
+    if isinstance(x, View):
+        return [x.with_layout(shape, tuple([x.strides[d] for d in permutation]))]
+    inverse = [permutation.index(d) for d in range(len(permutation))]
+    return [moved(lw, x, shape, lambda at: tuple([at[d] for d in inverse]))]
+
+
+@lowering("rev", defers=True)
+def rev(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    (x,) = operands
+    dims = eqn.params["dimensions"]
+    if isinstance(x, View):
+        strides = tuple([-s if d in dims else s for d, s in enumerate(x.strides)])
+        offset = sum(x.strides[d] * (x.shape[d] - 1) for d in dims if x.shape[d])
+        return [x.with_layout(x.shape, strides, offset)]
+    shape = x.shape
+
+    def mapping(at: Position) -> Position:
+        return tuple([i * -1 + (shape[d] - 1) if d in dims else i for d, i in enumerate(at)])
+
+    return [moved(lw, x, shape, mapping)]
+
+
+@lowering("slice", defers=True)
+def slice_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    (x,) = operands
+    starts, limits = eqn.params["start_indices"], eqn.params["limit_indices"]
+    steps = eqn.params["strides"] or (1,) * len(starts)
+    return [sliced(lw, x, starts, steps, eqn.outvars[0].aval.shape)]
+
+
+def sliced(lw: Lowering, x: Node, starts: Sequence[int], steps: Sequence[int], shape: tuple[int, ...]) -> Node:
+    """Every `steps`-th element from `starts` on."""
+    if isinstance(x, View):
+        strides = tuple([s * k for s, k in zip(x.strides, steps, strict=True)])
+        offset = sum(s * k for s, k in zip(x.strides, starts, strict=True)) if math.prod(shape) else 0
+        return x.with_layout(shape, strides, offset)
+
+    def mapping(at: Position) -> Position:
+        return tuple([i * k + s for i, k, s in zip(at, steps, starts, strict=True)])
+
+    return moved(lw, x, shape, mapping)
+
+
+@lowering("split", defers=True)
+def split(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    (x,) = operands
+    axis, start, parts = eqn.params["axis"], 0, []
+    for size, var in zip(eqn.params["sizes"], eqn.outvars, strict=True):
+        starts = [start if d == axis else 0 for d in range(len(x.shape))]
+        parts.append(sliced(lw, x, starts, [1] * len(starts), var.aval.shape))
+        start += size
+    return parts
+
+
+@lowering("reshape", defers=True)
+def reshape(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    (x,) = operands
+    return [reshaped(lw, x, eqn.outvars[0].aval.shape)]
+
+
+def reshaped(lw: Lowering, x: Node, shape: tuple[int, ...]) -> Node:
+    """The node in another shape: elementwise functions of memory are reshaped where they read."""
+    found = _reshaped(x, shape)
+    if found is None:
+        view = lw.memory(x)
+        found = view.reshaped(shape)
+        assert found is not None
+    return found
+
+
+def _reshaped(x: Node, shape: tuple[int, ...]) -> Node | None:
+    if x.shape == shape:
+        return x
+    if isinstance(x, (View, Registers)):
+        return x.reshaped(shape)
+    # Dimensions that are split, and dimensions of size 1, keep indices affine.
+    if _splits_only(x.shape, shape):
+        return Remap(x, shape, _splitting(x.shape, shape))
+    if isinstance(x, Map):
+        operands = []
+        for o in x.operands:
+            if o.size == 1:
+                operands.append(Remap(o, (), lambda at, rank=len(o.shape): (ZERO,) * rank) if o.shape else o)
+                continue
+            inner = _reshaped(o, shape) if o.shape == x.shape else None
+            if inner is None:
+                return None
+            operands.append(inner)
+        return Map(x.rule, operands, shape, x.dtype, x.params, x.weight)
+    return None
+
+
+def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[int, list[int]]] | None:
+    """For each dimension of `old` larger than 1, the dimensions of `new` it is split into; None if not so."""
+    groups = []
+    k = 0
+    for d, n in enumerate(old):
+        if n == 1:
+            continue
+        parts: list[int] = []
+        have = 1
+        while have < n:
+            if k == len(new):
+                return None
+            if new[k] != 1:
+                parts.append(k)
+                have *= new[k]
+            k += 1
+        if have != n:
+            return None
+        groups.append((d, parts))
+    return groups
+
+
+def _splits_only(old: Sequence[int], new: Sequence[int]) -> bool:
+    return math.prod(old) > 0 and _groups(old, new) is not None
+
+
+def _splitting(old: Sequence[int], new: Sequence[int]) -> Any:
+    groups = _groups(old, new)
+    assert groups is not None
+
+    def mapping(at: Position) -> Position:
+        result = [ZERO] * len(old)
+        for d, parts in groups:
+            step = 1
+            for k in reversed(parts):
+                result[d] = result[d] + at[k] * step
+                step *= new[k]
+        return tuple(result)
+
+    return mapping
+
+
+@lowering("iota", defers=True)
+def iota(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    aval = eqn.outvars[0].aval
+    node = Iota(aval.shape, aval.dtype, eqn.params["dimension"])
+    if not node.storage.computable or node.storage.components == 2 or node.storage.register == "i1":
+        values = np.broadcast_to(
+            np.arange(aval.shape[node.dimension]).astype(aval.dtype).reshape(
+                [-1 if d == node.dimension else 1 for d in range(aval.ndim)]
+            ),
+            aval.shape,
+        )
+        return [lw.constant(np.ascontiguousarray(values))]
+    return [lw.registers(node) if lw.small(node) else node]
+
+
+# Joining ------------------------------------------------------------------------------------------------
+
+
+def picked(lw: Lowering, sources: Sequence[Registers], choice: Sequence[int], aval: Any) -> Registers:
+    """Lanes of all sources, one after the other, in a new order."""
+    e = lw.e
+    parts = []
+    for c in range(len(sources[0].values)):
+        joined = e.concat([e.splat(s.values[c], s.size) for s in sources])
+        parts.append(e.shuffle(joined, list(choice)))
+    return Registers(aval.shape, aval.dtype, parts[0] if len(parts) == 1 else tuple(parts))
+
+
+@lowering("concatenate")
+def concatenate(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    aval, axis = eqn.outvars[0].aval, eqn.params["dimension"]
+    parts = [o for o in operands if o.shape[axis]]
+    if lw.small(aval):
+        numbers, first = [], 0
+        for o in parts:
+            numbers.append(np.arange(first, first + o.size).reshape(o.shape))
+            first += o.size
+        choice = np.concatenate(numbers, axis).ravel()
+        return [picked(lw, [lw.registers(o) for o in parts], [int(k) for k in choice], aval)]
+    view = lw.result(aval, out[0])
+    start = 0
+    for o in parts:
+        lw.store(view.with_layout(o.shape, view.strides, start * view.strides[axis]), o)
+        start += o.shape[axis]
+    return [view]
+
+
+@lowering("pad")
+def pad(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    x, value = operands
+    aval = eqn.outvars[0].aval
+    source, target, steps, sizes = [], [], [], []
+    for n, total, (low, _, interior) in zip(x.shape, aval.shape, eqn.params["padding_config"], strict=True):
+        step = interior + 1
+        # Source element k lands at low + k * step; those that land within [0, total) are kept.
+        first = max(0, -(low // step))
+        last = max(first, min(n, -((low - total) // step)))
+        source.append(first)
+        target.append(low + first * step)
+        steps.append(step)
+        sizes.append(last - first)
+    inner = sliced(lw, x, source, [1] * len(source), tuple(sizes)) if math.prod(sizes) else None
+    if lw.small(aval):
+        choice = np.zeros(aval.shape, int)
+        if inner is None:
+            return [picked(lw, [lw.registers(value)], [0] * aval.size, aval)]
+        where = tuple([slice(t, t + n * s, s) for t, n, s in zip(target, sizes, steps, strict=True)])
+        choice[where] = np.arange(1, inner.size + 1).reshape(sizes)
+        sources = [lw.registers(value), lw.registers(inner)]
+        return [picked(lw, sources, [int(k) for k in choice.ravel()], aval)]
+    view = lw.result(aval, out[0])
+    full = Remap(value, aval.shape, lambda at: ())
+    if inner is None:
+        return [lw.store(view, full)]
+    if all(s == 1 for s in steps):
+        _pad_border(lw, view, value, target, sizes)
+    else:
+        lw.store(view, full)
+        lw.flush()  # the elements that are written twice
+    strides = tuple([s * k for s, k in zip(view.strides, steps, strict=True)])
+    offset = sum(s * k for s, k in zip(view.strides, target, strict=True))
+    lw.store(view.with_layout(tuple(sizes), strides, offset), inner)
+    return [view]
+
+
+def _pad_border(lw: Lowering, view: View, value: Node, starts: Sequence[int], sizes: Sequence[int]) -> None:
+    """Fill what lies outside of a box."""
+    shape, offset = list(view.shape), 0
+    for d, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        for low, high in ((0, start), (start + size, view.shape[d])):
+            if high > low:
+                box = tuple([high - low if k == d else n for k, n in enumerate(shape)])
+                lw.store(
+                    view.with_layout(box, view.strides, offset + low * view.strides[d]),
+                    Remap(value, box, lambda at: ()),
+                )
+        offset += start * view.strides[d]
+        shape[d] = size
+
+
+# Windows at places that only run time knows ----------------------------------------------------------------
+
+
+def clamped(lw: Lowering, start: Node, most: int) -> Index:
+    """A start index moved into [0, most]."""
+    if isinstance(start, Constant):
+        return Index.of(min(max(int(start.value), 0), most))
+    e = lw.e
+    value = lw.scalar(start)
+    unsigned = start.dtype.kind == "u"
+    if value.elem != "i64":
+        value = e.convert("zext" if unsigned else "sext", value, "i64")
+    zero, top = constant(0, "i64"), constant(most, "i64")
+    if unsigned:
+        value = e.call("llvm.umin", "i64", value, top)
+    else:
+        value = e.call("llvm.smin", "i64", e.call("llvm.smax", "i64", value, zero), top)
+    return Index.along(value, 0, most)
+
+
+@lowering("dynamic_slice", defers=True)
+def dynamic_slice(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    x, *starts = operands
+    sizes = eqn.params["slice_sizes"]
+    at = [clamped(lw, s, n - size) for s, n, size in zip(starts, x.shape, sizes, strict=True)]
+    if isinstance(x, Registers) and not all(i.static for i in at):
+        lw.settle(x)
+        x = x.in_memory(lw.e)
+    if isinstance(x, View):
+        offset = ZERO
+        for i, stride in zip(at, x.strides, strict=True):
+            offset = offset + i * stride
+        view = x.with_layout(sizes, x.strides, offset)
+        return [lw.registers(view) if lw.small(view) and not view.buffer.pending else view]
+    return [moved(lw, x, sizes, lambda p: tuple([i + s for i, s in zip(p, at, strict=True)]))]
+
