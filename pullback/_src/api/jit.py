@@ -35,7 +35,7 @@ class _Traced:
 
         It returns NotImplemented, having done nothing, if a leaf is not of the type that was traced, if a
         transformation is going on, or if the configuration is not the one of the last call of this method.
-        Executables of engines that cannot make such a function have no `entry` method; the result is None then.
+        Where an engine's executables cannot make such a function (no method `entry`) it is None.
         """
         compiled: Any = executable(self.staged.open_program)
         make = getattr(compiled, "entry", None)
@@ -77,9 +77,9 @@ class JitFunction:
         self._static_argnames = static_argnames
         self._inline = inline
         self._cache: dict[Any, _Traced] = {}
-        # Native functions for calls like the last ones (`_Traced.entry`): the last call's, if all its arguments
-        # were positional and leaves, and the last one's for each structure of arguments. They find out by
-        # themselves whether a call is such a call.
+        # Native functions for calls like the last ones (`_Traced.native_entry`): the last call's, if all its
+        # arguments were positional and leaves, and the last one's for each structure of arguments. They find
+        # out by themselves whether a call is such a call.
         self._entry: Callable[..., Any] | None = None
         self._entries: dict[Any, Callable[..., Any]] = {}
 
@@ -117,9 +117,8 @@ class JitFunction:
         known = traced is not None
         if traced is None:
             traced = _Traced(self._stage(tree, [v.aval for v in values], static))
-            if not any(
-                isinstance(c, Tracer) for c in traced.staged.consts
-            ):  # those end with their transformation
+            # Constants that are tracers end with their transformation.
+            if not any(isinstance(c, Tracer) for c in traced.staged.consts):
                 self._cache[key] = traced
         staged = traced.staged
         if CURRENT.get() is EVAL:

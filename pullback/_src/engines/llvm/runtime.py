@@ -220,7 +220,7 @@ def set_memory_limit(number: int) -> None:
 
 
 def memory_statistics(*, reset_peak: bool = False) -> dict[str, int]:
-    """Bytes of results and arenas in use, at their peak, and kept for reuse (only blocks of 64 KiB or more)."""
+    """Bytes of results and arenas: in use, at their peak, and kept (only blocks of 64 KiB or more)."""
     out = (ctypes.c_int64 * 3)()
     native().function("pb_memory_statistics", None, ctypes.c_void_p, ctypes.c_int)(
         ctypes.addressof(out), reset_peak
