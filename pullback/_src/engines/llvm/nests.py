@@ -156,7 +156,7 @@ class Nest:
         if d == self.shared:
             dropped = frozenset([v.name for index in fixed.values() for v, _ in index.terms])
             for buffer, size in rows.items():
-                buffer.row = e.stack("i8", size), dropped
+                buffer.row = e.stack("i8", size), dropped, e.level
             for stage in self.stages:
                 write_stage(e, stage, fixed)
             for buffer in rows:

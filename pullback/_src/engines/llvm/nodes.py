@@ -40,8 +40,9 @@ class Buffer:
         self.bytes = size
         self.slot: Any = None  # its place in the arena, if it is there
         self.pending = False  # whether the open nest writes it
-        # While loops are written that need only a row of it: where that is, and their variables.
-        self.row: tuple[Value, frozenset[str]] | None = None
+        # While loops are written that need only a row of it: where that is, their variables, and
+        # the level of the innermost.
+        self.row: tuple[Value, frozenset[str], int] | None = None
 
 
 class Accesses:
@@ -154,7 +155,7 @@ class View(Node):
         if row is None:
             assert self.buffer.base is not None
             return e.local(self.buffer.base), flat
-        base, dropped = row
+        base, dropped, _ = row
         terms = tuple([(v, c) for v, c in flat.terms if v.name not in dropped])
         return base, Index(terms, flat.const, flat.lanes, flat.low, flat.high, flat.vector)
 
@@ -164,7 +165,9 @@ class View(Node):
         for scope in reversed(e.scopes):
             if stored in scope.known:
                 return scope.known[stored]
-        return load(e, base, flat, self.storage, self.buffer.level, self.buffer)
+        # A row's content changes with each turn of the loops around.
+        level = self.buffer.level if self.buffer.row is None else self.buffer.row[2]
+        return load(e, base, flat, self.storage, level, self.buffer)
 
     def visit(self, at: Position, found: Accesses) -> None:
         found.views.append((self, self.flat(at)))
@@ -391,8 +394,7 @@ class Map(Node):
 
 def rounded(e: Emitter, element: Element, storage: Storage) -> Element:
     """Half-precision results, rounded as if each operation stored its result."""
-    if storage.memory in ("half", "bfloat"):
-        assert isinstance(element, Value)
+    if storage.memory in ("half", "bfloat") and isinstance(element, Value):
         return to_register(e, to_memory(e, element, storage), storage)
     return element
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant, type_text
-from .nodes import Accesses, Node, Position, View
+from .nodes import Accesses, Node, Position, View, rounded
 from .parallel import chunks_for, parallel_for
 from .reducers import Reducer
 from .storage import components, store
@@ -364,6 +364,7 @@ class StageWriter:
             kept = tuple([i for i, r in zip(at, self.stage.reduced, strict=True) if not r])
             base, place = view.place(e, kept)
             store(e, base, place, view.storage, value, lanes)
+            e.scope.known[view.buffer, place.key] = rounded(e, value, view.storage)
 
     # Reductions: the functions return the combined elements of the sums. ---------------------------------
 

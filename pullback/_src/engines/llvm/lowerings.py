@@ -1,0 +1,9 @@
+"""Imports the modules that fill the table of lowerings."""
+
+from . import (  # noqa: F401 (imported for what they declare)
+    control,
+    dot,
+    maps,
+    reduction,
+    structural,
+)
