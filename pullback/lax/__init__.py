@@ -11,6 +11,7 @@ from pullback._src.ops.collective import *
 from pullback._src.ops.compare import *
 from pullback._src.ops.complex import *
 from pullback._src.ops.conv import *
+from pullback._src.ops.conv_shapes import *
 from pullback._src.ops.convert import *
 from pullback._src.ops.cumulative import *
 from pullback._src.ops.dot import *

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pullback._src.base.errors import ShapeError
 from pullback._src.ops import conv as ops
+from pullback._src.ops import conv_shapes
 
 from .. import oracle
 from ..matrix import Sample, matrix_cells, run_cell
@@ -141,7 +142,7 @@ def test_conv_transpose_agrees_with_jax(padding: Any, strides: Any, flip: bool) 
     oracle.check_grad(ops.conv_transpose, jax.lax.conv_transpose, x, w, argnums=(0, 1), **options)
     layout = ("NHWC", "HWOI" if flip else "HWIO", "NHWC")
     if not flip:
-        assert ops.conv_transpose_shape_tuple(x.shape, w.shape, strides, padding, layout) == tuple(
+        assert conv_shapes.conv_transpose_shape_tuple(x.shape, w.shape, strides, padding, layout) == tuple(
             ops.conv_transpose(x, w, strides, padding).shape
         )
 
@@ -180,9 +181,14 @@ def test_short_forms_agree_with_jax() -> None:
     low = x.astype(BFLOAT16), w.astype(BFLOAT16)
     options = {"window_strides": (1, 1), "padding": "SAME", "preferred_element_type": np.float32}
     oracle.check(ops.conv, jax.lax.conv, *low, **options)
-    assert ops.conv_shape_tuple(x.shape, w.shape, (2, 1), "SAME") == (2, 4, 3, 5)
+    assert conv_shapes.conv_shape_tuple(x.shape, w.shape, (2, 1), "SAME") == (2, 4, 3, 5)
     layout = ("NHWC", "HWIO", "NHWC")
-    assert ops.conv_general_shape_tuple((2, 6, 5, 3), (2, 2, 3, 4), (1, 1), "VALID", layout) == (2, 5, 4, 4)
+    assert conv_shapes.conv_general_shape_tuple((2, 6, 5, 3), (2, 2, 3, 4), (1, 1), "VALID", layout) == (
+        2,
+        5,
+        4,
+        4,
+    )
 
 
 @pytest.mark.parametrize(

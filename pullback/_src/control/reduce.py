@@ -21,7 +21,7 @@ from ..core.primitive import Primitive
 from ..core.program import Program
 from ..ops.arithmetic import add_p, and_p, max_p, min_p, mul_p, or_p, xor_p
 from ..ops.compare import select_n_p
-from ..ops.conv import padtype_to_pads
+from ..ops.conv_shapes import padtype_to_pads
 from ..ops.joining import concatenate, pad
 from ..ops.joining import slice as static_slice
 from ..ops.reduction import (

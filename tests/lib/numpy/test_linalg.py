@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pullback._src.base.errors import DTypeError, ShapeError
-from pullback._src.lib.numpy import linalg
+from pullback.numpy import linalg
 
 from ... import oracle
 from ...ops.domains import BFLOAT16, integers, uniform

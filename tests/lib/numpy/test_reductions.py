@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 import pullback as pb
 from pullback._src.base.errors import DTypeError, ShapeError
 from pullback._src.core.array import wrap
-from pullback._src.lib.numpy import cumulatives, nan_reductions, reductions
+from pullback._src.lib.numpy import averages, cumulatives, nan_reductions, reductions
 
 from ... import oracle
 from ...ops.domains import BFLOAT16, FLOAT16, distinct, integers, uniform
 
-_ALL = {**vars(cumulatives), **vars(nan_reductions), **vars(reductions)}
+_ALL = {**vars(cumulatives), **vars(nan_reductions), **vars(reductions), **vars(averages)}
 _REDUCTIONS = [
     "sum",
     "prod",
@@ -315,7 +315,7 @@ def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"max of no elements \(shape \(0, 3\), axes \(0,\)\)"):
         reductions.max(wrap(np.ones((0, 3), np.float32)), 0)
     with pytest.raises(ShapeError, match=r"weights of shape \(4,\) fit neither"):
-        reductions.average(x, 1, weights=np.ones(4, np.float32))
+        averages.average(x, 1, weights=np.ones(4, np.float32))
 
 
 @given(st.data())

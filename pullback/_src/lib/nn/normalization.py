@@ -18,7 +18,7 @@ from ...ops.families import broadcast_shapes
 from ...ops.iota import broadcasted_iota
 from ...ops.structural import broadcast_to, canonical_axis, expand_dims
 from ...ops.transcendental import rsqrt_p
-from ..numpy import reductions
+from ..numpy import averages, reductions
 from ..numpy.promotion import promote_inexact
 from ..scipy.exponential_sums import log_softmax, logsumexp, softmax
 
@@ -71,16 +71,16 @@ def standardize(
     if algorithm not in ("fast", "two_pass"):
         raise ValueError(f"standardize: algorithm must be 'fast' or 'two_pass', got {algorithm!r}")
     if mean is None:
-        mean = reductions.mean(x, axis, keepdims=True, where=where)
+        mean = averages.mean(x, axis, keepdims=True, where=where)
     mean = promote_inexact("standardize", mean)[0]
     if variance is None:
         if algorithm == "fast":
-            squares = reductions.mean(square_p.bind(x), axis, keepdims=True, where=where)
+            squares = averages.mean(square_p.bind(x), axis, keepdims=True, where=where)
             variance = sub_p.bind(squares, square_p.bind(mean))
             variance = max_p.bind(variance, scalar(0.0, x.aval.dtype))
         else:
             deviations = square_p.bind(sub_p.bind(x, mean))
-            variance = reductions.mean(deviations, axis, keepdims=True, where=where)
+            variance = averages.mean(deviations, axis, keepdims=True, where=where)
     x, mean, variance, small = promote_inexact("standardize", x, mean, variance, epsilon)
     return mul_p.bind(sub_p.bind(x, mean), rsqrt_p.bind(add_p.bind(variance, small)))
 

@@ -25,7 +25,7 @@ from ...ops.dot import bind_dot, canonical_precision, matmul_numbers
 from ...ops.joining import concatenate, split
 from ...ops.structural import canonical_axis, full, moveaxis, reshape, rev, transpose
 from . import reductions
-from .promotion import check_arraylike, promote, promote_inexact
+from .promotion import check_arraylike, promote, promote_inexact, refuse_out
 
 __all__ = [
     "convolve",
@@ -270,8 +270,7 @@ def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any 
 
 def outer(a: Any, b: Any, out: None = None) -> Array:
     """The products of all elements of `a` with all elements of `b`: (a.size, b.size)."""
-    if out is not None:
-        raise NotImplementedError("outer does not support the argument 'out': arrays are immutable")
+    refuse_out("outer", out)
     x, y = promote("outer", a, b)
     return mul_p.bind(reshape(x, (x.aval.size, 1)), reshape(y, (1, y.aval.size)))
 
@@ -342,8 +341,7 @@ def trace(
         offset: which diagonal; positive ones lie above the main one.
         dtype: the dtype in which to add, and of the result (default: as for `sum`).
     """
-    if out is not None:
-        raise NotImplementedError("trace does not support the argument 'out': arrays are immutable")
+    refuse_out("trace", out)
     check_arraylike("trace", a)
     (x,) = promote("trace", a)
     rank = x.aval.ndim

@@ -21,7 +21,7 @@ from ...ops.joining import concatenate
 from ...ops.joining import slice as static_slice
 from ...ops.structural import broadcast_to, canonical_axis, full, moveaxis, reshape
 from . import reductions
-from .promotion import check_arraylike, promote, promote_inexact, strengthen
+from .promotion import arraylike, check_arraylike, promote, promote_inexact, strengthen
 
 __all__ = [
     "cumprod",
@@ -33,13 +33,6 @@ __all__ = [
     "gradient",
     "trapezoid",
 ]
-
-
-def _input(name: str, a: Any, out: Any = None) -> Any:
-    if out is not None:
-        raise NotImplementedError(f"{name} does not support the argument 'out': arrays are immutable")
-    check_arraylike(name, a)
-    return as_array(a, name=name)
 
 
 # cumulative sums and products ---------------------------------------------------------------------
@@ -69,18 +62,18 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None)
         axis: the axis; None means the flattened array.
         dtype: the dtype in which to add, and of the result (default: that of `a`; for bools the default int).
     """
-    return _cumulate("cumsum", cumsum_p, _input("cumsum", a, out), axis, dtype)
+    return _cumulate("cumsum", cumsum_p, arraylike("cumsum", a, out), axis, dtype)
 
 
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
     """The products of the elements up to each place along `axis`; the arguments are those of `cumsum`."""
-    return _cumulate("cumprod", cumprod_p, _input("cumprod", a, out), axis, dtype)
+    return _cumulate("cumprod", cumprod_p, arraylike("cumprod", a, out), axis, dtype)
 
 
 def _cumulative(
     name: str, primitive: Primitive, neutral: int, x: Any, axis: int | None, dtype: Any, include_initial: bool
 ) -> Any:
-    x = _input(name, x)
+    x = arraylike(name, x)
     if x.aval.ndim == 0:
         raise ValueError(f"{name} needs an array with at least one dimension; got a scalar")
     if axis is None:
@@ -141,7 +134,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         axis: the axis.
         prepend, append: arrays or numbers to put before and behind `a` along the axis first.
     """
-    x = _input("diff", a)
+    x = arraylike("diff", a)
     n = operator.index(n)
     if n < 0:
         raise ValueError(f"diff: n must not be negative; got {n}")
@@ -169,7 +162,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
     """The differences of neighbours in the flattened array, between `to_begin` and `to_end` where given."""
-    x = _input("ediff1d", ary)
+    x = arraylike("ediff1d", ary)
     if kind(x.aval.dtype) == "b":
         raise DTypeError("ediff1d: bools have no differences; convert them to integers")
     result: Any = diff(reshape(x, (x.aval.size,)))
@@ -179,7 +172,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
 
 
 def _flat(name: str, x: Any, dtype: np.dtype[Any]) -> Any:
-    array = _input(name, x)
+    array = arraylike(name, x)
     return convert_element_type(reshape(array, (array.aval.size,)), dtype)
 
 

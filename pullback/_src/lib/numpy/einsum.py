@@ -19,7 +19,7 @@ from ...ops.convert import convert_element_type
 from ...ops.dot import bind_dot, canonical_precision
 from ...ops.matrices import diagonal_mask
 from ...ops.structural import full, reduce_sum_p, reshape, transpose
-from .promotion import check_arraylike, promote
+from .promotion import check_arraylike, promote, refuse_out
 
 __all__ = ["einsum", "einsum_path"]
 
@@ -52,8 +52,7 @@ def einsum(
         ValueError: a formula that is malformed or does not fit the operands.
         ShapeError: sizes that differ for one label.
     """
-    if out is not None:
-        raise NotImplementedError("einsum does not support the argument 'out': arrays are immutable")
+    refuse_out("einsum", out)
     formula, arrays = _formula(subscripts, operands)
     if not arrays:
         raise ValueError("einsum needs at least one operand")

@@ -22,7 +22,7 @@ from ...ops.transcendental import exp_p
 from .elementwise import maximum, minimum
 from .factories import unary
 from .logic import isfinite, isnan
-from .promotion import asarray, check_arraylike, promote, promote_inexact, strengthen
+from .promotion import asarray, check_arraylike, promote, promote_inexact, refuse_out, strengthen
 
 __all__ = [
     "around",
@@ -48,11 +48,6 @@ __all__ = [
 
 def _c(x: Any, value: Any) -> Any:
     return scalar(value, x.aval.dtype)
-
-
-def _no_out(name: str, out: Any) -> None:
-    if out is not None:
-        raise NotImplementedError(f"{name}: the argument out is not supported, since arrays are immutable")
 
 
 # Rounding -----------------------------------------------------------------------------------------
@@ -84,7 +79,7 @@ def trunc(x: Any) -> Array:
 
 def fix(x: Any, out: None = None) -> Array:
     """The nearest integer towards zero, elementwise: `trunc`."""
-    _no_out("fix", out)
+    refuse_out("fix", out)
     return trunc(x)
 
 
@@ -113,7 +108,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Array:
     Raises:
         NotImplementedError: integers with negative `decimals`.
     """
-    _no_out("round", out)
+    refuse_out("round", out)
     decimals = operator.index(decimals)
     (x,) = promote("round", a)
     letter = kind(x.aval.dtype)
@@ -374,7 +369,7 @@ def frexp(x: Any, /) -> tuple[Array, Array]:
 
 def modf(x: Any, /, out: None = None) -> tuple[Array, Array]:
     """The fractional and the integral part, both with the sign of x, elementwise."""
-    _no_out("modf", out)
+    refuse_out("modf", out)
     (x,) = promote_inexact("modf", x)
     if kind(x.aval.dtype) == "c":
         raise DTypeError("modf does not accept complex numbers")

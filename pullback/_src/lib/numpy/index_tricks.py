@@ -19,8 +19,7 @@ from ...ops.iota import broadcasted_iota
 from ...ops.structural import broadcast_in_dim, full, reshape
 from . import joining, logic, operators
 from .indices import concrete_array
-from .manipulation import arraylike
-from .promotion import asarray, check_arraylike
+from .promotion import arraylike, asarray, check_arraylike
 
 __all__ = [
     "c_",

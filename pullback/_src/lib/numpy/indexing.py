@@ -41,7 +41,7 @@ from .indices import (
     normalized,
     parse,
 )
-from .promotion import asarray, check_arraylike, weak_as
+from .promotion import asarray, check_arraylike, refuse_out, weak_as
 
 __all__ = ["take", "take_along_axis"]
 
@@ -305,8 +305,7 @@ def take(
         unique_indices, indices_are_sorted: promises by the caller.
         fill_value: for mode "fill" (default: NaN; the smallest signed, the largest unsigned integer).
     """
-    if out is not None:
-        raise NotImplementedError("take: the argument out is not supported, since arrays are immutable")
+    refuse_out("take", out)
     check_arraylike("take", a, indices)
     x = asarray(a)
     index = _integers("take", indices)

@@ -19,8 +19,8 @@ from ...ops.joining import split as lax_split
 from ...ops.structural import reshape
 from .indexing import rows
 from .indices import as_axis, concrete_array
-from .manipulation import arraylike, atleast_2d, atleast_3d, moveaxis, ravel
-from .promotion import asarray, check_arraylike, promote
+from .manipulation import atleast_2d, atleast_3d, moveaxis, ravel
+from .promotion import arraylike, asarray, check_arraylike, promote, refuse_out
 
 __all__ = [
     "append",
@@ -138,8 +138,7 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Ar
     Raises:
         ShapeError: the shapes differ.
     """
-    if out is not None:
-        raise NotImplementedError("stack: the argument out is not supported, since arrays are immutable")
+    refuse_out("stack", out)
     found = _operands("stack", arrays, dtype)
     shape = found[0].aval.shape
     if any(x.aval.shape != shape for x in found):

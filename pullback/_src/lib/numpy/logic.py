@@ -18,7 +18,7 @@ from ...ops.reduction import reduce_and_p
 from ...ops.structural import full
 from . import operators
 from .factories import binary, unary
-from .promotion import asarray, check_arraylike, promote, promote_inexact
+from .promotion import asarray, check_arraylike, promote, promote_inexact, refuse_out
 from .ufunc import make_ufunc
 
 __all__ = [
@@ -206,8 +206,7 @@ def isinf(x: Any, /) -> Array:
 
 
 def _is_infinity(name: str, x: Any, infinity: float, out: Any) -> Array:
-    if out is not None:
-        raise NotImplementedError(f"{name}: the argument out is not supported, since arrays are immutable")
+    refuse_out(name, out)
     (x,) = promote(name, x)
     letter = kind(x.aval.dtype)
     if letter == "c":

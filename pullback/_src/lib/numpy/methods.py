@@ -7,9 +7,11 @@ from typing import Any
 
 from ...core.array import Array
 from . import (
+    averages,
     contractions,
     creation,
     cumulatives,
+    diagonals,
     elementwise,
     floating,
     indexing,
@@ -38,7 +40,9 @@ _CHAPTERS = (
     indexing,
     updates,
     manipulation,
+    diagonals,
     reductions,
+    averages,
     cumulatives,
     sorting,
     contractions,

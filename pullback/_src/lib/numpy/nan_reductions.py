@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ...core import dtypes
 from ...core.array import Array, as_array, scalar
 from ...core.kinds import kind
-from ...ops.arithmetic import and_p, div_p, max_p, not_p, sub_p
-from ...ops.compare import eq_p, ne_p, select_n_p
-from ...ops.complex import conj_p, real_p
-from ...ops.convert import convert_element_type
+from ...ops.arithmetic import and_p, not_p
+from ...ops.compare import ne_p, select_n_p
 from ...ops.structural import broadcast_to
 from ...ops.transcendental import sqrt_p
-from . import cumulatives, reductions
-from .promotion import check_arraylike, promote_inexact
+from . import averages, cumulatives, reductions
+from .promotion import arraylike
 
 __all__ = [
     "nanargmax",
@@ -35,13 +32,6 @@ __all__ = [
 ]
 
 Axis = Any
-
-
-def _input(name: str, a: Any, out: Any = None) -> Any:
-    if out is not None:
-        raise NotImplementedError(f"{name} does not support the argument 'out': arrays are immutable")
-    check_arraylike(name, a)
-    return as_array(a, name=name)
 
 
 def is_nan(x: Any) -> Any:
@@ -66,7 +56,7 @@ def nansum(
     where: Any = None,
 ) -> Array:
     """The sum over `axis` of the elements that are not NaN; the arguments are those of `sum`."""
-    x = without_nan(_input("nansum", a, out), 0)
+    x = without_nan(arraylike("nansum", a, out), 0)
     return reductions.sum(x, axis, dtype, None, keepdims, initial, where)
 
 
@@ -80,7 +70,7 @@ def nanprod(
     where: Any = None,
 ) -> Array:
     """The product over `axis` of the elements that are not NaN; the arguments are those of `sum`."""
-    x = without_nan(_input("nanprod", a, out), 1)
+    x = without_nan(arraylike("nanprod", a, out), 1)
     return reductions.prod(x, axis, dtype, None, keepdims, initial, where)
 
 
@@ -95,7 +85,7 @@ def _extremum(
     initial: Any,
     where: Any,
 ) -> Any:
-    x = _input(name, a, out)
+    x = arraylike(name, a, out)
     if kind(x.aval.dtype) not in "fc":
         return reduce(x, axis, None, keepdims, initial, where)
     result = reduce(without_nan(x, worst), axis, None, keepdims, initial, where)
@@ -133,7 +123,7 @@ def nanmin(
 def _position(
     name: str, find: Callable[..., Any], worst: float, a: Any, axis: Any, out: Any, keepdims: bool | None
 ) -> Any:
-    x = _input(name, a, out)
+    x = arraylike(name, a, out)
     if kind(x.aval.dtype) != "f":
         return find(x, axis, None, keepdims)
     found = find(without_nan(x, worst), axis, None, keepdims)
@@ -151,30 +141,25 @@ def nanargmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool 
     return _position("nanargmin", reductions.argmin, math.inf, a, axis, out, keepdims)
 
 
-def _valid(x: Any, where: Any) -> Any:
-    """The mask of the elements that count."""
+def _split(name: str, a: Any, out: Any, where: Any) -> tuple[Any, Any]:
+    """The array with zeros in place of NaN, and the mask of the elements that count (None: all)."""
+    x = arraylike(name, a, out)
+    if kind(x.aval.dtype) not in "fc":
+        return x, where
     valid = not_p.bind(is_nan(x))
-    if where is None:
-        return valid
-    mask = as_array(where)
-    shape = np.broadcast_shapes(valid.aval.shape, mask.aval.shape)
-    return and_p.bind(broadcast_to(valid, shape), mask)
+    if where is not None:
+        mask = as_array(where)
+        shape = np.broadcast_shapes(valid.aval.shape, mask.aval.shape)
+        valid = and_p.bind(broadcast_to(valid, shape), mask)
+    return without_nan(x, 0), valid
 
 
 def nanmean(
     a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = None
 ) -> Array:
     """The mean over `axis` of the elements that are not NaN (NaN of none); arguments as for `mean`."""
-    x = _input("nanmean", a, out)
-    if kind(x.aval.dtype) not in "fc":
-        return reductions.mean(x, axis, dtype, None, keepdims, where=where)
-    target = x.aval.dtype if dtype is None else dtypes.check_user_dtype(dtype, "nanmean")
-    if kind(target) in "biu":
-        return reductions.mean(without_nan(x, 0), axis, dtype, None, keepdims, where=_valid(x, where))
-    count_dtype = target
-    count = reductions.sum(_valid(x, where), axis, count_dtype, keepdims=keepdims)
-    total = nansum(x, axis, count_dtype, keepdims=keepdims, where=where)
-    return convert_element_type(div_p.bind(total, count), target)
+    x, counted = _split("nanmean", a, out, where)
+    return averages.masked_mean("nanmean", x, axis, dtype, keepdims, counted)
 
 
 def nanvar(
@@ -188,35 +173,8 @@ def nanvar(
     mean: Any = None,
 ) -> Array:
     """The variance over `axis` of the elements that are not NaN; the arguments are those of `var`."""
-    x = _input("nanvar", a, out)
-    (x,) = promote_inexact("nanvar", x)
-    inside = x.aval.dtype if dtype is None else dtypes.check_user_dtype(dtype, "nanvar")
-    if kind(x.aval.dtype) == "c" and kind(inside) != "c":
-        inside = dtypes.to_complex_dtype(inside)
-    result_dtype = (
-        dtypes.to_real_dtype(x.aval.dtype) if dtype is None else dtypes.check_user_dtype(dtype, "nanvar")
-    )
-    if inside.itemsize == 2:
-        inside = np.dtype(np.float32)
-    x = convert_element_type(x, inside)
-    if mean is None:
-        center: Any = nanmean(x, axis, keepdims=True, where=where)
-    else:
-        center = convert_element_type(as_array(mean), inside)
-    valid = _valid(x, where)
-    centered: Any = select_n_p.bind(valid, scalar(0, inside), sub_p.bind(x, center))
-    squares = centered * centered
-    if kind(inside) == "c":
-        squares = real_p.bind(centered * conj_p.bind(centered))
-    real_dtype = squares.aval.dtype
-    zero = scalar(0, real_dtype)
-    count = reductions.sum(valid, axis, real_dtype, keepdims=keepdims)
-    freedom = max_p.bind(sub_p.bind(count, scalar(ddof, real_dtype)), zero)
-    total = reductions.sum(squares, axis, keepdims=keepdims)
-    undefined = eq_p.bind(freedom, zero)
-    total = select_n_p.bind(undefined, total, scalar(math.nan, real_dtype))
-    freedom = select_n_p.bind(undefined, freedom, scalar(1, real_dtype))
-    return convert_element_type(div_p.bind(total, freedom), result_dtype)
+    x, counted = _split("nanvar", a, out, where)
+    return averages.variance("nanvar", x, axis, dtype, ddof, keepdims, counted, mean)
 
 
 def nanstd(
@@ -235,9 +193,9 @@ def nanstd(
 
 def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
     """The cumulative sum with NaN as zero; the arguments are those of `cumsum`."""
-    return cumulatives.cumsum(without_nan(_input("nancumsum", a, out), 0), axis, dtype)
+    return cumulatives.cumsum(without_nan(arraylike("nancumsum", a, out), 0), axis, dtype)
 
 
 def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
     """The cumulative product with NaN as one; the arguments are those of `cumprod`."""
-    return cumulatives.cumprod(without_nan(_input("nancumprod", a, out), 1), axis, dtype)
+    return cumulatives.cumprod(without_nan(arraylike("nancumprod", a, out), 1), axis, dtype)

@@ -19,10 +19,9 @@ from ...ops.joining import concatenate, pad_p
 from ...ops.joining import slice as lax_slice
 from ...ops.sort import sort
 from ...ops.structural import broadcast_to, full, rev
-from . import reductions
+from . import averages, reductions
 from .indexing import general_getitem
-from .manipulation import arraylike
-from .promotion import asarray, weak_as
+from .promotion import arraylike, asarray, weak_as
 from .selection import apply_along_axis
 
 __all__ = ["pad"]
@@ -238,7 +237,7 @@ def _statistic(x: Any, axis: int, mode: str) -> Any:
     if mode == "minimum":
         return reductions.min(x, axis=axis, keepdims=True)
     if mode == "mean":
-        out = reductions.mean(x, axis=axis, keepdims=True)
+        out = averages.mean(x, axis=axis, keepdims=True)
     else:
         out = _median(x, axis)
     if kind(dtype) not in "fc":
@@ -250,7 +249,7 @@ def _median(x: Any, axis: int) -> Any:
     ordered = sort(x, axis)
     size = x.aval.shape[axis]
     middle = _part(ordered, axis, (size - 1) // 2, size // 2 + 1)
-    return reductions.mean(middle, axis=axis, keepdims=True)
+    return averages.mean(middle, axis=axis, keepdims=True)
 
 
 def _by_function(

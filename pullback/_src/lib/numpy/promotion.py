@@ -55,6 +55,29 @@ def check_arraylike(name: str, *xs: Any) -> None:
             )
 
 
+def arraylike(name: str, x: Any, out: Any = None) -> Any:
+    """A number or an array (no list) as an `Array`, and the refusal of an argument `out`.
+
+    Raises:
+        TypeError: neither a number nor an array.
+        NotImplementedError: `out` is given.
+    """
+    if out is not None:
+        refuse_out(name, out)
+    if isinstance(x, Array):
+        return x
+    check_arraylike(name, x)
+    return as_array(x, name=name)
+
+
+def refuse_out(name: str, out: Any) -> None:
+    """Raise a NotImplementedError if `out` is given: NumPy writes into it, and arrays here do not change."""
+    if out is not None:
+        raise NotImplementedError(
+            f"{name} does not support the argument 'out', since arrays are immutable; use the result"
+        )
+
+
 def promote(name: str, *xs: Any) -> list[Any]:
     """The arguments as arrays of one dtype, by the promotion lattice.
 

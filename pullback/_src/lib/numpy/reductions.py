@@ -1,4 +1,4 @@
-"""Sums, products, extrema, means and variances, truth of all or any, over axes of an array.
+"""Sums, products, extrema, truth of all or any, and positions of extrema, over axes of an array.
 
 All results are strongly typed, as in JAX. `where` selects the elements that take part; it broadcasts against
 the array. `initial` is combined with the result.
@@ -21,9 +21,8 @@ from ...core.engine import quietly
 from ...core.kinds import kind
 from ...core.primitive import Primitive
 from ...core.trace import CURRENT
-from ...ops.arithmetic import add_p, div_p, max_p, min_p, mul_p, square_p, sub_p
+from ...ops.arithmetic import add_p, max_p, min_p, mul_p, sub_p
 from ...ops.compare import ne_p, select_n_p
-from ...ops.complex import conj_p, real_p
 from ...ops.convert import convert_element_type
 from ...ops.reduction import (
     argmax_p,
@@ -34,9 +33,8 @@ from ...ops.reduction import (
     reduce_or_p,
     reduce_prod_p,
 )
-from ...ops.structural import broadcast_to, reduce_sum_p, reshape
-from ...ops.transcendental import sqrt_p
-from .promotion import check_arraylike, promote_inexact, strengthen
+from ...ops.structural import reduce_sum_p, reshape
+from .promotion import arraylike, check_arraylike, strengthen
 
 __all__ = [
     "all",
@@ -45,30 +43,17 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
-    "average",
     "count_nonzero",
     "max",
-    "mean",
     "min",
     "prod",
     "ptp",
-    "std",
     "sum",
-    "var",
 ]
 
 Axis = Any
 
-_ALL_AXES = [tuple(range(n)) for n in range(65)]
-
-
-def _input(name: str, a: Any, out: Any = None) -> Array:
-    if out is not None:
-        raise NotImplementedError(f"{name} does not support the argument 'out': arrays are immutable")
-    if isinstance(a, Array):
-        return a
-    check_arraylike(name, a)
-    return as_array(a, name=name)
+ALL_AXES = [tuple(range(n)) for n in range(65)]
 
 
 def reduction_axes(name: str, axis: Axis, aval: ShapedArray) -> tuple[int, ...]:
@@ -79,7 +64,7 @@ def reduction_axes(name: str, axis: Axis, aval: ShapedArray) -> tuple[int, ...]:
     """
     ndim = aval.ndim
     if axis is None:
-        return _ALL_AXES[ndim]
+        return ALL_AXES[ndim]
     given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     out = []
     for a in given:
@@ -121,13 +106,10 @@ def _with_initial(name: str, combine: Primitive, result: Any, initial: Any) -> A
 _current = CURRENT.get
 
 
-def _whole(kernel: Callable[..., Any], a: ConcreteArray) -> ConcreteArray:
+def whole(kernel: Callable[..., Any], a: ConcreteArray) -> ConcreteArray:
+    """What `kernel`, a reduction of NumPy, makes of all elements."""
     dtype = a.aval.dtype
     return ConcreteArray(quietly(kernel, a._data, axis=None, out=...), shaped_array((), dtype))
-
-
-def _mean_of_all(data: np.ndarray[Any, Any], **options: Any) -> np.ndarray[Any, Any]:
-    return np.divide(np.add.reduce(data, **options), data.size, out=...)
 
 
 # sum and product ----------------------------------------------------------------------------------
@@ -159,7 +141,7 @@ def _accumulate(
     where: Any,
     promote_integers: bool,
 ) -> Any:
-    x = _input(name, a, out)
+    x = arraylike(name, a, out)
     if dtype is None:
         x = strengthen(x)
         target = accumulator_dtype(x.aval.dtype, promote_integers)
@@ -207,9 +189,9 @@ def sum(
         and not a.aval.weak_type
     ):
         if axis is None and not keepdims and type(a) is ConcreteArray and _current().eager:
-            return _whole(np.add.reduce, a)
+            return whole(np.add.reduce, a)
         if axis is None and not keepdims:
-            return reduce_sum_p.bind(a, axes=_ALL_AXES[a.aval.ndim])
+            return reduce_sum_p.bind(a, axes=ALL_AXES[a.aval.ndim])
         axes = reduction_axes("sum", axis, a.aval)
         result = reduce_sum_p.bind(a, axes=axes)
         return with_kept_axes(result, a.aval.shape, axes) if keepdims else result
@@ -260,8 +242,8 @@ def _extremum(
         and a.aval.size
         and _current().eager
     ):
-        return _whole(np.maximum.reduce if combine is max_p else np.minimum.reduce, a)
-    x = strengthen(_input(name, a, out))
+        return whole(np.maximum.reduce if combine is max_p else np.minimum.reduce, a)
+    x = strengthen(arraylike(name, a, out))
     if where is not None:
         if initial is None:
             raise ValueError(
@@ -330,213 +312,10 @@ amin = min
 
 def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Array:
     """The difference between the greatest and the smallest element over `axis`."""
-    x = _input("ptp", a, out)
+    x = arraylike("ptp", a, out)
     if kind(x.aval.dtype) == "b":
         raise DTypeError("ptp: bools have no differences; convert them to integers")
     return sub_p.bind(max(x, axis, keepdims=keepdims), min(x, axis, keepdims=keepdims))
-
-
-# mean, variance -----------------------------------------------------------------------------------
-
-
-def _computation_dtypes(name: str, x: Array, dtype: Any) -> tuple[np.dtype[Any], np.dtype[Any]]:
-    """The dtype in which to compute a mean, and that of the result."""
-    if dtype is None:
-        given = x.aval.dtype
-        result = given if kind(given) in "fc" else dtypes.to_inexact_dtype(given)
-    else:
-        result = dtypes.check_user_dtype(dtype, name)
-    inside = result if kind(result) in "fc" else dtypes.to_inexact_dtype(result)
-    return (np.dtype(np.float32) if inside.itemsize == 2 else inside), result
-
-
-def _count(
-    name: str, shape: tuple[int, ...], axes: tuple[int, ...], where: Any, dtype: np.dtype[Any], keepdims: bool
-) -> Any:
-    """How many elements take part: a scalar, or with a mask an array."""
-    if where is None:
-        return scalar(math.prod(shape[i] for i in axes), dtype)
-    mask = broadcast_to(as_array(where, name=name), shape)
-    return sum(mask, axes, dtype=dtype, keepdims=keepdims)
-
-
-def mean(
-    a: Any,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-    *,
-    where: Any = None,
-) -> Array:
-    """The arithmetic mean over `axis` (default: of all elements); NaN of none.
-
-    Args:
-        a: an array or a number.
-        axis, keepdims, where: as for `sum`.
-        dtype: the dtype in which to compute, and of the result (default: that of `a`; for ints the default
-            float). Half precision is computed in float32.
-    """
-    if (
-        dtype is None
-        and where is None
-        and out is None
-        and isinstance(a, Array)
-        and a.aval.dtype.char in "fdFD"
-        and not a.aval.weak_type
-    ):
-        aval = a.aval
-        if axis is None and not keepdims and type(a) is ConcreteArray and _current().eager:
-            return _whole(_mean_of_all, a)
-        axes = _ALL_AXES[aval.ndim] if axis is None else reduction_axes("mean", axis, aval)
-        size = aval.size if axis is None else math.prod([aval.shape[i] for i in axes])
-        result = div_p.bind(reduce_sum_p.bind(a, axes=axes), scalar(size, aval.dtype))
-        return with_kept_axes(result, aval.shape, axes) if keepdims else result
-    x = _input("mean", a, out)
-    inside, result_dtype = _computation_dtypes("mean", x, dtype)
-    if kind(result_dtype) in "biu":  # the elements are rounded, not only their mean
-        x = convert_element_type(x, result_dtype)
-    total = sum(x, axis, dtype=inside, keepdims=keepdims, where=where)
-    shape = x.aval.shape if where is None else np.broadcast_shapes(x.aval.shape, np.shape(where))
-    axes = reduction_axes("mean", axis, ShapedArray(shape, x.aval.dtype))
-    quotient = div_p.bind(total, _count("mean", shape, axes, where, inside, keepdims))
-    return convert_element_type(quotient, result_dtype)
-
-
-def _variance(
-    name: str,
-    a: Any,
-    axis: Axis,
-    dtype: Any,
-    out: Any,
-    ddof: Any,
-    keepdims: bool,
-    where: Any,
-    given_mean: Any,
-    correction: Any,
-    root: bool,
-) -> Array:
-    x = _input(name, a, out)
-    if correction is not None:
-        if ddof != 0:
-            raise ValueError(f"{name}: 'ddof' and 'correction' mean the same; give only one of them")
-        ddof = correction
-    inside, result_dtype = _computation_dtypes(name, x, dtype)
-    if kind(result_dtype) not in "fc":
-        raise DTypeError(
-            f"{name}: dtype must be floating-point or complex; got {dtypes.dtype_name(result_dtype)}"
-        )
-    if dtype is None:
-        result_dtype = dtypes.to_real_dtype(result_dtype)
-    elif kind(x.aval.dtype) == "c" and kind(inside) != "c":
-        inside = dtypes.to_complex_dtype(inside)
-    x = convert_element_type(x, inside)
-    if given_mean is None:
-        center: Any = mean(x, axis, keepdims=True, where=where)
-    else:
-        center = convert_element_type(as_array(given_mean, name=name), inside)
-    centered: Any = sub_p.bind(x, center)
-    if kind(inside) == "c":
-        squares = real_p.bind(mul_p.bind(centered, conj_p.bind(centered)))
-    else:
-        squares = square_p.bind(centered)
-    real_dtype = squares.aval.dtype
-    shape = squares.aval.shape if where is None else np.broadcast_shapes(squares.aval.shape, np.shape(where))
-    axes = reduction_axes(name, axis, ShapedArray(shape, real_dtype))
-    count = _count(name, shape, axes, where, real_dtype, keepdims)
-    freedom = sub_p.bind(count, scalar(ddof, real_dtype))
-    # With no degree of freedom left the variance is undefined.
-    freedom = max_p.bind(freedom, scalar(0, real_dtype))
-    total = sum(squares, axis, keepdims=keepdims, where=where)
-    if ddof:
-        total = select_n_p.bind(
-            ne_p.bind(freedom, scalar(0, real_dtype)), scalar(math.nan, real_dtype), total
-        )
-    result = div_p.bind(total, freedom)
-    if root:
-        result = sqrt_p.bind(result)
-    return convert_element_type(result, result_dtype)
-
-
-def var(
-    a: Any,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    ddof: Any = 0,
-    keepdims: bool = False,
-    *,
-    where: Any = None,
-    mean: Any = None,
-    correction: Any = None,
-) -> Array:
-    """The variance over `axis`: the mean of |x - mean|^2, with count - ddof in place of the count.
-
-    Args:
-        a: an array or a number; complex numbers have a real variance.
-        axis, keepdims, where: as for `sum`.
-        dtype: as for `mean`.
-        ddof, correction: two names for what to subtract from the count; NaN if nothing remains.
-        mean: the mean, if it is known (with the reduced axes kept).
-    """
-    return _variance("var", a, axis, dtype, out, ddof, keepdims, where, mean, correction, root=False)
-
-
-def std(
-    a: Any,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    ddof: Any = 0,
-    keepdims: bool = False,
-    *,
-    where: Any = None,
-    mean: Any = None,
-    correction: Any = None,
-) -> Array:
-    """The standard deviation over `axis`: the square root of `var`, with the same arguments."""
-    return _variance("std", a, axis, dtype, out, ddof, keepdims, where, mean, correction, root=True)
-
-
-def average(
-    a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, keepdims: bool = False
-) -> Any:
-    """The weighted mean over `axis`.
-
-    Args:
-        a: an array or a number.
-        axis: an axis, a tuple of axes, or None for all.
-        weights: an array of the shape of `a`, or of the size of the axis (default: all one).
-        returned: whether to return the sum of the weights too.
-
-    Returns:
-        The average, or a tuple of it and the sum of the weights.
-    """
-    x = _input("average", a)
-    if weights is None:
-        (x,) = promote_inexact("average", x)
-        result = mean(x, axis, keepdims=keepdims)
-        axes = reduction_axes("average", axis, x.aval)
-        total: Any = scalar(math.prod(x.aval.shape[i] for i in axes), result.aval.dtype)
-    else:
-        check_arraylike("average", weights)
-        x, w = promote_inexact("average", x, weights)
-        axes = reduction_axes("average", axis, x.aval)
-        if w.aval.shape != x.aval.shape:
-            sizes = tuple(x.aval.shape[i] for i in axes)
-            if axis is None or w.aval.shape != sizes:
-                raise ShapeError(
-                    f"average: weights of shape {w.aval.shape} fit neither the array's shape {x.aval.shape} "
-                    f"nor the sizes of the axes ({'none given' if axis is None else sizes})"
-                )
-            w = reshape(w, tuple(d if i in axes else 1 for i, d in enumerate(x.aval.shape)))
-        total = sum(broadcast_to(w, x.aval.shape), axes, keepdims=keepdims)
-        result = div_p.bind(sum(mul_p.bind(x, w), axes, keepdims=keepdims), total)
-    if not returned:
-        return result
-    if total.aval.shape != result.aval.shape or total.aval.weak_type:
-        total = broadcast_to(strengthen(total), result.aval.shape)
-    return result, total
 
 
 # truth --------------------------------------------------------------------------------------------
@@ -545,7 +324,7 @@ def average(
 def _truth(
     name: str, primitive: Primitive, neutral: bool, a: Any, axis: Axis, out: Any, keepdims: bool, where: Any
 ) -> Any:
-    x: Any = _input(name, a, out)
+    x: Any = arraylike(name, a, out)
     if x.aval.dtype != np.bool_:
         x = ne_p.bind(x, scalar(0, x.aval.dtype))
     if where is not None:
@@ -567,7 +346,7 @@ def all(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, 
 
 def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Array:
     """How many elements over `axis` are not zero, as the default integer."""
-    x: Any = _input("count_nonzero", a)
+    x: Any = arraylike("count_nonzero", a)
     return sum(
         ne_p.bind(x, scalar(0, x.aval.dtype)), axis, dtype=dtypes.default_int_dtype(), keepdims=keepdims
     )
@@ -577,11 +356,11 @@ def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def _position(name: str, primitive: Primitive, a: Any, axis: Any, out: Any, keepdims: bool | None) -> Any:
-    x = _input(name, a, out)
+    x = arraylike(name, a, out)
     shape = x.aval.shape
     if axis is None:
         x = reshape(x, (x.aval.size,))
-        index, axes = 0, _ALL_AXES[len(shape)]
+        index, axes = 0, ALL_AXES[len(shape)]
     else:
         axes = reduction_axes(name, operator.index(axis), x.aval)
         index = axes[0]
@@ -609,12 +388,9 @@ METHODS: dict[str, Callable[..., Any]] = {
     "argmax": argmax,
     "argmin": argmin,
     "max": max,
-    "mean": mean,
     "min": min,
     "prod": prod,
     "ptp": ptp,
-    "std": std,
     "sum": sum,
-    "var": var,
 }
 """Functions that are methods of arrays, under the same names."""

@@ -20,9 +20,9 @@ from ...ops.structural import expand_dims, full, reshape
 from . import logic, operators
 from .indexing import general_getitem, rows, take
 from .indices import as_axis, concrete_array
-from .manipulation import arraylike, broadcast_arrays, broadcast_to, moveaxis
+from .manipulation import broadcast_arrays, broadcast_to, moveaxis
 from .mapping import mapped
-from .promotion import asarray, check_arraylike, promote
+from .promotion import arraylike, asarray, check_arraylike, promote, refuse_out
 from .updates import update
 
 __all__ = [
@@ -93,8 +93,7 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Array
         out: not supported.
         mode: numbers out of range: "raise" (concrete `a` only), "clip" or "wrap".
     """
-    if out is not None:
-        raise NotImplementedError("choose: the argument out is not supported, since arrays are immutable")
+    refuse_out("choose", out)
     items = list(choices)
     check_arraylike("choose", a, *items)
     which = asarray(a)
@@ -169,8 +168,7 @@ def compress(
         fill_value: see `size`.
         out: not supported.
     """
-    if out is not None:
-        raise NotImplementedError("compress: the argument out is not supported, since arrays are immutable")
+    refuse_out("compress", out)
     check_arraylike("compress", condition, a)
     x, test = asarray(a), asarray(condition)
     if test.aval.ndim != 1:

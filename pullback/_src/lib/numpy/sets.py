@@ -21,7 +21,7 @@ from ...ops.search import searchsorted as search
 from ...ops.sort import sort as sort_operands
 from ...ops.structural import broadcast_to, canonical_axis, full, moveaxis, reshape
 from .indexing import take
-from .promotion import check_arraylike, promote, weak_as
+from .promotion import arraylike, check_arraylike, promote, weak_as
 from .sorting import concrete_value, nonzero
 
 __all__ = [
@@ -36,11 +36,6 @@ __all__ = [
     "unique_inverse",
     "unique_values",
 ]
-
-
-def _input(name: str, a: Any) -> Any:
-    check_arraylike(name, a)
-    return as_array(a, name=name)
 
 
 def _flat(x: Any) -> Any:
@@ -97,7 +92,7 @@ def unique(
     Raises:
         ConcretizationTypeError: traced values and no size.
     """
-    x = _input("unique", ar)
+    x = arraylike("unique", ar)
     if axis is None:
         whole_shape: tuple[int, ...] = x.aval.shape
         slices, axis = reshape(x, (x.aval.size,)), 0

@@ -21,7 +21,7 @@ from ...ops.joining import concatenate
 from ...ops.search import searchsorted as search
 from ...ops.sort import sort as sort_operands
 from ...ops.structural import canonical_axis, expand_dims, full, reshape, rev
-from .promotion import check_arraylike, promote
+from .promotion import arraylike, promote
 
 __all__ = [
     "argpartition",
@@ -37,19 +37,12 @@ __all__ = [
 ]
 
 
-def _input(name: str, a: Any) -> Any:
-    if isinstance(a, Array):
-        return a
-    check_arraylike(name, a)
-    return as_array(a, name=name)
-
-
 def _sortable(name: str, a: Any, axis: int | None, kind: Any = None, order: Any = None) -> tuple[Any, int]:
     if kind is not None:
         raise TypeError(f"{name} does not support 'kind'; say stable=True or stable=False")
     if order is not None:
         raise TypeError(f"{name} does not support 'order': arrays have no fields")
-    x = _input(name, a)
+    x = arraylike(name, a)
     if axis is None:
         return reshape(x, (x.aval.size,)), 0
     return x, canonical_axis(axis, x.aval.ndim)
@@ -124,7 +117,7 @@ def lexsort(keys: Any, axis: int = -1) -> Array:
         keys: a sequence of arrays of one shape, or an array whose rows are the keys.
         axis: the axis along which to sort.
     """
-    columns = [_input("lexsort", k) for k in keys]
+    columns = [arraylike("lexsort", k) for k in keys]
     if not columns:
         raise TypeError("lexsort needs at least one key")
     if columns[0].aval.ndim == 0:
@@ -205,7 +198,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     Raises:
         ConcretizationTypeError: traced values and no size.
     """
-    x = _input("nonzero", a)
+    x = arraylike("nonzero", a)
     if x.aval.ndim == 0:
         raise ValueError("nonzero needs an array with at least one dimension; use atleast_1d(x).nonzero()")
     dtype = dtypes.default_int_dtype()
@@ -242,13 +235,13 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
 
 def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Array:
     """The indices of the nonzero elements of the flattened array; further arguments as for `nonzero`."""
-    x = _input("flatnonzero", a)
+    x = arraylike("flatnonzero", a)
     return nonzero(reshape(x, (x.aval.size,)), size=size, fill_value=fill_value)[0]
 
 
 def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Array:
     """The indices of the nonzero elements as rows of a matrix; `size` and `fill_value` as for `nonzero`."""
-    x = _input("argwhere", a)
+    x = arraylike("argwhere", a)
     if x.aval.ndim == 0:
         count = nonzero(reshape(x, (1,)), size=size, fill_value=fill_value)[0].shape[0]
         return full((count, 0), 0, dtypes.default_int_dtype())

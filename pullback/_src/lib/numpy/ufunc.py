@@ -11,6 +11,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from .promotion import refuse_out
+
 __all__ = ["ufunc"]
 
 Method = Callable[..., Any]
@@ -103,8 +105,7 @@ class ufunc:
             where: a bool mask of the elements to include; needs an identity or `initial`.
         """
         self._check("reduce")
-        if out is not None:
-            raise NotImplementedError(f"{self.__name__}.reduce: the argument out is not supported")
+        refuse_out(f"{self.__name__}.reduce", out)
         return self._find("reduce")(
             a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial, where=where
         )
@@ -112,8 +113,7 @@ class ufunc:
     def accumulate(self, a: Any, axis: int = 0, dtype: Any = None, out: None = None) -> Any:
         """All intermediate results of combining the elements along `axis`."""
         self._check("accumulate")
-        if out is not None:
-            raise NotImplementedError(f"{self.__name__}.accumulate: the argument out is not supported")
+        refuse_out(f"{self.__name__}.accumulate", out)
         return self._find("accumulate")(a, axis=axis, dtype=dtype)
 
     def at(self, a: Any, indices: Any, b: Any = None, /, *, inplace: bool = True) -> Any:
@@ -140,8 +140,7 @@ class ufunc:
         Where an index is not below the next one, the element at it alone is the result.
         """
         self._check("reduceat")
-        if out is not None:
-            raise NotImplementedError(f"{self.__name__}.reduceat: the argument out is not supported")
+        refuse_out(f"{self.__name__}.reduceat", out)
         return self._find("reduceat")(a, indices, axis=axis, dtype=dtype)
 
 
