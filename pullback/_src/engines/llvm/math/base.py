@@ -1,0 +1,213 @@
+"""What the functions of this package share: constants by type, parts of a number, and rare slow paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..ir import Emitter, Value
+
+INTEGER = {"float": "i32", "double": "i64"}
+MANTISSA = {"float": 23, "double": 52}
+BIAS = {"float": 127, "double": 1023}
+MAX_EXPONENT = {"float": 255, "double": 2047}
+SMALLEST_NORMAL = {"float": 2.0**-126, "double": 2.0**-1022}
+# Added to a number, it pushes the fraction out and leaves the nearest integer in the lowest bits.
+MAGIC = {"float": 1.5 * 2.0**23, "double": 1.5 * 2.0**52}
+MAGIC_BITS = {"float": 0x4B400000, "double": 0x4338000000000000}
+WIDTH = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64}
+
+
+def literal(x: Value) -> int | None:
+    """The value of an integer literal, None for what is computed."""
+    name = x.name
+    if name[0] == "%":
+        return None
+    text = name[:-1].rsplit(" ", 1)[-1] if name.startswith("splat") else name
+    return int(text) if text.lstrip("-").isdigit() else None
+
+
+def sub_exact(e: Emitter, x: Value, y: Value) -> Value:
+    """x - y as written: not fused with a product that x or y may be."""
+    return e.binary("fsub", x, y)
+
+
+def add_exact(e: Emitter, x: Value, y: Value) -> Value:
+    return e.binary("fadd", x, y)
+
+
+def mul_exact(e: Emitter, x: Value, y: Value) -> Value:
+    """x * y, never fused with a later addition."""
+    return e.binary("fmul", x, y)
+
+
+def fms(e: Emitter, x: Value, y: Value, z: Value) -> Value:
+    """x * y - z, rounded once."""
+    return e.fma(x, y, e.fneg(z))
+
+
+def fnma(e: Emitter, x: Value, y: Value, z: Value) -> Value:
+    """z - x * y, rounded once."""
+    return e.fma(e.fneg(x), y, z)
+
+
+def at_least(e: Emitter, x: Value, bound: float) -> Value:
+    """The larger of x and a number; NaN stays (one instruction on x86)."""
+    c = e.const(bound, x)
+    return e.select(e.fcmp("ogt", c, x), c, x)
+
+
+def at_most(e: Emitter, x: Value, bound: float) -> Value:
+    """The smaller of x and a number; NaN stays."""
+    c = e.const(bound, x)
+    return e.select(e.fcmp("olt", c, x), c, x)
+
+
+def maximum(e: Emitter, x: Value, y: Value) -> Value:
+    """The larger one, NaN if one of them is."""
+    return e.select(e.isnan(x), x, e.select(e.fcmp("ogt", x, y), x, y))
+
+
+def minimum(e: Emitter, x: Value, y: Value) -> Value:
+    """The smaller one, NaN if one of them is."""
+    return e.select(e.isnan(x), x, e.select(e.fcmp("olt", x, y), x, y))
+
+
+def to_bits(e: Emitter, x: Value) -> Value:
+    return e.bitcast(x, INTEGER[x.elem])
+
+
+def from_bits(e: Emitter, x: Value) -> Value:
+    return e.bitcast(x, "float" if x.elem == "i32" else "double")
+
+
+def nearest(e: Emitter, x: Value, factor: float) -> tuple[Value, Value]:
+    """The integer k nearest to x * factor: as a float, and as an integer in the lowest bits of the second.
+
+    The second value is k plus `MAGIC_BITS`; |k| must be below 2^22 (2^51).
+    """
+    magic = e.const(MAGIC[x.elem], x)
+    moved = e.fma(x, e.const(factor, x), magic)
+    return sub_exact(e, moved, magic), to_bits(e, moved)
+
+
+def power_of_two(e: Emitter, k: Value) -> Value:
+    """2^k for an integer k of a normal result; `MAGIC_BITS` in k do no harm."""
+    elem = "float" if k.elem == "i32" else "double"
+    shifted = e.shl(k, e.const(MANTISSA[elem], k))
+    return from_bits(e, e.add(shifted, e.const(BIAS[elem] << MANTISSA[elem], k)))
+
+
+def scale(e: Emitter, x: Value, k: Value) -> Value:
+    """x * 2^k, where 2^k itself may be far outside of the range; rounded once for x in [0.5, 2)."""
+    half = e.ashr(k, e.const(1, k))
+    return e.binary("fmul", e.binary("fmul", x, power_of_two(e, half)), power_of_two(e, e.sub(k, half)))
+
+
+def to_float(e: Emitter, k: Value) -> Value:
+    """An integer of small size as a float (64 bits: |k| < 2^51; AVX2 has no instruction for that)."""
+    if k.elem == "i32":
+        return e.convert("sitofp", k, "float")
+    bits = e.add(k, e.const(MAGIC_BITS["double"], k))
+    moved = e.bitcast(bits, "double")
+    return sub_exact(e, moved, e.const(MAGIC["double"], moved))
+
+
+def poly(e: Emitter, x: Value, coefficients: Sequence[float]) -> Value:
+    return e.poly(x, coefficients)
+
+
+def widen(e: Emitter, x: Value) -> Value:
+    return e.convert("fpext", x, "double")
+
+
+def narrow(e: Emitter, x: Value) -> Value:
+    return e.convert("fptrunc", x, "float")
+
+
+def through_double(f: Callable[..., Value]) -> Callable[..., Value]:
+    """A function of doubles made one of both types: floats go through double, so they are nearly exact."""
+
+    def function(e: Emitter, *xs: Value) -> Value:
+        if xs[0].elem == "double":
+            return f(e, *xs)
+        return narrow(e, f(e, *[widen(e, x) for x in xs]))
+
+    return function
+
+
+def is_any(e: Emitter, condition: Value) -> Value:
+    """Whether the condition holds in some lane, as one bit."""
+    if condition.lanes == 1:
+        return condition
+    name = f"llvm.vector.reduce.or.v{condition.lanes}i1"
+    e.module.declare(name, "i1", [condition.type])
+    return e.pure(f"call i1 @{name}({condition.typed})", "i1", 1, condition.level)
+
+
+def define(e: Emitter, name: str, text: str) -> None:
+    """Add a function to the module, once."""
+    e.module.declarations.setdefault(name, text)
+
+
+def rarely(
+    e: Emitter, condition: Value, fast: Sequence[Value], helper: str, xs: Sequence[Value]
+) -> list[Value]:
+    """`fast`, but for lanes where `condition` holds the results of a scalar function of the module.
+
+    `helper` returns a structure of as many scalars as `fast` has values. If no lane needs it, this costs one
+    jump. The values of a lane never depend on the other lanes.
+    """
+    lanes = condition.lanes
+    results = "{ " + ", ".join(f.elem for f in fast) + " }"
+    xs = [e.splat(x, lanes) for x in xs]
+    fast = [e.splat(f, lanes) for f in fast]
+    some = is_any(e, condition)
+    slow, loop, done = e.fresh("slow"), e.fresh("lane"), e.fresh("join")
+    before = e.scope.label
+    if lanes == 1:
+        e.line(f"br i1 {some.name}, label %{slow}, label %{done}")
+        e.label(slow)
+        got = e.here(f"call {results} @{helper}({', '.join(x.typed for x in xs)})", "struct", 1)
+        chosen = [
+            e.here(f"extractvalue {results} {got.name}, {k}", f.elem, 1) for k, f in enumerate(fast)
+        ]
+        last = slow
+    else:
+        e.line(f"br i1 {some.name}, label %{slow}, label %{done}")
+        e.label(slow)
+        e.line(f"br label %{loop}")
+        e.label(loop)
+        index, following = "%" + e.fresh(), "%" + e.fresh()
+        e.line(f"{index} = phi i64 [0, %{slow}], [{following}, %{loop}]")
+        sofar = [e.here(f"phi {f.type} [{f.name}, %{slow}], [%{helper}.{k}.{done}, %{loop}]", f.elem, lanes)
+                 for k, f in enumerate(fast)]  # fmt: skip
+        scalars = [e.here(f"extractelement {x.typed}, i64 {index}", x.elem, 1) for x in xs]
+        got = e.here(f"call {results} @{helper}({', '.join(x.typed for x in scalars)})", "struct", 1)
+        for k, f in enumerate(fast):
+            part = e.here(f"extractvalue {results} {got.name}, {k}", f.elem, 1)
+            e.line(f"%{helper}.{k}.{done} = insertelement {sofar[k].typed}, {part.typed}, i64 {index}")
+        e.line(f"{following} = add nuw nsw i64 {index}, 1")
+        end = e.here(f"icmp eq i64 {following}, {lanes}", "i1", 1)
+        mixed = [
+            e.here(f"select {condition.typed}, {f.type} %{helper}.{k}.{done}, {f.typed}", f.elem, lanes)
+            for k, f in enumerate(fast)
+        ]
+        e.line(f"br i1 {end.name}, label %{done}, label %{loop}")
+        chosen, last = mixed, loop
+    e.label(done)
+    return [
+        e.here(f"phi {f.type} [{f.name}, %{before}], [{c.name}, %{last}]", f.elem, lanes)
+        for f, c in zip(fast, chosen, strict=True)
+    ]
+
+
+def remember(e: Emitter, key: Any, compute: Callable[[], Any]) -> Any:
+    """What `compute` returns, computed once where this place of the code can see it."""
+    for scope in e.scopes:
+        found = scope.known.get(key)
+        if found is not None:
+            return found
+    found = e.scopes[-1].known[key] = compute()
+    return found
+
