@@ -117,6 +117,12 @@ def test_like_jax() -> None:
         (ops.transpose, jax.lax.transpose, ((1, 2, 0),)),
         (ops.rev, jax.lax.rev, ((0,),)),
         (ops.squeeze, jax.lax.squeeze, ((1,),)),
+        (ops.broadcast, jax.lax.broadcast, ((4, 2),)),
+        (ops.collapse, jax.lax.collapse, (1,)),
+        (ops.collapse, jax.lax.collapse, (0, 2)),
+        (ops.collapse, jax.lax.collapse, (-2, None)),
+        (ops.collapse, jax.lax.collapse, (1, 1)),
+        (ops.collapse, jax.lax.collapse, (2, 1)),
         (ops.expand_dims, jax.lax.expand_dims, ((1, 3),)),
         (ops.broadcast_in_dim, jax.lax.broadcast_in_dim, ((4, 2, 5, 3), (1, 2, 3))),
     ]:

@@ -11,10 +11,8 @@ from typing import Any
 from ..base import pytree
 from ..base.errors import StructureError, UnexpectedTracerError
 from ..core import rules
-from ..core.aval import ShapedArray, Zero
+from ..core.aval import Zero
 from ..core.primitive import Primitive
-from ..core.program import Program
-from ..core.staging import StagingTrace
 from ..core.trace import CURRENT, EVAL
 from ..ops.structural import add_any
 from ..transforms.batch import Axis, batch
@@ -31,10 +29,8 @@ from .custom_rules import (
     for_user,
     from_user,
     name_of,
+    register_call,
     results,
-    run_call,
-    staged_call,
-    transpose_call,
     user_zero,
 )
 
@@ -188,19 +184,6 @@ def _check_structure(label: str, tree: Any, tangent_tree: Any) -> None:
 # Rules of the primitive -----------------------------------------------------------------------------
 
 
-def _evaluate(*args: Any, call_jaxpr: Any, **params: Any) -> list[Any]:
-    return run_call(call_jaxpr, args)
-
-
-def _abstract(*avals: ShapedArray, call_jaxpr: Program, **params: Any) -> list[ShapedArray]:
-    return call_jaxpr.out_avals
-
-
-def _staging(trace: StagingTrace, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
-    operands, staged = staged_call("custom_jvp", trace, args, params)
-    return trace.record(custom_jvp_call_p, operands, staged)
-
-
 def _jvp(
     primals: Sequence[Any], tangents: Sequence[Any], *, name: str, jvp: Any, num_consts: int, **params: Any
 ) -> tuple[list[Any], list[Any]]:
@@ -260,13 +243,6 @@ def _batch(
     return outs, mapped.dims
 
 
-def _transpose(cts: Sequence[Any], *args: Any, call_jaxpr: Program, **params: Any) -> list[Any]:
-    return transpose_call(call_jaxpr, cts, args)
-
-
-rules.evaluate[custom_jvp_call_p] = _evaluate
-rules.abstract[custom_jvp_call_p] = _abstract
-rules.staging[custom_jvp_call_p] = _staging
+register_call(custom_jvp_call_p, "custom_jvp")
 rules.jvp[custom_jvp_call_p] = _jvp
 rules.batch[custom_jvp_call_p] = _batch
-rules.transpose[custom_jvp_call_p] = _transpose

@@ -23,6 +23,7 @@ from ..core.array import Array, as_array
 from ..core.aval import ShapedArray, Zero
 from ..core.call import eager_executable
 from ..core.evaluate import evaluate
+from ..core.primitive import Primitive
 from ..core.program import Program
 from ..core.staging import StagingTrace, stage
 from ..core.trace import Tracer
@@ -511,6 +512,28 @@ def transpose_call(program: Program, cts: Sequence[Any], args: Sequence[Any]) ->
     known = [a for a, lin in zip(args, linear, strict=True) if not lin]
     outs, flags = iter(evaluate(transposed, [*known, *given])), iter(nonzero)
     return [(next(outs) if next(flags) else None) if lin else None for lin in linear]
+
+
+def register_call(primitive: Primitive, kind: str) -> None:
+    """The rules of a call of a user's function (`call_jaxpr`) in which its derivative has no part."""
+
+    def evaluate_call(*args: Any, call_jaxpr: Any, **params: Any) -> list[Any]:
+        return run_call(call_jaxpr, args)
+
+    def abstract(*avals: ShapedArray, call_jaxpr: Program, **params: Any) -> list[ShapedArray]:
+        return call_jaxpr.out_avals
+
+    def staging(trace: StagingTrace, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+        operands, staged = staged_call(kind, trace, args, params)
+        return trace.record(primitive, operands, staged)
+
+    def transpose(cts: Sequence[Any], *args: Any, call_jaxpr: Program, **params: Any) -> list[Any]:
+        return transpose_call(call_jaxpr, cts, args)
+
+    rules.evaluate[primitive] = evaluate_call
+    rules.abstract[primitive] = abstract
+    rules.staging[primitive] = staging
+    rules.transpose[primitive] = transpose
 
 
 def check_closure(kind: str, name: str, tangents: Sequence[Any]) -> None:

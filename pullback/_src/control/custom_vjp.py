@@ -16,8 +16,7 @@ from ..core import rules
 from ..core.array import Array, as_array
 from ..core.aval import ShapedArray, Zero
 from ..core.primitive import Primitive
-from ..core.program import Program
-from ..core.staging import LinearTrace, StagingTrace
+from ..core.staging import LinearTrace
 from ..core.trace import CURRENT, EVAL, using
 from ..ops.structural import reduce_sum_p
 from ..transforms.batch import Axis, batch, to_dim
@@ -38,10 +37,8 @@ from .custom_rules import (
     for_user,
     from_user,
     name_of,
+    register_call,
     results,
-    run_call,
-    staged_call,
-    transpose_call,
 )
 
 custom_vjp_call_p = Primitive("custom_vjp_call", multiple_results=True, call_like=True)
@@ -418,19 +415,6 @@ rules.batch[custom_vjp_linear_p] = _linear_batch
 # Rules of the call -------------------------------------------------------------------------------------
 
 
-def _evaluate(*args: Any, call_jaxpr: Any, **params: Any) -> list[Any]:
-    return run_call(call_jaxpr, args)
-
-
-def _abstract(*avals: ShapedArray, call_jaxpr: Program, **params: Any) -> list[ShapedArray]:
-    return call_jaxpr.out_avals
-
-
-def _staging(trace: StagingTrace, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
-    operands, staged = staged_call("custom_vjp", trace, args, params)
-    return trace.record(custom_vjp_call_p, operands, staged)
-
-
 def _forward(
     primals: Sequence[Any], tangents: Sequence[Any], name: str, fwd: Any, bwd: str, num_consts: int
 ) -> tuple[list[Any], list[Any], LinearRule, list[Any]]:
@@ -508,14 +492,7 @@ def _batch(
     return outs, mapped.dims
 
 
-def _transpose(cts: Sequence[Any], *args: Any, call_jaxpr: Program, **params: Any) -> list[Any]:
-    return transpose_call(call_jaxpr, cts, args)
-
-
-rules.evaluate[custom_vjp_call_p] = _evaluate
-rules.abstract[custom_vjp_call_p] = _abstract
-rules.staging[custom_vjp_call_p] = _staging
+register_call(custom_vjp_call_p, "custom_vjp")
 rules.jvp[custom_vjp_call_p] = _jvp
 rules.linearize[custom_vjp_call_p] = _linearize
 rules.batch[custom_vjp_call_p] = _batch
-rules.transpose[custom_vjp_call_p] = _transpose

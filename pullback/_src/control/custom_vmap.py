@@ -8,11 +8,9 @@ from typing import Any
 from ..base import pytree
 from ..base.errors import StructureError, UnexpectedTracerError
 from ..core import rules
-from ..core.aval import ShapedArray
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program
-from ..core.staging import StagingTrace
 from ..core.trace import CURRENT, EVAL
 from ..ops.joining import concatenate
 from ..ops.slicing import index_in_dim
@@ -25,10 +23,8 @@ from .custom_rules import (
     FlatFunction,
     closure_error,
     name_of,
+    register_call,
     results,
-    run_call,
-    staged_call,
-    transpose_call,
 )
 
 custom_vmap_call_p = Primitive("custom_vmap_call", multiple_results=True, call_like=True)
@@ -151,19 +147,6 @@ def sequential_vmap(fun: Callable[..., Any]) -> custom_vmap:
 # Rules of the primitive -------------------------------------------------------------------------------
 
 
-def _evaluate(*args: Any, call_jaxpr: Any, **params: Any) -> list[Any]:
-    return run_call(call_jaxpr, args)
-
-
-def _abstract(*avals: ShapedArray, call_jaxpr: Program, **params: Any) -> list[ShapedArray]:
-    return call_jaxpr.out_avals
-
-
-def _staging(trace: StagingTrace, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
-    operands, staged = staged_call("custom_vmap", trace, args, params)
-    return trace.record(custom_vmap_call_p, operands, staged)
-
-
 def _jvp(
     primals: Sequence[Any], tangents: Sequence[Any], *, call_jaxpr: Any, **params: Any
 ) -> tuple[list[Any], list[Any]]:
@@ -192,13 +175,6 @@ def _batch(
     return outs, [0 if flag else None for flag in flags]
 
 
-def _transpose(cts: Sequence[Any], *args: Any, call_jaxpr: Program, **params: Any) -> list[Any]:
-    return transpose_call(call_jaxpr, cts, args)
-
-
-rules.evaluate[custom_vmap_call_p] = _evaluate
-rules.abstract[custom_vmap_call_p] = _abstract
-rules.staging[custom_vmap_call_p] = _staging
+register_call(custom_vmap_call_p, "custom_vmap")
 rules.jvp[custom_vmap_call_p] = _jvp
 rules.batch[custom_vmap_call_p] = _batch
-rules.transpose[custom_vmap_call_p] = _transpose

@@ -21,7 +21,17 @@ from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
 
-__all__ = ["broadcast_in_dim", "expand_dims", "full", "reshape", "rev", "squeeze", "transpose"]
+__all__ = [
+    "broadcast",
+    "broadcast_in_dim",
+    "collapse",
+    "expand_dims",
+    "full",
+    "reshape",
+    "rev",
+    "squeeze",
+    "transpose",
+]
 
 
 def linear_primitive(name: str) -> Primitive:
@@ -126,6 +136,12 @@ def broadcast_in_dim(operand: Any, shape: Any, broadcast_dimensions: Any) -> Arr
     if operand.aval.shape == shape and dims == tuple(range(len(shape))):
         return operand
     return broadcast_in_dim_p.bind(operand, shape=shape, broadcast_dimensions=dims)
+
+
+def broadcast(operand: Any, sizes: Any) -> Array:
+    """Repeat the operand along new leading dimensions of `sizes`."""
+    operand = as_array(operand, name="broadcast")
+    return broadcast_to(operand, (*canonical_shape(sizes), *operand.aval.shape))
 
 
 def broadcast_to(operand: Any, shape: tuple[int, ...]) -> Array:
@@ -278,6 +294,22 @@ def reshape(operand: Any, new_sizes: Any, dimensions: Any = None) -> Array:
     if operand.aval.shape == shape:
         return operand
     return reshape_p.bind(operand, shape=canonical_shape(shape))
+
+
+def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = None) -> Array:
+    """Join the dimensions from `start_dimension` up to, without, `stop_dimension` (default: all) into one.
+
+    Raises:
+        ValueError: the range of dimensions is reversed.
+    """
+    operand = as_array(operand, name="collapse")
+    shape = operand.aval.shape
+    start, stop, _ = slice(start_dimension, stop_dimension).indices(len(shape))
+    if stop < start:
+        raise ValueError(
+            f"collapse: dimensions {start_dimension} to {stop_dimension} of shape {shape} are no range"
+        )
+    return reshape(operand, (*shape[:start], math.prod(shape[start:stop]), *shape[stop:]))
 
 
 def squeeze(array: Any, dimensions: Any) -> Array:
