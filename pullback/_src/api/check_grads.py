@@ -85,6 +85,17 @@ def _assert_close(found: Any, expected: Any, atol: float, rtol: float, what: str
             )
 
 
+def _settings(
+    args: tuple[Any, ...], atol: float | None, rtol: float | None, eps: float | None
+) -> tuple[float, float, float]:
+    """The tolerances and the step, by default those that suit the least precise argument."""
+    return (
+        _default(args, _TOLERANCE, 1e-5) if atol is None else atol,
+        _default(args, _TOLERANCE, 1e-5) if rtol is None else rtol,
+        _default(args, _EPS, 1e-4) if eps is None else eps,
+    )
+
+
 def check_jvp(
     f: Callable[..., Any],
     f_jvp: Callable[..., Any],
@@ -100,9 +111,7 @@ def check_jvp(
         AssertionError: they differ by more than the tolerances.
     """
     args = tuple(args)
-    atol = _default(args, _TOLERANCE, 1e-5) if atol is None else atol
-    rtol = _default(args, _TOLERANCE, 1e-5) if rtol is None else rtol
-    eps = _default(args, _EPS, 1e-4) if eps is None else eps
+    atol, rtol, eps = _settings(args, atol, rtol, eps)
     rng = np.random.default_rng(0)
     direction = pytree.tree_map(lambda x: _random_like(rng, x), args)
     value, tangent = f_jvp(args, direction)
@@ -127,9 +136,7 @@ def check_vjp(
         AssertionError: they differ by more than the tolerances.
     """
     args = tuple(args)
-    atol = _default(args, _TOLERANCE, 1e-5) if atol is None else atol
-    rtol = _default(args, _TOLERANCE, 1e-5) if rtol is None else rtol
-    eps = _default(args, _EPS, 1e-4) if eps is None else eps
+    atol, rtol, eps = _settings(args, atol, rtol, eps)
     rng = np.random.default_rng(1)
     value, pull = f_vjp(*args)
     _assert_close(value, f(*args), atol, rtol, f"{err_msg} vjp's value".strip())

@@ -19,7 +19,7 @@ from ..base.errors import ConcretizationTypeError, DTypeError, ShapeError, Struc
 from ..core import dtypes, rules
 from ..core.array import ConcreteArray, as_array, scalar, wrap
 from ..core.aval import ShapedArray
-from ..core.call import executable
+from ..core.call import eager_executable
 from ..core.evaluate import evaluate
 from ..core.kinds import kind
 from ..core.primitive import Primitive
@@ -209,7 +209,7 @@ def _bounds(lower: Any, upper: Any) -> tuple[Any, Any]:
 
 def _weak_int(start: Any) -> Any:
     """The counter of a loop with known bounds: weakly typed, of the default integer dtype where it fits."""
-    value = int(concrete(start)._data)  # type: ignore[union-attr]
+    value = int(concrete(start)._data)  # type: ignore[union-attr]  # the bounds are known
     dtype = dtypes.default_int_dtype()
     if not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
         return start
@@ -305,7 +305,7 @@ def _evaluate(
             "body_nconsts": body_nconsts,
         }
         return run_whole(while_p, body_program, args, params)
-    test, step = executable(cond_program), executable(body_program)
+    test, step = eager_executable(cond_program), eager_executable(body_program)
     first = cond_nconsts + body_nconsts
     cond_consts, body_consts = args[:cond_nconsts], args[cond_nconsts:first]
     carry: Sequence[ConcreteArray] = args[first:]

@@ -487,8 +487,9 @@ def _conv_batch(
         return split(run(fold(x, dx, 1, 1), w, size * groups, 1), 1, 1)
     if dx is not None:
         return split(run(fold(x, dx, 0, batches), w, groups, batches), 0, 1)
+    assert dw is not None  # at least one operand is mapped
     outer = groups * batches
-    return split(run(x, fold(w, dw, 0, outer), groups, batches), 1, outer)  # type: ignore[arg-type]
+    return split(run(x, fold(w, dw, 0, outer), groups, batches), 1, outer)
 
 
 rules.abstract[conv_general_dilated_p] = _conv_abstract

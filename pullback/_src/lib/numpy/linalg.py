@@ -412,13 +412,13 @@ def matrix_power(a: Any, n: int) -> Array:
         return broadcast_to(identity(x.aval.shape[-1], x.aval.dtype), x.aval.shape)
     if n < 0:
         x, n = inv(x), -n
-    result = None
+    result: Any = None  # set before n becomes 0: its highest bit is 1
     while True:
         if n & 1:
             result = x if result is None else contractions.matmul(result, x)
         n >>= 1
         if not n:
-            return result  # type: ignore[return-value]
+            return result
         x = contractions.matmul(x, x)
 
 
