@@ -1,9 +1,178 @@
-"""Object code on disk."""
+"""Object code on disk, so that a second process compiles nothing.
+
+An entry is a file named by the SHA-256 of all that the object code depends on: the module's text, the effort
+of the code generator, the versions of LLVM and of its binding, the CPU and its features. It holds a header,
+the SHA-256 of header and code, and the code. What does not verify is not used: it is compiled again and
+overwritten. Code from disk is code that will run, so only files that belong to the user and that nobody else
+can write to are trusted.
+
+Files are written under a temporary name and renamed, so readers and other writers never see half of one. No
+failure (a full disk, a read-only folder, no home) is an error of the program: it only costs a compilation. A
+write failure switches writing off for the process.
+
+The folder is `$PULLBACK_COMPILATION_CACHE_DIR` (the flag `compilation_cache_dir`), else
+`$PULLBACK_CACHE_DIR`, else `pullback` in the user's cache folder. The flag `enable_compilation_cache`
+switches all of this off. Now and then a writer removes the entries that were used longest ago, down to three
+quarters of the limit.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from ...base.config import settings
 from . import jit
+
+SIZE_LIMIT = 512 << 20
+"""Bytes that the folder may hold; checked at one write in 64, and at the first of a process."""
+
+_MAGIC = b"pullback object code 1\n"
+_SUFFIX = ".object"
+_writes = 0
+_broken: set[Path] = set()  # folders that could not be written to
 
 
 def compiled(text: str, *, opt: int = 1) -> bytes:
-    return jit.compile_ir(text, opt=opt)
+    """The object code of a module, from disk if it was compiled before (see `jit.compile_ir`)."""
+    folder = _folder()
+    if folder is None:
+        return jit.compile_ir(text, opt=opt)
+    name = _key(text, opt)
+    code = _read(folder / name[:2] / (name + _SUFFIX), name)
+    if code is None:
+        code = jit.compile_ir(text, opt=opt)
+        _write(folder, name, code)
+    return code
+
+
+def _key(text: str, opt: int) -> str:
+    digest = hashlib.sha256(_MAGIC)
+    for part in (jit.version(), str(opt), text):
+        data = part.encode()
+        digest.update(b"%d\n" % len(data))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _folder() -> Path | None:
+    """The folder of entries, or None if there is no cache."""
+    now = settings()
+    if not now.enable_compilation_cache:
+        return None
+    return _made(now.compilation_cache_dir or os.environ.get("PULLBACK_CACHE_DIR") or _default_folder())
+
+
+def _default_folder() -> str | None:
+    if sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = os.path.join(os.path.expanduser(base), "pullback")
+    return folder if os.path.isabs(folder) else None
+
+
+@lru_cache(maxsize=16)
+def _made(name: str | None) -> Path | None:
+    """The folder, made if need be, or None if it cannot be."""
+    if name is None:
+        return None
+    try:
+        folder = Path(name).expanduser()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, ValueError, RuntimeError):  # a name that cannot be, no home
+        return None
+    return folder
+
+
+def _is_ours(about: os.stat_result) -> bool:
+    return about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _read(path: Path, name: str) -> bytes | None:
+    """The code in an entry, or None if there is none or it is damaged."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+        with open(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode) or not _is_ours(about):
+                return None
+            content = file.read()
+            with suppress(OSError):  # a read-only folder
+                os.utime(descriptor)  # when it was last used
+    except OSError:
+        return None
+    header = _MAGIC + name.encode() + b"\n"
+    start = len(header) + 32
+    if content[: len(header)] != header or len(content) <= start:
+        return None
+    code = content[start:]
+    if hashlib.sha256(header + code).digest() != content[len(header) : start]:
+        return None
+    return code
+
+
+def _write(folder: Path, name: str, code: bytes) -> None:
+    global _writes
+    if folder in _broken:
+        return
+    header = _MAGIC + name.encode() + b"\n"
+    temporary = None
+    try:
+        place = folder / name[:2]
+        place.mkdir(mode=0o700, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=place)  # readable by the owner only
+        with open(descriptor, "wb") as file:
+            file.write(header + hashlib.sha256(header + code).digest() + code)
+        os.replace(temporary, place / (name + _SUFFIX))
+        temporary = None
+    except OSError:
+        _broken.add(folder)
+    finally:
+        if temporary is not None:
+            _remove(temporary)
+    if _writes % 64 == 0:
+        _shrink(folder)
+    _writes += 1
+
+
+def _remove(path: str | Path) -> None:
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def _shrink(folder: Path) -> None:
+    """Remove the entries that were used longest ago if all are more than the limit, and stale temporary files."""
+    found = []
+    try:
+        for place in os.scandir(folder):
+            if not place.is_dir(follow_symlinks=False) or len(place.name) != 2:
+                continue
+            for file in os.scandir(place):
+                if file.name.endswith(_SUFFIX) or file.name.startswith(".new-"):
+                    about = file.stat(follow_symlinks=False)
+                    found.append((about.st_mtime, about.st_size, file.path))
+    except OSError:
+        pass  # another process is shrinking it too
+    total = sum(size for _, size, _ in found)
+    if total <= SIZE_LIMIT:
+        return
+    for _, size, path in sorted(found):
+        if total <= SIZE_LIMIT * 3 // 4:
+            break
+        _remove(path)
+        total -= size
+
+
+def clear() -> None:
+    """Remove all entries."""
+    folder = _folder()
+    if folder is not None:
+        for path in folder.glob(f"??/*{_SUFFIX}"):
+            _remove(path)

@@ -1,0 +1,99 @@
+"""Interrupts, in processes of their own: a signal could otherwise hit the test runner."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os, signal, sys, threading, time
+import numpy as np
+from pullback._src.core.array import wrap
+from pullback._src.engines.llvm import jit, runtime
+from pullback._src.engines.llvm.executable import Executable
+from tests.engines.llvm import modules
+
+text, release_gil, threads = getattr(modules, sys.argv[1]), sys.argv[2] == "True", int(sys.argv[3])
+os.environ.pop("PULLBACK_NUM_THREADS", None)
+from pullback._src.base.config import config
+config.update("num_threads", threads)
+table = np.zeros(1_000_001, np.int64)
+table[0] = 1_000_000
+x = wrap(table)
+run = Executable(jit.link(jit.compile_ir(text), runtime.native().symbols), [x.aval], [x.aval], release_gil=release_gil)
+fast = run.entry()
+
+def handler(number, frame):
+    handled.append(number)
+handled = []
+signal.signal(signal.SIGUSR1, handler)  # a handler that does not raise does not stop the program
+child = os.fork()
+if child == 0:
+    time.sleep(0.2)
+    os.kill(os.getppid(), signal.SIGUSR1)
+    time.sleep(0.2)
+    os.kill(os.getppid(), signal.SIGINT)
+    os._exit(0)
+start = time.monotonic()
+try:
+    fast(x)
+    print("finished")
+except KeyboardInterrupt:
+    print("interrupted", handled == [signal.SIGUSR1], time.monotonic() - start < 10)
+os.waitpid(child, 0)
+small = jit.link(jit.compile_ir(modules.add_one(8)), runtime.native().symbols)
+y = wrap(np.zeros(8, np.float32))
+print(Executable(small, [y.aval], [y.aval])([y])[0].tolist()[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "release_gil", "threads"),
+    [("ENDLESS", False, 1), ("ENDLESS", True, 1), ("PARALLEL", True, 1), ("PARALLEL", True, 3)],
+)
+def test_control_c_ends_a_program(program: str, release_gil: bool, threads: int) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, program, str(release_gil), str(threads)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.stdout == "interrupted True True\n1.0\n", ended.stderr
+
+
+OTHER = """
+import os, signal, threading, time
+import numpy as np
+from pullback._src.core.array import wrap
+from pullback._src.engines.llvm import jit, runtime
+from pullback._src.engines.llvm.executable import Executable
+from tests.engines.llvm import modules
+
+table = np.zeros(1_000_001, np.int64)
+table[0] = 300
+x = wrap(table)
+run = Executable(
+    jit.link(jit.compile_ir(modules.PARALLEL), runtime.native().symbols), [x.aval], [x.aval], release_gil=True
+)
+endless = Executable(
+    jit.link(jit.compile_ir(modules.ENDLESS), runtime.native().symbols), [x.aval], [x.aval], release_gil=True
+)
+worker = threading.Thread(target=run, args=([x],))
+worker.start()
+child = os.fork()
+if child == 0:
+    time.sleep(0.1)
+    os.kill(os.getppid(), signal.SIGINT)
+    os._exit(0)
+try:
+    endless([x])
+except KeyboardInterrupt:
+    print("interrupted")
+worker.join()
+print((table[1:] == 1).all())
+"""
+
+
+def test_programs_of_other_threads_go_on() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", OTHER], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout == "interrupted\nTrue\n", ended.stderr

@@ -1,0 +1,135 @@
+import ctypes
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from pullback._src.engines.llvm import jit, runtime
+
+from .modules import PARALLEL
+
+
+@pytest.fixture(scope="module")
+def code() -> jit.Linked:
+    return jit.link(jit.compile_ir(PARALLEL), runtime.native().symbols, ("program", "run"))
+
+
+@pytest.fixture
+def run(code: jit.Linked) -> Iterator[Callable[[np.ndarray, int], int]]:
+    function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64)(code.address("run"))
+    yield lambda table, chunks: function(table.ctypes.data, chunks)
+    runtime.native().set_threads(runtime.thread_count())
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("chunks", [0, 1, 2, 3, 50])
+def test_each_chunk_runs_once(run: Callable[..., int], threads: int, chunks: int) -> None:
+    runtime.native().set_threads(threads)
+    table = np.zeros(chunks + 1, np.int64)
+    table[0] = 20
+    for _ in range(200):
+        assert run(table, chunks) == 0
+    assert (table[1:] == 200).all()
+    assert runtime.workers_started() >= min(threads, chunks) - 1
+
+
+def test_workers_wake_up_after_a_pause(run: Callable[..., int]) -> None:
+    runtime.native().set_threads(3)
+    table = np.zeros(4, np.int64)
+    for _ in range(5):
+        threading.Event().wait(0.005)
+        run(table, 3)
+    assert (table[1:] == 5).all()
+
+
+def test_callers_in_several_threads(run: Callable[..., int]) -> None:
+    runtime.native().set_threads(3)
+    tables = [np.zeros(31, np.int64) for _ in range(5)]
+
+    def work(table: np.ndarray) -> None:
+        table[0] = 30
+        for _ in range(300):
+            run(table, 30)
+
+    workers = [threading.Thread(target=work, args=(t,)) for t in tables]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    assert all((t[1:] == 300).all() for t in tables)
+
+
+def test_parallel_inside_of_parallel() -> None:
+    text = """
+    declare i32 @pb_parallel(ptr, ptr, i64)
+    define internal void @inner(ptr %count, i64 %chunk) {
+      %old = atomicrmw add ptr %count, i64 1 monotonic
+      ret void
+    }
+    define internal void @outer(ptr %count, i64 %chunk) {
+      %status = call i32 @pb_parallel(ptr @inner, ptr %count, i64 7)
+      ret void
+    }
+    define i32 @program(ptr %count) {
+      %status = call i32 @pb_parallel(ptr @outer, ptr %count, i64 11)
+      ret i32 %status
+    }"""
+    runtime.native().set_threads(3)
+    linked = jit.link(jit.compile_ir(text), runtime.native().symbols)
+    count = ctypes.c_int64()
+    for _ in range(50):
+        ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(linked.address("program"))(ctypes.addressof(count))
+    assert count.value == 50 * 77
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_starts_its_own_workers(run: Callable[..., int]) -> None:
+    runtime.native().set_threads(3)
+    table = np.zeros(21, np.int64)
+    run(table, 20)
+    child = os.fork()
+    if child == 0:
+        good = False
+        try:
+            started = runtime.workers_started()
+            for _ in range(20):
+                run(table, 20)
+            good = started == 0 and runtime.workers_started() == 2 and bool((table[1:] == 21).all())
+        finally:
+            os._exit(0 if good else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    run(table, 20)
+    assert (table[1:] == 2).all()
+
+
+EXIT = """
+import ctypes, sys, threading, time
+import numpy as np
+from pullback._src.engines.llvm import jit, runtime
+from tests.engines.llvm.modules import PARALLEL
+native = runtime.native()
+native.set_threads(3)
+code = jit.link(jit.compile_ir(PARALLEL), native.symbols, ("program", "run"))
+run = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64)(code.address("run"))
+table = np.zeros(5, np.int64)
+run(table.ctypes.data, 4)
+if sys.argv[1] == "asleep":
+    time.sleep(0.01)
+elif sys.argv[1] == "inside":  # a thread that is in compiled code when the process ends
+    long = np.full(5, 1 << 40)
+    threading.Thread(target=run, args=(long.ctypes.data, 4), daemon=True).start()
+    time.sleep(0.01)
+print("done", (table[1:] == 1).all())
+"""
+
+
+@pytest.mark.parametrize("state", ["spinning", "asleep", "inside"])
+def test_the_process_ends(state: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", EXIT, state], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "done True\n"), ended.stderr
