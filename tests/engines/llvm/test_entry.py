@@ -103,8 +103,8 @@ def test_what_makes_the_output_may_fail() -> None:
 
 
 DTYPES = [
-    np.bool_, np.int8, np.uint16, np.int32, np.int64, np.float16, np.float32, np.float64, np.complex64, np.complex128,
-    ml_dtypes.bfloat16, [("fry", np.uint32, (2,))],
+    np.bool_, np.int8, np.uint16, np.int32, np.int64, np.float16, np.float32, np.float64, np.complex64,
+    np.complex128, ml_dtypes.bfloat16, [("fry", np.uint32, (2,))],
 ]  # fmt: skip
 
 

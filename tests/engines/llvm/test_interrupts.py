@@ -20,7 +20,8 @@ config.update("num_threads", threads)
 table = np.zeros(1_000_001, np.int64)
 table[0] = 1_000_000
 x = wrap(table)
-run = Executable(jit.link(jit.compile_ir(text), runtime.native().symbols), [x.aval], [x.aval], release_gil=release_gil)
+code = jit.link(jit.compile_ir(text), runtime.native().symbols)
+run = Executable(code, [x.aval], [x.aval], release_gil=release_gil)
 fast = run.entry()
 
 def handler(number, frame):

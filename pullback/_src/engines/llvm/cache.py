@@ -148,7 +148,7 @@ def _remove(path: str | Path) -> None:
 
 
 def _shrink(folder: Path) -> None:
-    """Remove the entries that were used longest ago if all are more than the limit, and stale temporary files."""
+    """Remove the entries (and forgotten temporary files) used longest ago if all exceed the limit."""
     found = []
     try:
         for place in os.scandir(folder):

@@ -80,7 +80,7 @@ class Executable:
         Returns:
             The function, or None if native entries cannot be used for this program here.
         """
-        kinds = {None: LEAF, tuple: TUPLE, list: LIST}
+        kinds: dict[Any, int] = {None: LEAF, tuple: TUPLE, list: LIST}
         if self._native.problem is not None:
             return None
         frame = len(self.arguments) + len(self._constants) + len(self.results) + 1
