@@ -51,6 +51,7 @@ _LINEARITY = 1.5
 _ROUND_SECONDS = 0.05
 _ROW_SECONDS = 20.0
 _MIN_ROUNDS = 3
+_COMPILE_SECONDS = 400
 # Of a run, beside which a shorter time to compile cannot be told from noise.
 _RESOLUTION = 0.02
 
@@ -162,7 +163,13 @@ def _compile(row: Row, rounds: int) -> None:
     begin = time.perf_counter()
     for _ in range(rounds):
         command = [sys.executable, str(Path(__file__).resolve()), "--compile-once", row.name]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        try:
+            done = subprocess.run(
+                command, check=False, capture_output=True, text=True, timeout=_COMPILE_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            row.failure = f"compiling it with both libraries takes more than {_COMPILE_SECONDS} s"
+            return
         if done.returncode:
             row.failure = (done.stderr.strip().splitlines() or ["the process that compiles died"])[-1]
             return
