@@ -171,6 +171,7 @@ def _compile(row: Row, rounds: int) -> None:
             row.failure = f"compiling it with both libraries takes more than {_COMPILE_SECONDS} s"
             return
         if done.returncode:
+            print(done.stderr, file=sys.stderr, end="")
             row.failure = (done.stderr.strip().splitlines() or ["the process that compiles died"])[-1]
             return
         row.compile_samples.append(json.loads(done.stdout.splitlines()[-1]))
