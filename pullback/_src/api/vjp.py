@@ -242,7 +242,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
 def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool) -> Any:
     leaves, in_tree = pytree.flatten(primals)
-    arrays = [to_array(v, f"{name}: a primal input") for v in leaves]
+    arrays = [v if isinstance(v, Array) else to_array(v, f"{name}: a primal input") for v in leaves]
     out_tree: Any = None
     rebuild_aux: Any = None
     count = 0
@@ -303,8 +303,9 @@ def jvp(
     primals, tangents = tuple(primals), tuple(tangents)
     leaves, tree = pytree.flatten(primals)
     tangent_leaves, tangent_tree = pytree.flatten(tangents)
-    check_structure("jvp", tree, tangent_tree, "primals", "tangents")
-    arrays = [to_array(v, "jvp: a primal input") for v in leaves]
+    if tree is not tangent_tree:
+        check_structure("jvp", tree, tangent_tree, "primals", "tangents")
+    arrays = [v if isinstance(v, Array) else to_array(v, "jvp: a primal input") for v in leaves]
     given = check_tangents("jvp", tangent_leaves, [a.aval for a in arrays], tree)
     out_tree: Any = None
     rebuild_aux: Any = None
@@ -319,16 +320,16 @@ def jvp(
             aux_leaves, rebuild_aux = flatten_aux(aux)
         out_leaves, out_tree = flatten_output(out, "jvp: the function's output")
         count = len(out_leaves)
-        return [*out_leaves, *aux_leaves]
+        return out_leaves + aux_leaves
 
     values, pushed = _jvp.jvp(flat, arrays, given)
-    out = unflatten_output(out_tree, values[:count])
+    outs, aux_values = values[:count], values[count:]
     out_tangents = [
-        t if t.aval is v.aval and type(t) is not Zero else _output_tangent(t, v.aval)
-        for v, t in zip(values[:count], pushed[:count], strict=True)
+        t if type(t) is not Zero and t.aval is v.aval else _output_tangent(t, v.aval)
+        for v, t in zip(outs, pushed, strict=False)
     ]
-    tangent = unflatten_output(out_tree, out_tangents)
-    return (out, tangent, rebuild_aux(values[count:])) if has_aux else (out, tangent)
+    out, tangent = unflatten_output(out_tree, outs), unflatten_output(out_tree, out_tangents)
+    return (out, tangent, rebuild_aux(aux_values)) if has_aux else (out, tangent)
 
 
 def _output_tangent(tangent: Any, aval: ShapedArray) -> Any:

@@ -15,7 +15,6 @@ from . import rules
 from .aval import ShapedArray
 from .primitive import Primitive
 from .program import Equation, Program, Var
-from .staging import StagingTrace
 from .trace import Trace
 
 T = TypeVar("T")
@@ -71,7 +70,7 @@ def split(
     """The primals of all operands, the tangents of those that are tracers of `trace`, and the step.
 
     Tracers have the attributes `primal` and `tangent`. There is no step if there are no tangents, on first
-    use, or below a staging trace, where rules are to be recorded.
+    use, or while a program is being staged: it should show the operations, at their places in the code.
 
     In the key the type of an operand without a tangent has None before it: that is cheap to put together
     while the operands are looked at (`operands` reads it).
@@ -87,7 +86,7 @@ def split(
             primals.append(a)
             key.append(None)  # marks the next type as that of a constant
         key.append(a.aval)
-    if not tangents or type(trace.parent) is StagingTrace:  # type: ignore[attr-defined]
+    if not tangents or not trace.eager:
         return primals, tangents, None
     if params:
         key += params.items()

@@ -15,7 +15,7 @@ from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program, subprograms
 from ..core.specialize import SecondUse, operation
-from ..core.staging import StagingTrace, stage
+from ..core.staging import stage
 from ..core.trace import CURRENT, Trace, Tracer, delegate
 from ..ops.structural import broadcast_in_dim, moveaxis
 
@@ -97,7 +97,7 @@ class BatchTrace(Trace):
         collective = axis.name is not None and primitive in rules.collective and axis.name in params["axes"]
         if not mapped and not collective and not (primitive.call_like and self._reached_inside(params)):
             return delegate(parent, primitive, args, params)
-        if mapped and type(parent) is not StagingTrace:
+        if mapped and self.eager:
             step = _steps.get((primitive, axis.size, tuple(dims), *avals, *params.items()), params)
             if step is not None:
                 outs = parent.run(step.program, values)

@@ -122,15 +122,22 @@ def jvp(
 ) -> tuple[list[Any], list[Any]]:
     """Push `tangents` (arrays or `Zero`) along `function` of flat arguments; returns primals and tangents."""
     trace = JVPTrace(CURRENT.get())
-    arguments = [trace.pair(p, t) for p, t in zip(primals, tangents, strict=True)]
+    arguments = [
+        p if type(t) is Zero else JVPTracer(trace, p, t) for p, t in zip(primals, tangents, strict=True)
+    ]
     token = CURRENT.set(trace)
     try:
         outputs = function(*arguments)
     finally:
         CURRENT.reset(token)
         trace.active = False
-    pairs = [trace.split(o) for o in outputs]
-    return [p for p, _ in pairs], [t for _, t in pairs]
+    values: list[Any] = []
+    out_tangents: list[Any] = []
+    for o in outputs:
+        primal, tangent = trace.split(o)
+        values.append(primal)
+        out_tangents.append(tangent)
+    return values, out_tangents
 
 
 def jvp_program(program: Program, nonzero: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:

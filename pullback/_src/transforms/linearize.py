@@ -183,18 +183,25 @@ def linearize(
     finally:
         CURRENT.reset(token)
         trace.active = False
-    out_nonzero = tuple([type(o) is LinearizeTracer and o._trace is trace for o in outputs])
-    refs = [o.tangent for o, nz in zip(outputs, out_nonzero, strict=True) if nz]
+    values: list[Any] = []
+    refs: list[int] = []
+    out_nonzero: list[bool] = []
+    for o in outputs:
+        nonzero_tangent = type(o) is LinearizeTracer and o._trace is trace
+        out_nonzero.append(nonzero_tangent)
+        if nonzero_tangent:
+            refs.append(o.tangent)
+            o = o.primal
+        values.append(o)
     program, residuals = trace.tape.finish_open(refs)
-    values = [o.primal if nz else o for o, nz in zip(outputs, out_nonzero, strict=True)]
-    return values, LinearMap(program, residuals, mask, out_nonzero)
+    return values, LinearMap(program, residuals, mask, tuple(out_nonzero))
 
 
 def push_forward(program: Program, residuals: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
     """Run a linear program with open constants; from the second time on as one step."""
     uses = program.memo.get("push forwards", 0)
     program.memo["push forwards"] = uses + 1
-    if uses == 0 or type(CURRENT.get()) is StagingTrace or carries_python(program):
+    if uses == 0 or not CURRENT.get().eager or carries_python(program):
         return evaluate(program, tangents, residuals)
     return call(program.with_consts_as_inputs(), [*residuals, *tangents])
 

@@ -25,7 +25,6 @@ from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Atom, Equation, Literal, Program, Var
 from ..core.specialize import carries_python
-from ..core.staging import StagingTrace
 from ..core.trace import CURRENT, Trace, Tracer, leak_error, using
 from ..core.verify import verify
 
@@ -143,7 +142,7 @@ class _Structure:
         self.uses += 1
         computed: Sequence[Any] = ()
         if self.known.outvars:
-            if self.uses == 1 or type(CURRENT.get()) is StagingTrace or carries_python(self.known):
+            if self.uses == 1 or not CURRENT.get().eager or carries_python(self.known):
                 computed = evaluate(self.known, values)
             else:
                 computed = call(self.known, values)
@@ -253,8 +252,13 @@ class Tape(Trace):
     def record_step(self, step: Step, values: Sequence[Any], tangents: Sequence[int]) -> int:
         """Log a step; returns the reference of its first result (the next ones follow downwards)."""
         code, offset = source.place(step)
-        ref = self.ref
-        self._log += (step, id(code), offset, *[ref(v) for v in values], *tangents)
+        log = self._log
+        log += (step, id(code), offset)
+        known = self._const_of
+        for v in values:
+            index = known.get(id(v))
+            log.append(self.ref(v) if index is None else index)
+        log += tangents
         self._codes.append(code)
         first = self._count
         self._count = first + len(step.out_avals)

@@ -9,7 +9,6 @@ from ..base import source
 from ..base.errors import NotDifferentiableError
 from ..core import rules
 from ..core.aval import Zero
-from ..core.call import call
 from ..core.evaluate import evaluate
 from ..core.program import Equation, Literal, Program, Var
 from ..core.rules import Linear
@@ -81,16 +80,27 @@ def backward_pass(program: Program, residuals: Sequence[Any], cotangents: Sequen
 
 def pull_back(program: Program, residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
     """Like `backward_pass`; from the second time on, the transposed program runs as one step."""
-    uses = program.memo.get("pull backs", 0)
-    program.memo["pull backs"] = uses + 1
-    if uses == 0 or type(CURRENT.get()) is StagingTrace or carries_python(program):
-        return backward_pass(program, residuals, cotangents)
-    count = len(residuals)
-    linear = (False,) * count + (True,) * len(program.invars)
+    trace = CURRENT.get()
     given = tuple([type(ct) is not Zero for ct in cotangents])
-    transposed, nonzero = transpose_program(program.with_consts_as_inputs(), linear, given)
-    outs = iter(call(transposed, [*residuals, *[ct for ct in cotangents if type(ct) is not Zero]]))
+    step = _step(program, given) if trace.eager else None
+    if step is None:
+        return backward_pass(program, residuals, cotangents)
+    transposed, nonzero = step
+    outs = iter(trace.run(transposed, [*residuals, *[ct for ct in cotangents if type(ct) is not Zero]]))
     return [next(outs) if nz else Zero(v.aval) for v, nz in zip(program.invars, nonzero, strict=True)]
+
+
+def _step(program: Program, given: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]] | None:
+    """The transpose with the constants as inputs, for the given cotangents; None on the first use."""
+    memo = program.memo
+    step: tuple[Program, tuple[bool, ...]] | None = memo.get(("pull back", given))
+    if step is None and not carries_python(program):
+        if "pulled back" in memo:
+            linear = (False,) * len(program.constvars) + (True,) * len(program.invars)
+            step = transpose_program(program.with_consts_as_inputs(), linear, given)
+            memo["pull back", given] = step
+        memo["pulled back"] = True
+    return step
 
 
 def _no_transpose(eqn: Equation) -> str:

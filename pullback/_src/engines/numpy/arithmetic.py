@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...ops import arithmetic as ops
-from .register import kernel, ufunc
+from .register import bound, bound_ufunc, kernel, ufunc
 
 Array = np.ndarray[Any, Any]
 
@@ -42,6 +42,9 @@ def div(x: Array, y: Array) -> Array:
     exact = quotient * safe == x
     quotient = np.where(~exact & ((x < 0) != (safe < 0)), quotient + np.ones_like(x), quotient)
     return np.where(y == 0, -np.ones_like(x), quotient)
+
+
+bound[div] = lambda avals, params: div if avals[0].dtype.kind in "iu" else bound_ufunc(np.divide, avals)
 
 
 @kernel(ops.rem_p)

@@ -26,6 +26,8 @@ def _saturated(x: Array, dtype: np.dtype[Any]) -> Array:
     info = np.iinfo(dtype)
     low, limit = float(info.min), float(info.max // 2 + 1) * 2
     wide = x.astype(np.float64)
+    if wide.size and low < np.minimum.reduce(wide, axis=None) and np.maximum.reduce(wide, axis=None) < limit:
+        return wide.astype(dtype)  # the usual case; NaN fails the comparisons
     out = np.where((wide > low) & (wide < limit), wide, 0.0).astype(dtype)
     out = np.where(wide >= limit, info.max, out)
     return np.where(wide <= low, info.min, out)

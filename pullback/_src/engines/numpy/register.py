@@ -31,4 +31,9 @@ def kernel(primitive: Primitive) -> Callable[[Kernel], Kernel]:
 def ufunc(primitive: Primitive, function: np.ufunc) -> None:
     """Register a NumPy ufunc; `out=...` makes it return an array also for operands without dimensions."""
     general = engine.kernels[primitive] = partial(function, out=...)
-    bound[general] = lambda avals, params: function if any(a.ndim for a in avals) else general
+    bound[general] = lambda avals, params: bound_ufunc(function, avals)
+
+
+def bound_ufunc(function: np.ufunc, avals: Sequence[ShapedArray]) -> Kernel:
+    """A ufunc for operands of these types: by itself it returns scalars where no operand has dimensions."""
+    return function if any(a.ndim for a in avals) else partial(function, out=...)
