@@ -35,9 +35,10 @@ def _stop_unloading() -> None:
     _exiting.append(True)
 
 
-def keep_forever(value: Any) -> Any:
+# Modules lose their globals while the interpreter shuts down, so what is called then has its own references.
+def keep_forever(value: Any, _own: Any = ctypes.pythonapi.Py_IncRef, _object: Any = ctypes.py_object) -> Any:
     """`value`, which will never be freed, not even when the interpreter shuts down."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
+    _own(_object(value))
     return value
 
 
