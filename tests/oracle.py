@@ -102,15 +102,19 @@ def check_grad(
                 full[i] = x
             return [o for o in leaves(theirs(*full, **options)) if dtypes.is_inexact(o.dtype)]
 
-        expected, pullback = jax.vjp(reference, *[to_jax[i] for i in argnums])
+        def pullback(chosen: Any, cotangents: Any) -> Any:
+            return jax.vjp(reference, *chosen)[1](cotangents)
+
+        chosen = [to_jax[i] for i in argnums]
         rng = np.random.default_rng(seed)
         cotangents = []
-        for o in expected:
+        for o in jax.eval_shape(reference, *chosen):
             ct = rng.normal(size=o.shape)
             if o.dtype.kind == "c":
                 ct = ct + 1j * rng.normal(size=o.shape)
             cotangents.append(np.asarray(ct).astype(o.dtype))
-        theirs_grads = pullback([jax.numpy.asarray(c) for c in cotangents])
+        # Compiled as a whole, which is faster than operation by operation.
+        theirs_grads = jax.jit(pullback)(chosen, [jax.numpy.asarray(c) for c in cotangents])
         mine = vjp_of(flat(lambda *xs: leaves(ours(*xs, **options))), tuple(argnums), len(args))(
             *arrays(args), *arrays(cotangents)
         )
