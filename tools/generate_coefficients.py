@@ -118,8 +118,8 @@ entry("SIN", _by_root(lambda x: (mp.sin(x) - x) / x**3), 0, Q, lambda u: u)
 entry("COS", _by_root(lambda x: (mp.cos(x) - 1 + x * x / 2) / x**4), 0, Q, lambda u: u * u)
 entry("TANH", _by_root(lambda x: (mp.tanh(x) - x) / x**3), 0, mp.mpf("0.626") ** 2, lambda u: u, double=57)
 entry("SINH", _by_root(lambda x: (mp.sinh(x) - x) / x**3), 0, mp.mpf(1), lambda u: u)
-entry("ATAN", _by_root(lambda x: (mp.atan(x) - x) / x**3), 0, mp.mpf("0.4143") ** 2, lambda u: u)
-entry("ASIN", _by_root(lambda x: (mp.asin(x) - x) / x**3), 0, mp.mpf("0.25"), lambda u: u)
+entry("ATAN", _by_root(lambda x: (mp.atan(x) - x) / x**3), 0, mp.mpf("0.551") ** 2, lambda u: u)
+entry("ASIN", _by_root(lambda x: (mp.asin(x) - x) / x**3), 0, mp.mpf("0.317"), lambda u: u)
 entry("ERF", _by_root(lambda x: (mp.erf(x) - x) / x), 0, mp.mpf(1))
 
 

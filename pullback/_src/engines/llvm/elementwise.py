@@ -22,7 +22,7 @@ from .math import complex as pairs
 from .math import complex_functions as cf
 from .math import error, exponential, gamma, hyperbolic, integer, power, trigonometric
 from .math.base import maximum, minimum
-from .math.convert import Element, bitcast, convert, half_from_bits, kind, register_elem, stored_bits
+from .math.convert import Element, bitcast, convert, from_stored_bits, kind, register_elem, stored_bits
 
 __all__ = ["Element", "Types", "kind", "register_elem", "rules"]
 
@@ -214,11 +214,9 @@ rules["threefry2x32"] = lambda e, types, k0, k1, c0, c1: integer.threefry2x32(e,
 
 @rule("nextafter")
 def _nextafter(e: Emitter, types: Types, x: Value, y: Value) -> Value:
-    if types.out.itemsize > 2:
-        return integer.nextafter(e, x, y)
     x, y = e.match(x, y)
     bits = integer.next_bits(e, stored_bits(e, x, types.out), stored_bits(e, y, types.out))
-    moved = half_from_bits(e, bits, types.out)
+    moved = from_stored_bits(e, bits, types.out)
     return e.select(e.fcmp("uno", x, y), e.binary("fadd", x, y), moved)
 
 
@@ -226,8 +224,14 @@ def _nextafter(e: Emitter, types: Types, x: Value, y: Value) -> Value:
 def _reduce_precision(
     e: Emitter, types: Types, x: Value, *, exponent_bits: int, mantissa_bits: int
 ) -> Value:
-    widths = {"e": (10, 5), "f": (23, 8), "d": (52, 11)}.get(types.out.char, (7, 8))
-    return integer.reduce_precision(e, x, exponent_bits, mantissa_bits, *widths)
+    mantissa, exponent = {"e": (10, 5), "f": (23, 8), "d": (52, 11)}.get(types.out.char, (7, 8))
+    out = x
+    if mantissa_bits < mantissa:
+        bits = integer.drop_bits(e, stored_bits(e, x, types.out), mantissa - mantissa_bits)
+        out = from_stored_bits(e, bits, types.out)
+    if exponent_bits < exponent:
+        out = integer.limit_exponent(e, out, exponent_bits)
+    return e.select(e.isnan(x), x, out)
 
 
 # Comparison, selection ----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 from pullback._src.core import dtypes
 from pullback._src.engines.llvm import jit
 from pullback._src.engines.llvm.elementwise import Types, kind, register_elem, rules
+from pullback._src.engines.llvm.math.convert import rounded_bits
 from pullback._src.engines.llvm.ir import Emitter, Module, Value, constant, type_text
 
 BF16 = np.dtype(dtypes.bfloat16)
@@ -48,7 +49,7 @@ def store(e: Emitter, pointer: Value, dtype: np.dtype[Any], index: Value, lanes:
         return
     x = e.splat(x, lanes)
     if elem in ("half", "bfloat"):
-        x = e.convert("fptrunc", x, elem)
+        x = e.convert("bitcast", rounded_bits(e, x, dtype), elem)
     elif dtype == np.bool_:
         x = e.convert("zext", x, "i8")
     assert x.elem == elem, (x, elem)

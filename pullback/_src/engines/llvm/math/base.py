@@ -172,6 +172,7 @@ def rarely(
         chosen = [
             e.here(f"extractvalue {results} {got.name}, {k}", f.elem, 1) for k, f in enumerate(fast)
         ]
+        e.line(f"br label %{done}")
         last = slow
     else:
         e.line(f"br i1 {some.name}, label %{slow}, label %{done}")

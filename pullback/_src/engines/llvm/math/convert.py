@@ -127,12 +127,29 @@ def stored_bits(e: Emitter, x: Value, dtype: np.dtype[Any]) -> Value:
     return e.convert("zext", x, "i8") if kind(dtype) == "b" else to_bits(e, x)
 
 
-def half_from_bits(e: Emitter, bits: Value, dtype: np.dtype[Any]) -> Value:
-    """A float from the 16 bits of a float16 or bfloat16."""
+def from_stored_bits(e: Emitter, bits: Value, dtype: np.dtype[Any]) -> Value:
+    """The register's number from its bits in dtype `dtype`."""
     if dtype == np.float16:
         return e.convert("fpext", e.convert("bitcast", bits, "half"), "float")
+    if dtype.itemsize > 2:
+        return from_bits(e, bits)
     wide = e.convert("zext", bits, "i32")
     return from_bits(e, e.shl(wide, e.const(16, wide)))
+
+
+def rounded_bits(e: Emitter, x: Value, dtype: np.dtype[Any]) -> Value:
+    """The bits (i16) of the float16 or bfloat16 nearest to a float, ties to even.
+
+    `fptrunc` to bfloat may use an instruction that turns subnormal numbers into zeros (AVX512-BF16).
+    """
+    if dtype == np.float16:
+        return stored_bits(e, x, dtype)
+    bits = to_bits(e, x)
+    sixteen = e.const(16, bits)
+    odd = e.and_(e.lshr(bits, sixteen), e.const(1, bits))
+    up = e.add(bits, e.add(odd, e.const(0x7FFF, bits)))
+    quiet = e.or_(bits, e.const(0x400000, bits))  # a carry would make some NaN infinite
+    return e.convert("trunc", e.lshr(e.select(e.isnan(x), quiet, up), sixteen), "i16")
 
 
 def bitcast(e: Emitter, x: Value, source: np.dtype[Any], target: np.dtype[Any]) -> Value:
@@ -142,6 +159,4 @@ def bitcast(e: Emitter, x: Value, source: np.dtype[Any], target: np.dtype[Any]) 
         return bits
     if kind(target) == "b":
         return e.icmp("ne", bits, e.const(0, bits))
-    return half_from_bits(e, bits, target) if target.itemsize == 2 else from_bits(e, bits)
-
-
+    return from_stored_bits(e, bits, target)

@@ -42,8 +42,13 @@ def erf(e: Emitter, x: Value) -> Value:
 
 
 def erfc(e: Emitter, x: Value) -> Value:
+    """1 - erf(x) below 1/2, where the complement is larger than a half."""
     y = _complement(e, e.fabs(x))
-    return e.select(e.fcmp("olt", x, e.const(0.0, x)), sub_exact(e, e.const(2.0, x), y), y)
+    y = e.select(e.fcmp("olt", x, e.const(0.0, x)), sub_exact(e, e.const(2.0, x), y), y)
+    u = e.binary("fmul", x, x)
+    near = e.fma(x, poly(e, u, _ERF[x.elem]), x)
+    inside = e.fcmp("olt", e.fabs(x), e.const(0.5, x))
+    return e.select(inside, sub_exact(e, e.const(1.0, x), near), y)
 
 
 def erf_inv(e: Emitter, x: Value) -> Value:

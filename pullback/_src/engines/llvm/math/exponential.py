@@ -24,6 +24,7 @@ from .base import (
     add_exact,
     at_least,
     at_most,
+    fnma,
     from_bits,
     nearest,
     poly,
@@ -77,7 +78,7 @@ def exp2(e: Emitter, x: Value) -> Value:
 
 
 def expm1(e: Emitter, x: Value) -> Value:
-    low, high = {"float": (-18.0, 90.0), "double": (-38.0, 711.0)}[x.elem]
+    low, high = {"float": (-18.0, 88.9), "double": (-38.0, 709.9)}[x.elem]
     inside = at_most(e, at_least(e, x, low), high)
     r, bits = reduced(e, inside)
     p = e.fma(e.binary("fmul", r, r), poly(e, r, _EXPM1[x.elem]), r)
@@ -94,7 +95,11 @@ def logistic(e: Emitter, x: Value) -> Value:
     t = exp(e, e.fneg(e.fabs(x)))
     one = e.const(1.0, x)
     top = e.select(e.fcmp("olt", x, e.const(0.0, x)), t, one)
-    return e.fdiv(top, add_exact(e, t, one))
+    bottom = add_exact(e, t, one)
+    y = e.fdiv(top, bottom)
+    # What the rounding of the sum cost is taken back (to first order for small t, where it matters).
+    lost = sub_exact(e, t, sub_exact(e, bottom, one))
+    return fnma(e, y, lost, y)
 
 
 # Logarithms ---------------------------------------------------------------------------------------

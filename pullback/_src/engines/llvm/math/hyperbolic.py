@@ -49,7 +49,7 @@ def asinh(e: Emitter, x: Value) -> Value:
     square = e.binary("fmul", a, a)
     root = e.sqrt(add_exact(e, square, one))
     inner = add_exact(e, a, e.fdiv(square, add_exact(e, root, one)))
-    y = log1p(e, e.select(large, a, inner))
+    y = log1p(e, e.select(large, sub_exact(e, a, one), inner))
     return e.copysign(e.select(large, add_exact(e, y, e.const(math.log(2), x)), y), x)
 
 
@@ -59,7 +59,8 @@ def acosh(e: Emitter, x: Value) -> Value:
     t = sub_exact(e, x, e.const(1.0, x))
     root = e.sqrt(e.fma(t, t, add_exact(e, t, t)))
     y = log1p(e, e.select(large, t, add_exact(e, t, root)))
-    return e.select(large, add_exact(e, y, e.const(math.log(2), x)), y)
+    y = e.select(large, add_exact(e, y, e.const(math.log(2), x)), y)
+    return e.select(e.fcmp("olt", x, e.const(1.0, x)), e.const(math.nan, x), y)
 
 
 def atanh(e: Emitter, x: Value) -> Value:

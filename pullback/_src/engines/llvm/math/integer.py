@@ -12,11 +12,9 @@ from .base import (
     WIDTH,
     add_exact,
     define,
-    from_bits,
     literal,
     rarely,
     sub_exact,
-    to_bits,
 )
 
 
@@ -200,33 +198,21 @@ def next_bits(e: Emitter, bits: Value, target: Value) -> Value:
     return e.select(e.icmp("eq", here, there), target, back)
 
 
-def nextafter(e: Emitter, x: Value, y: Value) -> Value:
-    x, y = e.match(x, y)
-    moved = from_bits(e, next_bits(e, to_bits(e, x), to_bits(e, y)))
-    return e.select(e.fcmp("uno", x, y), add_exact(e, x, y), moved)
+def drop_bits(e: Emitter, bits: Value, dropped: int) -> Value:
+    """A float's bits with the last ones rounded away, ties to even."""
+    last = e.and_(e.lshr(bits, e.const(dropped, bits)), e.const(1, bits))
+    bits = e.add(bits, e.add(last, e.const((1 << (dropped - 1)) - 1, bits)))
+    return e.and_(bits, e.const(-(1 << dropped), bits))
 
 
-def reduce_precision(
-    e: Emitter, x: Value, exponent_bits: int, mantissa_bits: int, mantissa: int, exponent: int
-) -> Value:
-    """Round to fewer bits, ties to even; `mantissa` and `exponent` are the widths of x's own dtype."""
-    held = MANTISSA[x.elem]
-    dropped = held - mantissa_bits
-    out = x
-    if mantissa_bits < mantissa:
-        bits = to_bits(e, x)
-        last = e.and_(e.lshr(bits, e.const(dropped, bits)), e.const(1, bits))
-        bits = e.add(bits, e.add(last, e.const((1 << (dropped - 1)) - 1, bits)))
-        out = from_bits(e, e.and_(bits, e.const(-(1 << dropped), bits)))
-    if exponent_bits < exponent:
-        bias = 2 ** (exponent_bits - 1) - 1
-        size = e.fabs(out)
-        if bias + 1 <= 127 or (x.elem == "double" and bias + 1 <= 1023):
-            top = e.fcmp("oge", size, e.const(2.0 ** (bias + 1), x))
-            out = e.select(top, e.copysign(e.const(math.inf, x), x), out)
-        bottom = e.fcmp("olt", size, e.const(2.0 ** (1 - bias), x))
-        out = e.select(bottom, e.copysign(e.const(0.0, x), x), out)
-    return e.select(e.isnan(x), x, out)
+def limit_exponent(e: Emitter, x: Value, exponent_bits: int) -> Value:
+    """Infinity and zero for numbers that are no normal ones with so few bits of exponent."""
+    bias = 2 ** (exponent_bits - 1) - 1
+    size = e.fabs(x)
+    top = e.fcmp("oge", size, e.const(2.0 ** (bias + 1), x))
+    x = e.select(top, e.copysign(e.const(math.inf, x), x), x)
+    bottom = e.fcmp("olt", size, e.const(2.0 ** (1 - bias), x))
+    return e.select(bottom, e.copysign(e.const(0.0, x), x), x)
 
 
 # Random bits --------------------------------------------------------------------------------------

@@ -56,7 +56,9 @@ def _log_in_two_parts(e: Emitter, x: Value) -> tuple[Value, Value]:
     second = add_exact(e, first, a)
     lost = add_exact(e, lost, sub_exact(e, a, sub_exact(e, second, first)))
     low = add_exact(e, lost, add_exact(e, a_low, s2_low))
-    return second, e.fma(k, e.const(LN2_LOW["double"], m), low)
+    low = e.fma(k, e.const(LN2_LOW["double"], m), low)
+    total = add_exact(e, second, low)
+    return total, sub_exact(e, low, sub_exact(e, total, second))
 
 
 def pow(e: Emitter, x: Value, y: Value) -> Value:
@@ -130,7 +132,14 @@ def cbrt(e: Emitter, x: Value) -> Value:
     a, zero = e.fabs(x), e.const(0.0, x)
     small = e.fcmp("olt", a, e.const(SMALLEST_NORMAL[elem], x))
     up = {"float": 24, "double": 54}[elem]
-    a = e.select(small, mul_exact(e, a, e.const(2.0**up, a)), a)
+    # Cubes of numbers near the upper end would overflow, those near the lower end lose digits.
+    large = e.fcmp("ogt", a, e.const(2.0 ** (4 * up), a))
+    one = e.const(1.0, a)
+    into = e.select(small, e.const(2.0**up, a), e.select(large, e.const(2.0**-up, a), one))
+    back = e.select(
+        small, e.const(2.0 ** -(up // 3), a), e.select(large, e.const(2.0 ** (up // 3), a), one)
+    )
+    a = mul_exact(e, a, into)
     bits = to_bits(e, a)
     if elem == "double":
         words = e.convert("trunc", e.lshr(bits, e.const(32, bits)), "i32")
@@ -151,8 +160,6 @@ def cbrt(e: Emitter, x: Value) -> Value:
     t = from_bits(e, e.and_(bits, e.const({"float": -(1 << 12), "double": -(1 << 27)}[elem], bits)))
     quotient = e.fdiv(a, mul_exact(e, t, t))
     step = e.fdiv(sub_exact(e, quotient, t), add_exact(e, add_exact(e, t, t), quotient))
-    y = e.fma(t, step, t)
-    y = e.select(small, mul_exact(e, y, e.const(2.0 ** -(up // 3), y)), y)
-    y = e.copysign(y, x)
+    y = e.copysign(mul_exact(e, e.fma(t, step, t), back), x)
     usual = e.and_(e.fcmp("olt", e.fabs(x), e.const(math.inf, x)), e.fcmp("one", x, zero))
     return e.select(usual, y, x)

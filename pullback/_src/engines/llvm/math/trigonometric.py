@@ -16,6 +16,7 @@ from .base import (
     add_exact,
     define,
     from_bits,
+    mul_exact,
     nearest,
     poly,
     rarely,
@@ -24,9 +25,14 @@ from .base import (
     to_bits,
 )
 
+# The parts of pi/2 for the reduction are cut, not rounded: all are positive, so that -0 stays -0.
+_STEPS = {
+    "float": (1.570796251296997, 7.549789415861596e-08, 5.390302529957765e-15),
+    "double": (1.5707963267948966, 6.123233995736765e-17, 1.0828566739219139e-32),
+}
 _HALF_PI = {
-    "float": (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
-    "double": (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33),
+    "float": (1.5707963705062866, -4.371138828673793e-08),
+    "double": (1.5707963267948966, 6.123233995736766e-17),
 }
 _SIN = {"float": c.SIN_32, "double": c.SIN_64}
 _COS = {"float": c.COS_32, "double": c.COS_64}
@@ -50,7 +56,7 @@ _REDUCE = """
 @pb.two_by_pi = internal constant [21 x i64] [{words}]
 declare i64 @llvm.fshl.i64(i64, i64, i64)
 declare i128 @llvm.ctlz.i128(i128, i1)
-define internal {{ double, i64 }} @pb.quadrant.f64(double %x) {{
+define internal {{ double, double, i64 }} @pb.quadrant.f64(double %x) {{
   %bits = bitcast double %x to i64
   %raised = lshr i64 %bits, 52
   %biased = and i64 %raised, 2047
@@ -118,46 +124,70 @@ define internal {{ double, i64 }} @pb.quadrant.f64(double %x) {{
   %r4 = select i1 %back, double %r3, double %r2
   %nothing = fsub double %x, %x
   %r = fadd double %r4, %nothing
+  %d0 = fsub double %r0, %r1
+  %d1 = fadd double %d0, %e2
+  %d2 = fmul double %d1, %unit
+  %d3 = fneg double %d2
+  %d = select i1 %back, double %d3, double %d2
   %q0 = trunc i128 %quadrant to i64
   %q1 = sub i64 0, %q0
   %q = select i1 %flip, i64 %q1, i64 %q0
-  %o0 = insertvalue {{ double, i64 }} poison, double %r, 0
-  %o1 = insertvalue {{ double, i64 }} %o0, i64 %q, 1
-  ret {{ double, i64 }} %o1
+  %o0 = insertvalue {{ double, double, i64 }} poison, double %r, 0
+  %o1 = insertvalue {{ double, double, i64 }} %o0, double %d, 1
+  %o2 = insertvalue {{ double, double, i64 }} %o1, i64 %q, 2
+  ret {{ double, double, i64 }} %o2
 }}""".format(words=", ".join(f"i64 {w - (w >> 63 << 64)}" for w in _TWO_BY_PI))
 
 _REDUCE_FLOAT = """
-define internal { float, i32 } @pb.quadrant.f32(float %x) {
+define internal { float, float, i32 } @pb.quadrant.f32(float %x) {
   %d = fpext float %x to double
-  %o = call { double, i64 } @pb.quadrant.f64(double %d)
-  %r = extractvalue { double, i64 } %o, 0
-  %q = extractvalue { double, i64 } %o, 1
+  %o = call { double, double, i64 } @pb.quadrant.f64(double %d)
+  %r = extractvalue { double, double, i64 } %o, 0
+  %q = extractvalue { double, double, i64 } %o, 2
   %s = fptrunc double %r to float
+  %b = fpext float %s to double
+  %t = fsub double %r, %b
+  %l = fptrunc double %t to float
   %k = trunc i64 %q to i32
-  %o0 = insertvalue { float, i32 } poison, float %s, 0
-  %o1 = insertvalue { float, i32 } %o0, i32 %k, 1
-  ret { float, i32 } %o1
+  %o0 = insertvalue { float, float, i32 } poison, float %s, 0
+  %o1 = insertvalue { float, float, i32 } %o0, float %l, 1
+  %o2 = insertvalue { float, float, i32 } %o1, i32 %k, 2
+  ret { float, float, i32 } %o2
 }"""
 
 
-def _reduced(e: Emitter, x: Value) -> tuple[Value, Value]:
-    """r = x - q pi/2 with |r| at most (a little more than) pi/4, and an integer with the last two bits of q."""
+def _reduced(e: Emitter, x: Value, precise: bool = False) -> tuple[Value, Value, Value]:
+    """r = x - q pi/2 with |r| at most (a little more than) pi/4, what r lacks, and the last two bits of q.
 
-    def compute() -> tuple[Value, Value]:
+    What r lacks is computed if `precise`, else it is r.
+    """
+
+    def compute() -> tuple[Value, Value, Value]:
         k, bits = nearest(e, x, 2 / math.pi)
-        r = x
-        for part in _HALF_PI[x.elem]:
-            r = e.fma(k, e.const(-part, x), r)
+        first, second, third = (e.const(-part, x) for part in _STEPS[x.elem])
+        exact = e.fma(k, first, x)
+        if precise:
+            step = mul_exact(e, k, second)
+            middle = add_exact(e, exact, step)
+            back = sub_exact(e, middle, exact)
+            lost = add_exact(
+                e, sub_exact(e, exact, sub_exact(e, middle, back)), sub_exact(e, step, back)
+            )
+            low = e.fma(k, third, add_exact(e, lost, e.fma(k, second, e.fneg(step))))
+            r = e.copysign(add_exact(e, middle, low), middle)  # -0 + 0 would be 0
+            low = sub_exact(e, low, sub_exact(e, r, middle))
+        else:
+            r = low = e.fma(k, third, e.fma(k, second, exact))
         huge = e.fcmp("ogt", e.fabs(x), e.const(_MODERATE[x.elem], x))
         e.module.declare("llvm.fma.f64", "double", ["double"] * 3)
         define(e, "pb.quadrant.f64", _REDUCE)
         if x.elem == "float":
             define(e, "pb.quadrant.f32", _REDUCE_FLOAT)
         helper = "pb.quadrant.f32" if x.elem == "float" else "pb.quadrant.f64"
-        r, bits = rarely(e, huge, [r, bits], helper, [x])
-        return r, bits
+        r, low, bits = rarely(e, huge, [r, low, bits], helper, [x])
+        return r, low, bits
 
-    return remember(e, ("quadrant", x.name, x.type), compute)
+    return remember(e, ("quadrant", precise, x.name, x.type), compute)
 
 
 def _sine(e: Emitter, r: Value, u: Value) -> Value:
@@ -170,7 +200,7 @@ def _cosine(e: Emitter, r: Value, u: Value) -> Value:
 
 
 def _by_quadrant(e: Emitter, x: Value, quarter_turns: int) -> Value:
-    r, q = _reduced(e, x)
+    r, _, q = _reduced(e, x)
     u = e.binary("fmul", r, r)
     if quarter_turns:
         q = e.add(q, e.const(quarter_turns, q))
@@ -189,9 +219,16 @@ def cos(e: Emitter, x: Value) -> Value:
 
 
 def tan(e: Emitter, x: Value) -> Value:
-    r, q = _reduced(e, x)
+    r, low, q = _reduced(e, x, precise=True)
     u = e.binary("fmul", r, r)
-    s, t = _sine(e, r, u), _cosine(e, r, u)
+    cube = e.fma(e.binary("fmul", r, u), poly(e, u, _SIN[x.elem]), low)
+    s = e.copysign(add_exact(e, r, cube), r)
+    half = e.binary("fmul", u, e.const(0.5, x))
+    lost = e.fma(e.fma(r, r, e.fneg(u)), e.const(0.5, x), mul_exact(e, r, low))
+    rest = e.fma(e.binary("fmul", u, u), poly(e, u, _COS[x.elem]), e.fneg(lost))
+    one = e.const(1.0, x)
+    w = sub_exact(e, one, half)
+    t = add_exact(e, w, add_exact(e, sub_exact(e, sub_exact(e, one, w), half), rest))
     odd = e.icmp("ne", e.and_(q, e.const(1, q)), e.const(0, q))
     return e.fdiv(e.select(odd, t, s), e.select(odd, e.fneg(s), t))
 
@@ -200,9 +237,9 @@ def tan(e: Emitter, x: Value) -> Value:
 
 
 def _arc(e: Emitter, x: Value) -> tuple[Value, Value]:
-    """For a = |x|: asin(a) where a <= 1/2, asin(sqrt((1 - a) / 2)) elsewhere; and where that is."""
+    """For a = |x|: asin(a) where a <= 9/16, asin(sqrt((1 - a) / 2)) elsewhere; and where that is."""
     a, half = e.fabs(x), e.const(0.5, x)
-    big = e.fcmp("ogt", a, half)
+    big = e.fcmp("ogt", a, e.const(0.5625, x))
     far = e.binary("fmul", sub_exact(e, e.const(1.0, x), a), half)
     z = e.select(big, far, e.binary("fmul", a, a))
     s = e.select(big, e.sqrt(far), a)
@@ -211,14 +248,14 @@ def _arc(e: Emitter, x: Value) -> tuple[Value, Value]:
 
 def asin(e: Emitter, x: Value) -> Value:
     y, big = _arc(e, x)
-    high, low, _ = _HALF_PI[x.elem]
+    high, low = _HALF_PI[x.elem]
     other = sub_exact(e, e.const(high, x), e.fma(y, e.const(2.0, x), e.const(-low, x)))
     return e.copysign(e.select(big, other, y), x)
 
 
 def acos(e: Emitter, x: Value) -> Value:
     y, big = _arc(e, x)
-    high, low, _ = _HALF_PI[x.elem]
+    high, low = _HALF_PI[x.elem]
     negative = e.fcmp("olt", x, e.const(0.0, x))
     signed = e.copysign(y, x)
     near = sub_exact(e, e.const(high, x), sub_exact(e, signed, e.const(low, x)))
@@ -228,13 +265,13 @@ def acos(e: Emitter, x: Value) -> Value:
 
 
 # Above this quotient, atan(v) = pi/4 + atan((v - 1) / (v + 1)).
-_BEND = 0.41421356
+_BEND = 0.55
 
 
 def _arctangent(e: Emitter, top: Value, bottom: Value, folded: Value | None) -> Value:
     """atan(top / bottom) for 0 <= top <= bottom; pi/2 minus it where `folded` holds."""
     elem = top.elem
-    high, low, _ = _HALF_PI[elem]
+    high, low = _HALF_PI[elem]
     bent = e.fcmp("ogt", top, e.binary("fmul", bottom, e.const(_BEND, bottom)))
     n = e.select(bent, sub_exact(e, top, bottom), top)
     d = e.select(bent, add_exact(e, top, bottom), bottom)
@@ -270,7 +307,7 @@ def atan2(e: Emitter, y: Value, x: Value) -> Value:
     elem = bottom.elem
     one, zero = e.const(1.0, bottom), e.const(0.0, bottom)
     # Numbers near the upper end would overflow in the sum, those near the lower end lose bits: scale.
-    large = e.fcmp("ogt", bottom, one)
+    large = e.fcmp("ogt", bottom, e.const({"float": 2.0**100, "double": 2.0**900}[elem], bottom))
     factor = e.select(
         large, e.const(0.25, bottom), e.const({"float": 2.0**24, "double": 2.0**54}[elem], bottom)
     )
@@ -282,7 +319,7 @@ def atan2(e: Emitter, y: Value, x: Value) -> Value:
     angle = _arctangent(e, scaled_top, scaled_bottom, None)
     # One infinite coordinate: the quotient is 0.
     angle = e.select(e.fcmp("oeq", scaled_bottom, infinite), zero, angle)
-    high, low, _ = _HALF_PI[elem]
+    high, low = _HALF_PI[elem]
     angle = e.select(
         folded, sub_exact(e, e.const(high, angle), sub_exact(e, angle, e.const(low, angle))), angle
     )
