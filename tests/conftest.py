@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from importlib.metadata import version
 
 from hypothesis import settings
@@ -11,14 +10,12 @@ from hypothesis import settings
 # JAX is the oracle of many tests, most of which compile something new and run it once on a few numbers: it
 # had better compile quickly than well. XLA aborts at flags that it does not know: other versions do without.
 if version("jaxlib").startswith("0.10."):
+    # Optimisation itself stays: without it, what is computed in two places may differ by a multiply-add.
     flags = [
         "--xla_llvm_disable_expensive_passes=true",
         "--xla_cpu_use_fusion_emitters=false",
         "--xla_cpu_parallel_codegen_split_count=1",
     ]
-    if platform.machine() in ("x86_64", "AMD64"):
-        # Without optimisation, what is computed in two places is equal only without multiply-add, hence AVX.
-        flags += ["--xla_backend_optimization_level=0", "--xla_cpu_max_isa=AVX"]
     os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
 # Matrices here are small: threads of BLAS would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
