@@ -14,7 +14,7 @@ from .host import stop_unless
 from .index import Index
 from .ir import Value, constant
 from .lower import Lowering, lowering
-from .nodes import Buffer, Node, Registers, View
+from .nodes import Buffer, Iota, Node, Registers, Remap, View
 from .storage import components, storage_of
 
 Out = Sequence[View | None]
@@ -22,22 +22,37 @@ POLL = 4096  # turns of a loop between looks for an interrupt
 
 
 class State:
-    """A loop's state: for each part, registers or two places in memory."""
+    """A loop's state: for each part, registers or two places in memory.
 
-    def __init__(self, lw: Lowering, first: Sequence[Node]) -> None:
+    A part that each turn changes in place stays in its first place.
+
+    Args:
+        first: the operands of `eqn` from number `start` on, which are the first state.
+        out: where the last state should go.
+    """
+
+    def __init__(self, lw: Lowering, eqn: Equation, start: int, first: Sequence[Node], out: Out) -> None:
         self.lw = lw
         self.kinds = [(n.shape, n.dtype) for n in first]
         self.small = [lw.small(n) for n in first]
         self.initial: list[Value] = []
+        self.memory: list[tuple[View, View] | None] = []
+        self.in_place = [False] * len(first)
         e = lw.e
-        for node, small in zip(first, self.small, strict=True):
+        for k, (node, small) in enumerate(zip(first, self.small, strict=True)):
             if small:
+                self.memory.append(None)
                 self.initial.extend([e.splat(v, node.size) for v in lw.registers(node).values])
-            else:
-                here, there = lw.result(node), lw.result(node)
-                lw.store(here, node)
+                continue
+            here = lw.renewed(eqn, start + k) if isinstance(node, View) and node.contiguous else None
+            if here is None:
+                here = lw.result(node, out[k])
+                lw.place(here.buffer)
+                here = lw.into(node, here)
                 lw.flush()
-                self.initial.extend([lw.address(here), lw.address(there)])
+            there = lw.result(node)
+            self.memory.append((here, there))
+            self.initial.extend([lw.address(here), lw.address(there)])
 
     def nodes(self, values: Sequence[Value], level: int) -> list[Node]:
         """The state that these values are."""
@@ -52,6 +67,28 @@ class State:
             else:
                 nodes.append(View(Buffer(values[k], level), shape, dtype))
                 k += 2
+        return nodes
+
+    def given(self, nodes: Sequence[Node]) -> list[View | None]:
+        """The memory that a turn may write over: that of the state it gets."""
+        return [node if isinstance(node, View) else None for node in nodes]
+
+    def last(self, values: Sequence[Value], level: int) -> list[Node]:
+        """The state after the loop. Its memory is that of the results from now on."""
+        nodes = self.nodes(values, level)
+        for k, (node, memory) in enumerate(zip(nodes, self.memory, strict=True)):
+            if memory is None:
+                continue
+            assert isinstance(node, View)
+            here, there = memory
+            if self.in_place[k]:
+                node = nodes[k] = View(
+                    Buffer(here.buffer.base, level), here.shape, here.dtype, here.strides, here.offset
+                )
+            node.buffer.bytes = node.bytes
+            node.buffer.slots = here.buffer.slots + there.buffer.slots
+            here.buffer.slots = there.buffer.slots = ()
+            self.lw.made(node.buffer)
         return nodes
 
     def places(self, values: Sequence[Value], level: int) -> list[View | None]:
@@ -72,12 +109,14 @@ class State:
         e = self.lw.e
         result: list[Value] = []
         k = 0
-        for node, small in zip(nodes, self.small, strict=True):
+        for number, (node, small) in enumerate(zip(nodes, self.small, strict=True)):
             if small:
                 result.extend([e.splat(v, node.size) for v in self.lw.registers(node).values])
                 k += len(components(self.lw.registers(node).values))
             else:
-                result.extend([values[k + 1], values[k]])
+                assert isinstance(node, View) and node.buffer.base is not None
+                self.in_place[number] = node.buffer.base.name == values[k].name
+                result.extend(values[k : k + 2] if self.in_place[number] else [values[k + 1], values[k]])
                 k += 2
         return result
 
@@ -103,14 +142,14 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
     consts, first, xs = operands[:count], operands[count : count + carries], operands[count + carries :]
     lw.flush()
     consts = [prepared(lw, c) for c in consts]
-    xs = [prepared(lw, x) for x in xs]
+    xs = [x if isinstance(x, (View, Iota)) else lw.memory(x) for x in xs]
     ys = [lw.result(v.aval, w) for v, w in zip(eqn.outvars[carries:], out[carries:], strict=True)]
     for y in ys:
         lw.place(y.buffer)
     if length == 0:
         return [*first, *ys]
     lw.flush()
-    state = State(lw, first)
+    state = State(lw, eqn, count, first, out[:carries])
     lw.flush()
     e = lw.e
     with e.loop(constant(0, "i64"), constant(length, "i64"), 1, state.initial) as loop:
@@ -120,12 +159,14 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
             at = at * -1 + (length - 1)
         slices = [element_of(x, at) for x in xs]
         parts = [element_of(y, at) for y in ys]
-        args = [*consts, *state.nodes(loop.carried, level), *slices]
-        results = lw.run(program, args, [*state.places(loop.carried, level), *parts])
+        assert all(isinstance(part, View) for part in parts)
+        now = state.nodes(loop.carried, level)
+        places = [*state.places(loop.carried, level), *parts]
+        results = lw.run(program, [*consts, *now, *slices], places, state.given(now))
         lw.flush()
         loop.update(state.following(results[:carries], loop.carried))
         poll(lw, loop.index)
-    return [*state.nodes(loop.results, e.level), *ys]
+    return [*state.last(loop.results, e.level), *ys]
 
 
 def prepared(lw: Lowering, node: Node) -> Node:
@@ -133,10 +174,11 @@ def prepared(lw: Lowering, node: Node) -> Node:
     return node if isinstance(node, (View, Registers)) else lw.registers(node) if lw.small(node) else lw.memory(node)
 
 
-def element_of(x: Node, at: Index) -> View:
+def element_of(x: Node, at: Index) -> Node:
     """The part of an array at an index of its first dimension."""
-    assert isinstance(x, View)
-    return View(x.buffer, x.shape[1:], x.dtype, x.strides[1:], x.offset + at * x.strides[0])
+    if isinstance(x, View):
+        return View(x.buffer, x.shape[1:], x.dtype, x.strides[1:], x.offset + at * x.strides[0])
+    return Remap(x, x.shape[1:], lambda position: (at, *position))
 
 
 @lowering("while")
@@ -148,7 +190,7 @@ def while_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
     test_consts = [prepared(lw, c) for c in operands[:first]]
     step_consts = [prepared(lw, c) for c in operands[first:second]]
     lw.flush()
-    state = State(lw, operands[second:])
+    state = State(lw, eqn, second, operands[second:], out)
     e = lw.e
     with e.whilst([*state.initial, constant(0, "i64")]) as loop:
         *carried, turn = loop.carried
@@ -156,12 +198,12 @@ def while_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
         now = state.nodes(carried, level)
         (go_on,) = lw.run(params["cond_program"], [*test_consts, *now], [None])
         loop.test(lw.scalar(go_on))
-        results = lw.run(params["body_program"], [*step_consts, *now], state.places(carried, level))
+        results = lw.run(params["body_program"], [*step_consts, *now], state.places(carried, level), state.given(now))
         lw.flush()
         following = state.following(results, carried)
         loop.update([*following, e.add(turn, constant(1, "i64"))])
         poll(lw, turn)
-    return state.nodes(loop.results[:-1], e.level)
+    return state.last(loop.results[:-1], e.level)
 
 
 @lowering("cond")

@@ -28,6 +28,8 @@ Lower = Callable[..., list[Node]]
 lowerings: dict[str, Lower] = {}
 # Primitives whose results may still read their operands later.
 deferred: set[str] = set()
+# Primitives that change their first operand in place if they can.
+in_place: set[str] = set()
 
 SMALL = 256  # bytes of an array that lives in registers
 HEAVY = 0.25  # ns: an element that costs more is stored if it is used again
@@ -46,6 +48,21 @@ def lowering(*names: str, defers: bool = False) -> Callable[[Lower], Lower]:
     return declare
 
 
+class Walk:
+    """Where the lowering of a program stands, as far as liveness is concerned.
+
+    `mine` are the buffers that the walk may write over when nothing reads their content any more: those made in it,
+    and those that the caller has given away. The program's inputs and constants are never among them.
+    """
+
+    def __init__(self, program: Program, given: Sequence[Buffer]) -> None:
+        self.env: dict[Var, Node] = {}
+        self.number = 0
+        self.mine: set[Buffer] = set(given)
+        self.read_until = last_reads(program)
+        self.owned: dict[Var, list[Buffer]] = {}  # memory that is needed as long as a variable
+
+
 class Lowering:
     """The state of a walk: the function that is written, its memory, the open nest."""
 
@@ -57,28 +74,44 @@ class Lowering:
         self.nest = Nest()
         self.host_calls: list[Any] = []
         self._made: list[Buffer] = []  # by the equation that is being lowered
+        self._walks: list[Walk] = []  # one within the other
         self._freed: list[Buffer] = []  # their places are free when the open nest is written
         self.constants: list[np.ndarray[Any, Any]] = []
         self._constant_views: dict[int, View] = {}
 
     # Programs ------------------------------------------------------------------------------------------
 
-    def run(self, program: Program, args: Sequence[Node], out: Sequence[View | None]) -> list[Node]:
-        """The results of a program; a result with a place in `out` is in memory there when this returns."""
+    def run(
+        self,
+        program: Program,
+        args: Sequence[Node],
+        out: Sequence[View | None],
+        given: Sequence[View | None] = (),
+    ) -> list[Node]:
+        """The results of a program; a result with a place in `out` is in memory there when this returns.
+
+        `given`: for each of the first results, memory that the program may write over once it has read it (it
+        holds an argument). A result that is made there stays there.
+        """
         from .host import host_call
 
-        env: dict[Var, Node] = dict(zip(program.invars, args, strict=True))
+        walk = Walk(program, [v.buffer for v in given if v is not None])
+        self._walks.append(walk)
+        env = walk.env
+        env.update(zip(program.invars, args, strict=True))
         for var, value in zip(program.constvars, program.consts, strict=True):
             env[var] = self.constant(value)
-        places = destinations(program, out)
-        last = last_uses(program)
         uses = use_counts(program)
-        owned: dict[Var, list[Buffer]] = {}
+        places = destinations(program, out, uses)
+        walk.mine.update([v.buffer for v in places.values()])
+        last = last_uses(program)
+        owned = walk.owned
         for number, eqn in enumerate(program.eqns):
             operands = [self.literal(v) if isinstance(v, Literal) else env[v] for v in eqn.invars]
             lower = lowerings.get(eqn.primitive.name)
             where = [places.get(v) for v in eqn.outvars]
             before = len(self._made)
+            walk.number = number
             results = None if lower is None else lower(self, eqn, operands, where)
             if results is None:
                 results = host_call(self, eqn, operands, where)
@@ -89,6 +122,7 @@ class Lowering:
             made = self._made[before:]
             del self._made[before:]
             if made:
+                walk.mine.update(made)
                 # All memory that this equation made lives as long as its results; forced operands', too.
                 owner = max([*eqn.outvars, *[v for v in eqn.invars if isinstance(v, Var)]], key=lambda v: last.get(v, -1))
                 owned.setdefault(owner, []).extend(made)
@@ -97,9 +131,12 @@ class Lowering:
                     for buffer in owned.pop(var, ()):
                         self.release(buffer)
         results = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
+        stays = [*given, *[None] * (len(out) - len(given))]
         final = [
-            node if view is None else self.into(node, view) for node, view in zip(results, out, strict=True)
+            node if view is None or (home is not None and same_place(node, home)) else self.into(node, view)
+            for node, view, home in zip(results, out, stays, strict=True)
         ]
+        self._walks.pop()
         kept = {n.buffer for n in final if isinstance(n, View)}
         for buffers in owned.values():
             for buffer in buffers:
@@ -115,6 +152,52 @@ class Lowering:
         at = whole(node.shape) if node.size <= 1 else variables(node.shape)
         node.visit(at, found)
         return self.memory(node, where) if found.cost > HEAVY else node
+
+    def renewed(self, eqn: Equation, number: int) -> View | None:
+        """The memory of operand `number` of the equation that is being lowered, to be written over with a new content.
+
+        None if that is not possible: it is not this walk's memory (the program's inputs and constants, other loops'
+        states), or it may still be read: by later equations through any variable, or by another operand.
+        What reads little of it is computed before. The caller reads the old content through the
+        operand before it writes, and flushes between the two.
+        """
+        walk = self._walks[-1]
+        var = eqn.invars[number]
+        if not isinstance(var, Var) or eqn.invars.count(var) > 1 or walk.read_until[var] > walk.number:
+            return None
+        node = walk.env[var]
+        if not isinstance(node, View) or node.buffer not in walk.mine:
+            return None
+        if not all(s or n == 1 for n, s in zip(node.shape, node.strides, strict=True)):
+            return None  # elements that are one
+        self.flush()
+        if node.buffer.base is None:
+            return None  # nothing was written
+        readers = [
+            v
+            for v, other in walk.env.items()
+            if v is not var
+            and (walk.read_until.get(v, -1) > walk.number or v in eqn.invars)
+            and _reads(other, node.buffer)
+        ]
+        if 2 * sum(walk.env[v].bytes for v in readers) > node.bytes or any(v in eqn.invars for v in readers):
+            return None
+        for v in readers:
+            other = walk.env[v]
+            if self.small(other):
+                walk.env[v] = self.registers(other)
+            else:
+                walk.env[v] = self.store(self.result(other), other)
+                made = self._made.pop()
+                walk.mine.add(made)
+                walk.owned.setdefault(v, []).append(made)
+        if readers:
+            self.flush()
+        old = node.buffer
+        new = Buffer(old.base, self.e.level, old.bytes)
+        new.slots, old.slots = old.slots, ()
+        self._made.append(new)
+        return View(new, node.shape, node.dtype, node.strides, node.offset)
 
     # Nodes -----------------------------------------------------------------------------------------------
 
@@ -172,6 +255,10 @@ class Lowering:
         node.visit(variables(node.shape), found)
         return any(v.buffer.pending for v, _ in found.views)
 
+    def reads(self, node: Node, buffer: Buffer) -> bool:
+        """Whether the node reads this memory."""
+        return _reads(node, buffer)
+
     def memory(self, node: Node, where: View | None = None) -> View:
         """The node in memory without gaps (it may still have to be written, see `pointer`)."""
         if isinstance(node, View) and node.contiguous:
@@ -199,9 +286,10 @@ class Lowering:
     def place(self, buffer: Buffer) -> None:
         """Give a buffer its memory, if it has none yet."""
         if buffer.base is None:
-            buffer.slot = self.arena.take(buffer.bytes)
+            slot = self.arena.take(buffer.bytes)
+            buffer.slots = (slot,)
             buffer.base = self.e.pure(
-                f"getelementptr i8, ptr {self.arena_base.name}, i64 {buffer.slot.offset}", "ptr", 1, 0
+                f"getelementptr i8, ptr {self.arena_base.name}, i64 {slot.offset}", "ptr", 1, 0
             )
 
     def address(self, view: View) -> Value:
@@ -211,9 +299,7 @@ class Lowering:
 
     def into(self, node: Node, view: View) -> View:
         """Store the node in memory."""
-        if isinstance(node, View) and node.buffer is view.buffer and node.strides == view.strides:
-            return view
-        return self.store(view, node)
+        return node if isinstance(node, View) and same_place(node, view) else self.store(view, node)
 
     def store(self, view: View, node: Node) -> View:
         """A stage that stores the node's elements."""
@@ -250,6 +336,10 @@ class Lowering:
         for buffer in freed:
             self._give(buffer)
 
+    def made(self, buffer: Buffer) -> None:
+        """Memory with a result of the equation that is being lowered."""
+        self._made.append(buffer)
+
     def release(self, buffer: Buffer) -> None:
         """The buffer's content is not needed any more."""
         self.nest.released.add(buffer)
@@ -259,25 +349,58 @@ class Lowering:
             self._give(buffer)
 
     def _give(self, buffer: Buffer) -> None:
-        if buffer.slot is not None:
-            self.arena.give(buffer.slot)
-            buffer.slot = None
+        for slot in buffer.slots:
+            self.arena.give(slot)
+        buffer.slots = ()
 
 
 def _reads(node: Node, buffer: Buffer) -> bool:
     found = Accesses()
     node.visit(variables(node.shape), found)
-    return any(v.buffer is buffer for v, _ in found.views)
+    return any(same_memory(v.buffer, buffer) for v, _ in found.views)
 
 
-def destinations(program: Program, out: Sequence[View | None]) -> dict[Var, View]:
-    """Where the results that are computed by an equation should go (once, if a variable is returned twice)."""
+def same_memory(x: Buffer, y: Buffer) -> bool:
+    """Whether two buffers are contents of the same memory."""
+    return x is y or (x.base is not None and y.base is not None and x.base.name == y.base.name)
+
+
+def same_place(node: Node, view: View) -> bool:
+    """Whether a node is the memory of a view, with the same layout."""
+    return (
+        isinstance(node, View)
+        and same_memory(node.buffer, view.buffer)
+        and node.offset.key == view.offset.key
+        and node.strides == view.strides
+        and node.shape == view.shape
+    )
+
+
+def destinations(program: Program, out: Sequence[View | None], uses: dict[Var, int]) -> dict[Var, View]:
+    """Where the results that are computed by an equation should go (once, if a variable is returned twice).
+
+    What an equation changes in place goes there, too, if nothing else reads it.
+    """
     places: dict[Var, View] = {}
     inputs = {*program.invars, *program.constvars}
     for var, view in zip(program.outvars, out, strict=True):
         if view is not None and isinstance(var, Var) and var not in inputs:
             places.setdefault(var, view)
+    for eqn in reversed(program.eqns):
+        if eqn.primitive.name in in_place and eqn.outvars[0] in places:
+            var = eqn.invars[0]
+            if isinstance(var, Var) and var not in inputs and uses[var] == 1 and var not in places:
+                places[var] = places[eqn.outvars[0]]
     return places
+
+
+def last_reads(program: Program) -> dict[Var, int]:
+    """The number of the last equation with a variable among its operands."""
+    last: dict[Var, int] = {}
+    for number, eqn in enumerate(program.eqns):
+        last.update([(v, number) for v in eqn.invars if isinstance(v, Var)])
+    last.update([(v, len(program.eqns)) for v in program.outvars if isinstance(v, Var)])
+    return last
 
 
 def use_counts(program: Program) -> dict[Var, int]:

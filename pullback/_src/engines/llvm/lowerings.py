@@ -5,5 +5,6 @@ from . import (  # noqa: F401 (imported for what they declare)
     dot,
     maps,
     reduction,
+    slicing,
     structural,
 )

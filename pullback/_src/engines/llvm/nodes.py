@@ -32,13 +32,13 @@ Position = tuple[Index, ...]
 class Buffer:
     """Memory: an address, known once the buffer has its place, holding this content in scopes from `level` on."""
 
-    __slots__ = ("base", "level", "bytes", "slot", "pending", "row")
+    __slots__ = ("base", "level", "bytes", "slots", "pending", "row")
 
     def __init__(self, base: Value | None, level: int = 0, size: int = 0) -> None:
         self.base = base
         self.level = level
         self.bytes = size
-        self.slot: Any = None  # its place in the arena, if it is there
+        self.slots: tuple[Any, ...] = ()  # its places in the arena: several if run time decides which it is
         self.pending = False  # whether the open nest writes it
         # While loops are written that need only a row of it: where that is, their variables, and
         # the level of the innermost.
@@ -297,10 +297,8 @@ class Constant(Node):
     def compute(self, e: Emitter, at: Position) -> Element:
         storage = self.storage
         if storage.components == 2:
-            words = self.value.reshape(()).view(
-                np.uint32 if storage.memory == "i32" else self.value.real.dtype
-            )
-            words = np.frombuffer(self.value.tobytes(), words.dtype)
+            kind = {"i32": np.uint32, "float": np.float32, "double": np.float64}[storage.memory]
+            words = np.frombuffer(self.value.tobytes(), kind)
             return tuple([constant(w, storage.register) for w in words])
         if not storage.computable:
             return constant(int.from_bytes(self.value.tobytes(), "little"), storage.memory)
