@@ -13,6 +13,7 @@ import pullback as pb
 import pullback.numpy as jnp
 from pullback._src.core import engine as registry
 from pullback._src.core.array import ConcreteArray
+from pullback._src.engines.llvm import lowerings  # noqa: F401 (fills the table)
 from pullback._src.engines.llvm.engine import Compilation
 
 Arrays = list[np.ndarray[Any, Any]]
