@@ -9,7 +9,7 @@ from ...core import engine as registry
 from ...core.aval import ShapedArray
 from ...core.program import Program
 from ...transforms.simplify import eliminate_dead_code
-from . import cache, jit, runtime
+from . import blas, cache, jit, runtime
 from .executable import Executable
 from .host import HostCalls
 from .inline import inline_calls
@@ -51,7 +51,7 @@ class Compilation:
         """Generate code and link it."""
         native = runtime.native()
         host = HostCalls(self.lowering.host_calls)
-        symbols = dict(native.symbols)
+        symbols = {**native.symbols, **blas.symbols(self.lowering.module.declarations)}
         symbols["pb_host"] = host.address
         code = jit.link(cache.compiled(self.text, opt=1), symbols, ("program",))
         executable = Executable(

@@ -23,7 +23,7 @@ from .reducers import Reducer
 from .stages import Output, Stage
 from .storage import components
 
-Lower = Callable[..., list[Node]]
+Lower = Callable[..., list[Node] | None]
 
 lowerings: dict[str, Lower] = {}
 # Primitives whose results may still read their operands later.

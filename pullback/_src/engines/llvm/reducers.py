@@ -64,6 +64,11 @@ def _by_component(op: str) -> Callable[..., Any]:
     return combine
 
 
+def _sum(e: Emitter, x: tuple[Value, ...], y: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Products that are added are contracted."""
+    return tuple([e.fadd(a, b) for a, b in zip(x, y, strict=True)])
+
+
 def _complex_product(e: Emitter, x: tuple[Value, ...], y: tuple[Value, ...]) -> tuple[Value, ...]:
     (a, b), (c, d) = x, y
     return e.fsub(e.fmul(a, c), e.fmul(b, d)), e.fadd(e.fmul(a, d), e.fmul(b, c))
@@ -100,7 +105,7 @@ def reducer(kind: str, dtype: np.dtype[Any]) -> Reducer:
             return Reducer((constant(False, elem),), _by_component("or"))
         zero = constant(0.0 if inexact else 0, elem)
         count = 2 if dtypes.is_complex(dtype) else 1
-        return Reducer((zero,) * count, _by_component("fadd" if inexact else "add"), inexact)
+        return Reducer((zero,) * count, _sum if inexact else _by_component("add"), inexact)
     if kind == "prod":
         if dtypes.is_complex(dtype):
             return Reducer((constant(1.0, elem), constant(0.0, elem)), _complex_product)

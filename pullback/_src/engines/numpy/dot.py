@@ -54,7 +54,8 @@ def dot_general(
 def _bound(avals: Sequence[ShapedArray], params: dict[str, Any]) -> Callable[..., Array]:
     numbers, preferred = params["dimension_numbers"], params["preferred_element_type"]
     x, y = avals
-    if x.dtype != y.dtype or x.dtype not in _FULL or preferred not in (None, x.dtype):
+    # A float64 dtype equals None.
+    if x.dtype != y.dtype or x.dtype not in _FULL or (preferred is not None and preferred != x.dtype):
         return partial(dot_general, **params)
     plan = make_plan(numbers, x.ndim, y.ndim)
     if len(numbers[0][0]) + len(numbers[1][0]) < max(x.ndim, y.ndim):

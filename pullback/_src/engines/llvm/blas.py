@@ -1,0 +1,287 @@
+"""BLAS and LAPACK for compiled programs: where their routines are, and calls of them in LLVM IR.
+
+The routines are those that NumPy or SciPy bring along. Their wheels hold OpenBLAS as a shared library of
+its own; NumPy's is in the process anyway. Where there is none (NumPy built against another BLAS), the
+pointers are those that SciPy exports to Cython. The two differ in the size of integers, which programs know
+when they are written.
+
+Threads. OpenBLAS would share a large product among its own threads: in another order of sums for another
+number of them, and beside the threads of the program. So while a program is in a routine, OpenBLAS is set to
+one thread (`alone`), and large products are cut into tiles, given by the shapes, which the program's threads
+share. The setting is the process's: the first program that enters a routine makes it and the last one that
+leaves restores it, which takes tens of nanoseconds when nobody else is inside. Other threads that call NumPy
+in the meantime get correct results from one thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import cache as disk
+from . import jit
+from .ir import Emitter, Value, literal_text
+
+PREFIX = "pb_lapack_"  # of routines' names in programs
+LETTERS = {"f": "s", "d": "d", "F": "c", "D": "z"}
+
+_ALONE_IR = """
+@lock = internal global i32 0
+@inside = internal global i64 0
+@before = internal global i32 1
+declare i32 @get_threads()
+declare void @set_threads(i32)
+
+define internal void @acquire() {
+entry:
+  br label %try
+try:
+  %pair = cmpxchg ptr @lock, i32 0, i32 1 acquire monotonic
+  %got = extractvalue {i32, i1} %pair, 1
+  br i1 %got, label %done, label %try
+done:
+  ret void
+}
+
+define void @pb_blas_begin() {
+  call void @acquire()
+  %old = load i64, ptr @inside
+  %new = add i64 %old, 1
+  store i64 %new, ptr @inside
+  %first = icmp eq i64 %old, 0
+  br i1 %first, label %look, label %done
+look:
+  %threads = call i32 @get_threads()
+  store i32 %threads, ptr @before
+  %several = icmp ne i32 %threads, 1
+  br i1 %several, label %set, label %done
+set:
+  call void @set_threads(i32 1)
+  br label %done
+done:
+  store atomic i32 0, ptr @lock release, align 4
+  ret void
+}
+
+define void @pb_blas_end() {
+  call void @acquire()
+  %old = load i64, ptr @inside
+  %new = sub i64 %old, 1
+  store i64 %new, ptr @inside
+  %last = icmp eq i64 %new, 0
+  br i1 %last, label %look, label %done
+look:
+  %threads = load i32, ptr @before
+  %several = icmp ne i32 %threads, 1
+  br i1 %several, label %set, label %done
+set:
+  call void @set_threads(i32 %threads)
+  br label %done
+done:
+  store atomic i32 0, ptr @lock release, align 4
+  ret void
+}
+
+; In a forked child nobody is inside.
+define void @pb_blas_reset() {
+  store atomic i32 0, ptr @lock release, align 4
+  %old = load i64, ptr @inside
+  store i64 0, ptr @inside
+  %some = icmp ne i64 %old, 0
+  br i1 %some, label %set, label %done
+set:
+  %threads = load i32, ptr @before
+  call void @set_threads(i32 %threads)
+  br label %done
+done:
+  ret void
+}
+"""
+
+
+class Library:
+    """Where the routines are.
+
+    Attributes:
+        integer: the type of the routines' integers: `i64` or `i32`.
+        symbols: addresses of `pb_blas_begin` and `pb_blas_end`; empty if the number of threads cannot be set.
+    """
+
+    def __init__(self) -> None:
+        self.integer = "i32"
+        self.symbols: dict[str, int] = {}
+        self._pattern = ""
+        self._shared: ctypes.CDLL | None = None
+        self._get_threads: Any = None
+        for path in _candidates():
+            try:
+                shared = ctypes.CDLL(path)
+            except OSError:
+                continue
+            for pattern, integer in (("scipy_{}_64_", "i64"), ("{}_64_", "i64"), ("scipy_{}_", "i32")):
+                if hasattr(shared, pattern.format("sgemm")) and hasattr(shared, pattern.format("zheevd")):
+                    self._shared, self._pattern, self.integer = shared, pattern, integer
+                    self._control(shared)
+                    return
+
+    def _control(self, shared: ctypes.CDLL) -> None:
+        """Make the functions that set the number of threads."""
+        for pattern in (
+            "scipy_openblas_{}_num_threads64_",
+            "openblas_{}_num_threads64_",
+            "scipy_openblas_{}_num_threads",
+        ):
+            if hasattr(shared, pattern.format("get")) and hasattr(shared, pattern.format("set")):
+                break
+        else:
+            return
+        addresses = {f"{kind}_threads": _address(shared, pattern.format(kind)) for kind in ("get", "set")}
+        names = ("pb_blas_begin", "pb_blas_end", "pb_blas_reset")
+        linked = jit.keep_forever(jit.link(disk.compiled(_ALONE_IR, opt=2), addresses, names))
+        self.symbols = {name: linked.address(name) for name in names[:2]}
+        self._get_threads = ctypes.CFUNCTYPE(ctypes.c_int)(addresses["get_threads"])
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=ctypes.PYFUNCTYPE(None)(linked.address("pb_blas_reset")))
+
+    def threads(self) -> int:
+        """How many threads the library uses outside of programs (1 if that is not known)."""
+        return int(self._get_threads()) if self._get_threads is not None else 1
+
+    def address(self, routine: str) -> int:
+        """The address of a routine such as `sgemm`."""
+        if self._shared is not None:
+            return _address(self._shared, self._pattern.format(routine))
+        return _exported(routine)
+
+
+def _address(shared: ctypes.CDLL, name: str) -> int:
+    return ctypes.cast(getattr(shared, name), ctypes.c_void_p).value or 0
+
+
+def _candidates() -> Iterator[str]:
+    """The shared libraries that wheels bring along: NumPy's first."""
+    site = Path(np.__file__).parent.parent
+    for name in ("numpy", "scipy"):
+        for folder in (site / f"{name}.libs", site / name / ".dylibs"):
+            yield from sorted(glob.glob(str(folder / "*openblas*")))
+
+
+def _exported(routine: str) -> int:
+    """The address that SciPy exports to Cython."""
+    from scipy.linalg import cython_blas, cython_lapack
+
+    for module in (cython_blas, cython_lapack):
+        capsule = module.__pyx_capi__.get(routine)
+        if capsule is not None:
+            name = ctypes.pythonapi.PyCapsule_GetName
+            name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+            pointer = ctypes.pythonapi.PyCapsule_GetPointer
+            pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+            return int(pointer(capsule, name(capsule)))
+    raise LookupError(f"neither BLAS nor LAPACK has a routine {routine}")
+
+
+_lock = threading.Lock()
+
+
+@cache
+def _library() -> Library:
+    return Library()
+
+
+def library() -> Library:
+    """The library, found at the first call."""
+    with _lock:
+        return _library()
+
+
+def symbols(names: Iterable[str]) -> dict[str, int]:
+    """The addresses of those of the names that programs know routines by."""
+    wanted = [n for n in names if n.startswith(PREFIX)]
+    if not wanted:
+        return {}
+    found = library()
+    return {**found.symbols, **{n: found.address(n.removeprefix(PREFIX)) for n in wanted}}
+
+
+# Calls ------------------------------------------------------------------------------------------------
+
+
+def letter(dtype: np.dtype[Any]) -> str | None:
+    """The first letter of the routines for a dtype, or None if there are none."""
+    return LETTERS.get(dtype.char)
+
+
+@contextmanager
+def alone(e: Emitter) -> Iterator[None]:
+    """Code in which BLAS keeps to the calling thread."""
+    controlled = bool(library().symbols)
+    if controlled:
+        e.module.declare("pb_blas_begin", "void", [])
+        e.line("call void @pb_blas_begin()")
+    yield
+    if controlled:
+        e.module.declare("pb_blas_end", "void", [])
+        e.line("call void @pb_blas_end()")
+
+
+def constant_place(e: Emitter, name: str, text: str) -> Value:
+    """The address of a constant of the module; `text` gives its type and value."""
+    line = f"@{name} = internal constant {text}, align 16"
+    if line not in e.module.globals:
+        e.module.globals.append(line)
+    return Value(f"@{name}", "ptr", 1, 0)
+
+
+def number(e: Emitter, value: float, dtype: np.dtype[Any]) -> Value:
+    """The address of a real number as a constant of the dtype."""
+    elem = "float" if dtype.char in "fF" else "double"
+    bits = literal_text(value, elem)
+    zero = literal_text(0.0, elem)
+    name = f"number.{elem}.{bits}"
+    return constant_place(e, name, f"[2 x {elem}] [{elem} {bits}, {elem} {zero}]")
+
+
+def integer(e: Emitter, value: int | Value) -> Value:
+    """The address of an integer in the library's size."""
+    elem = library().integer
+    if isinstance(value, int):
+        return constant_place(e, f"int.{elem}.{value}".replace("-", "m"), f"{elem} {value}")
+    if value.name[0] != "%":
+        return integer(e, int(value.name))
+    place = e.stack(elem, 1)
+    narrow = value if elem == value.elem else e.convert("trunc", value, elem)
+    e.line(f"store {narrow.typed}, ptr {place.name}, align 4")
+    return place
+
+
+Argument = int | str | Value
+
+
+def call(e: Emitter, routine: str, arguments: Sequence[Argument]) -> None:
+    """Call a routine. Integers and letters are passed by their addresses; values of type i64 too, pointers as
+    they are. Fortran's lengths of the letters come last."""
+    texts = []
+    for a in arguments:
+        if isinstance(a, str):
+            place = constant_place(e, f"letter.{a}", f"i8 {ord(a)}")
+        elif isinstance(a, int) or a.elem == "i64":
+            place = integer(e, a)
+        else:
+            place = e.local(a)
+        texts.append(f"ptr {place.name}")
+    texts += ["i64 1" for a in arguments if isinstance(a, str)]
+    e.module.declare(PREFIX + routine, "void", [t.split(" ")[0] for t in texts])
+    e.line(f"call void @{PREFIX}{routine}({', '.join(texts)})")
+
+
+__all__ = ["Library", "alone", "call", "integer", "letter", "library", "number", "symbols"]

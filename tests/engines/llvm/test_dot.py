@@ -1,0 +1,131 @@
+"""`dot_general` of the LLVM engine agrees with the NumPy engine's."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+import pullback.numpy as jnp
+from pullback import lax
+from pullback._src.engines.llvm import blas
+
+from .agreement import check, draw
+
+DTYPES = ["float32", "float64", "complex64", "complex128", "float16", "bfloat16", "int32", "uint8", "bool"]
+
+
+@pytest.fixture(autouse=True)
+def _wide() -> Any:
+    with pb.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [(3, 4, 5), (17, 19, 23), (1, 40, 30), (30, 40, 1)])
+def test_dtypes(sizes: tuple[int, int, int], dtype: str) -> None:
+    m, k, n = sizes
+    check(lambda x, y: x @ y, draw(m, k, dtype=dtype), draw(k, n, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("right", [False, True])
+def test_transposed_operands_are_read_in_place(left: bool, right: bool, dtype: str) -> None:
+    x, y = (
+        draw(*((20, 30) if left else (30, 20)), dtype=dtype),
+        draw(*((40, 20) if right else (20, 40)), dtype=dtype),
+    )
+    check(lambda x, y: (x.T if left else x) @ (y.T if right else y), x, y)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "numbers"),
+    [
+        ((5, 20, 30), (5, 30, 12), (((2,), (1,)), ((0,), (0,)))),
+        ((20, 5, 30), (30, 12, 5), (((2,), (0,)), ((1,), (2,)))),
+        ((4, 5, 20, 30), (4, 5, 12, 30), (((3,), (3,)), ((0, 1), (0, 1)))),
+        ((20, 4, 30, 5), (5, 12, 4, 30), (((2,), (3,)), ((1, 3), (2, 0)))),
+        ((6, 7, 8, 9), (9, 8, 10, 11), (((2, 3), (1, 0)), ((), ()))),
+        ((6, 9, 8, 7), (9, 10, 8), (((1, 2), (0, 2)), ((), ()))),
+        ((7, 3, 3), (7, 3, 3), (((1,), (2,)), ((0,), (0,)))),
+        ((40,), (40,), (((0,), (0,)), ((), ()))),
+        ((6, 7), (8, 9), (((), ()), ((), ()))),
+        ((), (8, 9), (((), ()), ((), ()))),
+    ],
+)
+def test_dimension_numbers(left: Any, right: Any, numbers: Any) -> None:
+    check(lambda x, y: lax.dot_general(x, y, numbers), draw(*left), draw(*right, seed=1))
+
+
+@pytest.mark.parametrize("sizes", [(0, 4, 5), (3, 0, 5), (3, 4, 0), (30, 0, 30)])
+def test_empty(sizes: tuple[int, int, int]) -> None:
+    m, k, n = sizes
+    check(lambda x, y: x @ y, draw(m, k), draw(k, n))
+    check(lambda x, y: x @ y, draw(2, m, k), draw(2, k, n))
+    check(lambda x, y: x @ y, draw(0, m, k), draw(0, k, n))
+
+
+def test_views_that_blas_cannot_read_are_copied() -> None:
+    x, y = draw(40, 60), draw(60, 50)
+    check(lambda x, y: x[::2, ::3] @ y[:20], x, y)
+    check(lambda x, y: x[::-1] @ y[:, 5:30], x, y)
+    check(lambda x, y: jnp.broadcast_to(x[0], (30, 60)) @ y, x, y)
+    check(lambda x, y: x.reshape(20, 2, 60).transpose(1, 0, 2).reshape(40, 60) @ y, x, y)
+
+
+def test_operands_and_results_among_other_operations() -> None:
+    x, y = draw(40, 60), draw(60, 50)
+    check(lambda x, y: jnp.tanh(jnp.exp(-x) @ (y + 1)) * 2, x, y)
+    check(lambda x, y: ((x @ y) @ (x @ y).T, (x @ y).T.sum(0)), x, y)
+
+
+@pytest.mark.parametrize(
+    ("result", "operands"), [("float32", "bfloat16"), ("float64", "float32"), ("int32", "int8")]
+)
+def test_preferred_dtype(result: str, operands: str) -> None:
+    x, y = draw(20, 30, dtype=operands), draw(30, 20, dtype=operands)
+    check(lambda x, y: lax.dot_general(x, y, (((1,), (0,)), ((), ())), preferred_element_type=result), x, y)
+
+
+def test_infinities_and_nans() -> None:
+    x, y = draw(20, 30), draw(30, 20)
+    x[3, 4], y[5, 6], y[7, 8] = np.inf, np.nan, -np.inf
+    check(lambda x, y: x @ y, x, y)
+
+
+def test_inside_of_loops() -> None:
+    def steps(x: Any, ys: Any) -> Any:
+        return lax.scan(lambda c, y: (jnp.tanh(c @ y), c @ y[:, :7]), x, ys)
+
+    check(steps, draw(20, 30), draw(5, 30, 30))
+
+
+@pytest.mark.parametrize("shapes", [((300, 200), (200, 700)), ((16, 90, 80), (16, 80, 100))])
+def test_results_do_not_depend_on_the_number_of_threads(shapes: Any) -> None:
+    x, y = (draw(*shape) for shape in shapes)
+    results = []
+    before = pb.config.num_threads
+    try:
+        for count in (1, 2, 3):
+            pb.config.update("num_threads", count)
+            results.append(check(lambda x, y: x @ y, x, y)[0])
+    finally:
+        pb.config.update("num_threads", before)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_the_setting_of_numpys_blas_is_restored() -> None:
+    library = blas.library()
+    if not library.symbols:
+        pytest.skip("the number of BLAS's threads cannot be set here")
+    threads = library.threads()
+    check(lambda x, y: x @ y, draw(300, 300), draw(300, 300))
+    assert library.threads() == threads
+
+
+def test_routines_exported_by_scipy() -> None:
+    assert blas._exported("sgemm") != 0
+    with pytest.raises(LookupError, match="nosuch"):
+        blas._exported("nosuch")
