@@ -24,11 +24,13 @@ from .stage import StagedFunction, abstractify, argument_names, shape_struct, st
 class _Traced:
     """A traced function, and the native function that calls its compiled program."""
 
-    __slots__ = ("staged", "_entry")
+    __slots__ = ("staged", "_entry", "_direct", "_direct_tried")
 
     def __init__(self, staged: StagedFunction) -> None:
         self.staged = staged
         self._entry: Callable[..., Any] | None = None
+        self._direct: Callable[..., Any] | None = None
+        self._direct_tried = False
 
     def native_entry(self) -> Callable[..., Any] | None:
         """A function of the leaves of the arguments that returns what the traced function returns.
@@ -46,6 +48,23 @@ class _Traced:
         else:
             compiled.renew(self._entry)
         return self._entry
+
+    def direct_entry(self, args: tuple[Any, ...], leaves: Sequence[Any]) -> Callable[..., Any] | None:
+        """The same for the positional arguments as they are (they, and their leaves, are as given now).
+
+        None if they contain other containers than tuples, lists and plain dicts.
+        """
+        if self._entry is not None and len(leaves) == len(args) and all(map(operator.is_, leaves, args)):
+            return self._entry
+        compiled: Any = executable(self.staged.open_program)
+        if not self._direct_tried:
+            self._direct_tried = True
+            self._direct = compiled.entry(
+                bound=self.staged.consts, container=self._container(), sample=args, leaves=leaves
+            )
+        elif self._direct is not None:
+            compiled.renew(self._direct)
+        return self._direct
 
     def _container(self) -> Callable[[list[Any]], Any] | None:
         """What makes the output of the list of its leaves; None if the leaf is the output."""
@@ -77,9 +96,9 @@ class JitFunction:
         self._static_argnames = static_argnames
         self._inline = inline
         self._cache: dict[Any, _Traced] = {}
-        # Native functions for calls like the last ones (`_Traced.native_entry`): the last call's, if all its
-        # arguments were positional and leaves, and the last one's for each structure of arguments. They find
-        # out by themselves whether a call is such a call.
+        # Native functions for calls like the last ones: the last call's with positional arguments only
+        # (`_Traced.direct_entry`), and the last one's for each structure of arguments, to be called with
+        # their leaves (`_Traced.native_entry`). They find out by themselves whether a call is such a call.
         self._entry: Callable[..., Any] | None = None
         self._entries: dict[Any, Callable[..., Any]] = {}
 
@@ -130,10 +149,8 @@ class JitFunction:
                     entry = traced.native_entry()
                     if entry is not None:
                         self._entries[structure] = entry
-                        flat = (
-                            not static and len(leaves) == len(args) and all(map(operator.is_, leaves, args))
-                        )
-                        self._entry = entry if flat else None
+                        if not static and not kwargs:
+                            self._entry = traced.direct_entry(args, leaves) or self._entry
                 return staged.unflatten(executable(staged.open_program)([*staged.consts, *values]))
         outs = jit_p.bind(
             *staged.consts, *values, program=staged.open_program, name=name_of(self._fun), inline=self._inline

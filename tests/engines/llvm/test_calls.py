@@ -1,6 +1,10 @@
 """Calls of jitted functions: when they take the native entry, and that it makes no difference."""
 
-from typing import Any
+import functools
+import gc
+import sys
+from collections import OrderedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,7 +21,7 @@ from .modules import copies
 
 
 class Copying:
-    """An engine for programs whose results are copies of their inputs in the same order, from the last one on."""
+    """An engine for programs whose results are copies of their inputs, beginning with the last one."""
 
     name = "copying"
 
@@ -95,7 +99,7 @@ def test_transformations_see_the_function(copying: Copying) -> None:
     for _ in range(3):
         f(X)
     assert f._entry is not None
-    value, tangent = pb.jvp(f, (X,), (X,))
+    _, tangent = pb.jvp(f, (X,), (X,))
     np.testing.assert_array_equal(tangent, X)
     np.testing.assert_array_equal(pb.vmap(f)(pnp.ones((2, 3))), np.ones((2, 3)))
     assert "jit" in str(pb.make_jaxpr(f)(X))
@@ -178,3 +182,125 @@ def test_the_global_programs_are_tracers_of_nobody(copying: Copying) -> None:
         return f(y) * f(X)
 
     np.testing.assert_allclose(pb.grad(lambda y: inner(y).sum())(X), X)
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+NESTED = {"w": [X, (X + 1, None)], "b": {"z": X + 2, "a": X + 3}}
+
+
+def test_containers_are_taken_apart_natively(copying: Copying) -> None:
+    f = pb.jit(lambda p, y: (y, {"rest": [p["w"][1][0], (p["w"][0],)], "a": None}, ()))
+    arguments = {"b": {"a": 1.5}, "w": [X, (X + 1, None)]}
+    for _ in range(3):
+        y, rest, empty = f(arguments, X + 9)
+    assert f._entry is not None and f._entry(arguments, X + 9) is not NotImplemented
+    np.testing.assert_array_equal(y, X + 9)
+    assert empty == () and list(rest) == ["rest", "a"] and rest["a"] is None
+    assert type(rest["rest"]) is list and type(rest["rest"][1]) is tuple
+
+    shuffled = {"w": [X, (X + 1, None)], "b": {"a": 1.5}}  # the keys' order makes no difference
+    assert f._entry(shuffled, X + 9) is not NotImplemented
+    for other in (
+        {"b": {"a": 1.5}, "w": [X, (X + 1, X)]},
+        {"b": {"a": 1.5}, "w": [X, (X + 1,)]},
+        {"b": {"a": 1.5}, "w": [X, [X + 1, None]]},
+        {"b": {"a": 1.5}, "w": (X, (X + 1, None))},
+        {"b": {"a": 1.5}, "w": [X, (X + 1, None), X]},
+        {"b": {"a": 1.5}, "w": [X, (pnp.ones(4), None)]},
+        {"b": {"c": 1.5}, "w": [X, (X + 1, None)]},
+        {"b": {"a": 1.5, "c": X}, "w": [X, (X + 1, None)]},
+        {"b": {}, "w": [X, (X + 1, None)]},
+        OrderedDict(arguments),
+        [X, X, X],
+        X,
+        None,
+    ):
+        assert f._entry(other, X + 9) is NotImplemented
+    assert f._entry(arguments) is NotImplemented
+    assert f._entry(arguments, X, X) is NotImplemented
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        NESTED,
+        OrderedDict(b=X, a=X + 1),
+        Pair(X, X + 1),
+        {1: X, 0: X + 1},
+        {"p": Pair(X, [X + 1]), "n": None},
+        [[[[[[X]]]]]],
+        functools.reduce(lambda tree, _: [tree], range(80), X),
+        [],
+        None,
+        {"a": 2.5, "b": True, "c": 3, "d": np.ones(2, np.float32)},
+    ],
+    ids=str,
+)
+def test_containers_agree_with_the_long_way(copying: Copying, argument: Any) -> None:
+    leaves = pb.tree_util.tree_leaves(argument)
+    f = pb.jit(lambda p: pb.tree_util.tree_leaves(p)[::-1])
+    for _ in range(4):
+        for got, expected in zip(f(argument), leaves[::-1], strict=True):
+            np.testing.assert_array_equal(got, expected)
+    assert f._cache_size() == 1
+    # The copies are made in the order of the results: so may the output be nested.
+    g = pb.jit(lambda p: {"out": pb.tree_util.tree_leaves(p)[::-1], "first": None, "a": (Pair(None, []),)})
+    for _ in range(4):
+        out = g(argument)
+        assert list(out) == ["out", "first", "a"] and out["a"] == (Pair(None, []),)
+        for got, expected in zip(out["out"], leaves[::-1], strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_containers_leak_nothing(copying: Copying) -> None:
+    f = pb.jit(lambda p, y: {"y": y, "x": [(p["w"][1][0],), None]})
+    tree = {"b": {"a": X + 3}, "w": [X, (X + 1, None)]}
+    other = {"b": {"a": X + 3}, "w": [X, (X + 1, X)]}
+    for _ in range(3):
+        f(tree, X)
+    entry = f._entry
+    assert entry is not None and entry(tree, X) is not NotImplemented and entry(other, X) is NotImplemented
+    leaves = [
+        *pb.tree_util.tree_leaves(tree),
+        *pb.tree_util.tree_leaves(other),
+        X,
+        tree,
+        tree["w"],
+        tree["b"],
+        None,
+    ]
+    gc.collect()
+    before, blocks = [sys.getrefcount(leaf) for leaf in leaves], sys.getallocatedblocks()
+    for _ in range(20_000):
+        entry(tree, X)
+        entry(other, X)
+    gc.collect()
+    after = [sys.getrefcount(leaf) for leaf in leaves]
+    assert after[:-1] == before[:-1]
+    assert abs(after[-1] - before[-1]) < 100  # None has many friends
+    assert abs(sys.getallocatedblocks() - blocks) < 100
+
+
+def test_a_key_that_runs_code_is_survived(copying: Copying) -> None:
+    class Evil(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return hash("a")
+
+        def __eq__(self, other: object) -> bool:
+            victims.clear()
+            gc.collect()
+            raise ZeroDivisionError("from a key")
+
+    victims: list[Any] = []
+    f = pb.jit(lambda p: p)
+    for _ in range(3):
+        f([{"a": X}])
+    assert f._entry is not None
+    victims.append({Evil("b"): X})
+    assert f._entry(victims) is NotImplemented

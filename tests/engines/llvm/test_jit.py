@@ -50,7 +50,7 @@ def test_symbols_are_bound_when_linking() -> None:
         "define i32 @program() {\n  %x = add i32 %y, 1\n  ret i32 %x\n}",
         "define i32 @f() {\n  %q = add i32 %r, 1\n  %r = add i32 %q, 1\n  ret i32 %r\n}",
         "define void @f(ptr %p) {\n  %v = load <8 x float>, ptr %p, align 3\n  ret void\n}",
-        "declare float @llvm.exp.f32(i32)\ndefine void @f() {\n  call float @llvm.exp.f32(i32 3)\n  unreachable\n}",
+        "declare float @llvm.exp.f32(i32)\ndefine void @f() {\n  call float @llvm.exp.f32(i32 3)\n}",
         "define i32 @program() {\n  ret i32 0\n}\0",
     ],
 )

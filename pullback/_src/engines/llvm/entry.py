@@ -22,17 +22,16 @@ from ...core.array import ConcreteArray
 from ...core.aval import ShapedArray
 from . import runtime
 
-LEAF, TUPLE, LIST, POST = range(
-    4
-)  # what an entry returns: an array, a tuple, a list, or a function of a list
+# What an entry returns: an array, a tuple, a list, a function of a list, or a tree.
+LEAF, TUPLE, LIST, POST, TREE = range(5)
 
 # The table's places. Those of an argument: type, scalar kind, dtype, number of dimensions, dimensions.
 # Those of a result: type, dtype, number of dimensions, dimensions, bytes.
 (
     PROGRAM, ARGUMENT_COUNT, FRAME_LENGTH, TEMPLATE, FIRST_ARGUMENT, ARGUMENTS, RESULT_COUNT, FIRST_RESULT,
     RESULTS, ARENA_BYTES, KIND, POST_FUNCTION, RELEASE_GIL, ON_FAILURE, SETTINGS, CHANGES, THREADS,
-    TABLE_LENGTH,
-) = range(18)  # fmt: skip
+    POSITIONAL_COUNT, STRUCTURE, TABLE_LENGTH,
+) = range(20)  # fmt: skip
 
 MAX_FRAME: Final = 4096
 """Programs with more inputs, constants and results in all than this are called in the slow way."""
@@ -54,6 +53,8 @@ def make_entry(
     arena_bytes: int = 0,
     kind: int = LIST,
     post: Callable[[list[ConcreteArray]], Any] | None = None,
+    sample_arguments: tuple[Any, ...] | None = None,
+    sample_result: Any = None,
     release_gil: bool = False,
     on_failure: Callable[[], Any] | None = None,
     guarded: bool = False,
@@ -63,16 +64,17 @@ def make_entry(
 
     Args:
         program: the address of `i32 program(ptr frame)`. The frame holds pointers to: bound inputs,
-        arguments,
-            constants, results, arena.
+            arguments, constants, results, arena.
         arguments: the types of the function's arguments.
         results: the types of its results.
         bound: leading inputs of the program that are always these.
         constants: C-contiguous arrays that the program reads.
         arena_bytes: how much scratch memory the program needs.
-        kind: LEAF (there is one result and the function returns it), TUPLE, LIST, or POST: the function
-        returns
-            `post(list of results)`.
+        kind: LEAF (there is one result and the function returns it), TUPLE, LIST, POST: the function returns
+            `post(list of results)`, or TREE: it returns containers like those of `sample_result`.
+        sample_arguments: if given, the function takes containers like these, whose leaves are the arguments.
+            Containers are tuples, lists, dicts with strings as keys, and None.
+        sample_result: nested containers with the numbers of the results as leaves.
         release_gil: whether other Python threads may run while the program does.
         on_failure: called when the program returns 2; raises the exception of its host callback.
         guarded: return NotImplemented unless evaluation is the current trace, no axis is bound and the
@@ -84,7 +86,7 @@ def make_entry(
     of the expected type (the identical object) around C-contiguous aligned memory.
 
     Raises:
-        ValueError: the frame would be longer than MAX_FRAME.
+        ValueError: the frame would be longer than MAX_FRAME, or a sample has other containers.
     """
     native = runtime.native()
     length = len(bound) + len(arguments) + len(constants) + len(results) + 1
@@ -99,6 +101,15 @@ def make_entry(
 
     def dims(shape: tuple[int, ...]) -> int:
         return table([list(shape)], len(shape))
+
+    def code(samples: Sequence[Any], count: int) -> int:
+        words: list[int] = []
+        leaves: list[Any] = []
+        for sample in samples:
+            _encode(sample, words, leaves, kept)
+        if len(leaves) != count:
+            raise ValueError(f"a sample has {len(leaves)} leaves instead of {count}")
+        return table([words], len(words))
 
     template = np.zeros(length, np.int64)
     for place, array in enumerate(bound):
@@ -132,6 +143,12 @@ def make_entry(
     signature[ARENA_BYTES] = arena_bytes
     signature[KIND] = kind
     signature[POST_FUNCTION] = id(post) if post is not None else 0
+    signature[POSITIONAL_COUNT] = len(arguments)
+    if kind == TREE:
+        signature[POST_FUNCTION] = code([sample_result], len(results))
+    if sample_arguments is not None:
+        signature[POSITIONAL_COUNT] = len(sample_arguments)
+        signature[STRUCTURE] = code(sample_arguments, len(arguments))
     signature[RELEASE_GIL] = release_gil
     signature[ON_FAILURE] = id(on_failure) if on_failure is not None else 0
     signature[THREADS] = runtime.thread_count()
@@ -148,6 +165,56 @@ def stamp(entry: Callable[..., Any]) -> None:
     signature[SETTINGS] = id(settings())
     signature[CHANGES] = changes[0]
     signature[THREADS] = runtime.thread_count()
+
+
+MAX_DEPTH: Final = 50
+"""How deeply containers may be nested that native code takes apart or builds."""
+
+
+def _encode(tree: Any, words: list[int], leaves: list[Any], kept: list[Any], depth: int = 0) -> None:
+    """Append a tree's structure as `@flatten` in `entry_ir.py` reads it, its leaves, and its keys."""
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        words += [1 if kind is tuple else 2, len(tree)]
+        items = [(None, child) for child in tree]
+    elif kind is dict:
+        if not all(type(key) is str for key in tree):
+            raise ValueError("native code takes apart dicts only if their keys are strings")
+        words += [3, len(tree)]
+        items = list(tree.items())
+    else:
+        words.append(4 if tree is None else 0)
+        if tree is not None:
+            leaves.append(tree)
+        return
+    if depth == MAX_DEPTH:
+        raise ValueError(f"containers are nested more than {MAX_DEPTH} deep")
+    for key, child in items:
+        if key is not None:
+            kept.append(key)
+            words.append(id(key))
+        _encode(child, words, leaves, kept, depth + 1)
+
+
+def leaves_in_order(tree: Any) -> list[Any] | None:
+    """The leaves of a tree as native code sees them; None if it cannot take it apart."""
+    leaves: list[Any] = []
+    try:
+        _encode(tree, [], leaves, [])
+    except ValueError:
+        return None
+    return leaves
+
+
+def in_flattening_order(tree: Any) -> Any:
+    """The tree with the keys of all dicts in the order in which pytrees are flattened: sorted."""
+    if type(tree) is dict:
+        if not all(type(key) is str for key in tree):
+            return tree
+        return {key: in_flattening_order(tree[key]) for key in sorted(tree)}
+    if type(tree) is tuple or type(tree) is list:
+        return type(tree)(map(in_flattening_order, tree))
+    return tree
 
 
 def _scalar_kind(aval: ShapedArray) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,24 @@ import numpy as np
 from ...core.array import ConcreteArray
 from ...core.aval import ShapedArray
 from . import runtime
-from .entry import LEAF, LIST, MAX_FRAME, POST, THREADS, TUPLE, make_entry, stamp
+from .entry import (
+    LEAF,
+    LIST,
+    MAX_FRAME,
+    POST,
+    THREADS,
+    TREE,
+    TUPLE,
+    in_flattening_order,
+    leaves_in_order,
+    make_entry,
+    stamp,
+)
 from .jit import Linked
 
 __all__ = ["Executable"]
+
+_KINDS: dict[Any, int] = {None: LEAF, tuple: TUPLE, list: LIST}
 
 
 class Executable:
@@ -68,6 +84,8 @@ class Executable:
         *,
         bound: Sequence[ConcreteArray] = (),
         container: Callable[[list[ConcreteArray]], Any] | None = list,
+        sample: tuple[Any, ...] | None = None,
+        leaves: Sequence[Any] = (),
         guarded: bool = True,
     ) -> Callable[..., Any] | None:
         """A native function for calls with arguments of these types (see `entry.make_entry`).
@@ -75,12 +93,27 @@ class Executable:
         Args:
             bound: values of the leading inputs, which are no arguments of the function then.
             container: what the function makes of the list of results; None: there is one, which it returns.
+                It may only arrange them in containers.
+            sample: if given, the function takes containers like these instead of their `leaves`.
             guarded: return NotImplemented when tracing would be in order or the configuration has changed.
 
         Returns:
-            The function, or None if native entries cannot be used for this program here.
+            The function, or None if native entries cannot be used for this program (or sample) here.
         """
-        kinds: dict[Any, int] = {None: LEAF, tuple: TUPLE, list: LIST}
+        if sample is not None:
+            sample = in_flattening_order(sample)
+            found = leaves_in_order(sample)
+            if found is None or len(found) != len(leaves) or not all(map(operator.is_, found, leaves)):
+                return None
+        kind = _KINDS.get(container, POST)
+        result = None
+        if kind == POST and container is not None:
+            numbers: list[Any] = list(range(len(self.results)))
+            with suppress(Exception):  # containers of the user's may not take numbers
+                result = container(numbers)
+            found = leaves_in_order(result)
+            if found == numbers and all(type(number) is int for number in found):
+                kind = TREE
         if self._native.problem is not None:
             return None
         frame = len(self.arguments) + len(self._constants) + len(self.results) + 1
@@ -93,8 +126,10 @@ class Executable:
             bound=bound,
             constants=self._constants,
             arena_bytes=self._arena_bytes,
-            kind=kinds.get(container, POST),
+            kind=kind,
             post=container,
+            sample_arguments=sample,
+            sample_result=result,
             release_gil=self._release_gil,
             on_failure=self._on_failure,
             guarded=guarded,
