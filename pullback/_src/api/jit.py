@@ -24,10 +24,11 @@ from .stage import StagedFunction, abstractify, argument_names, shape_struct, st
 class _Traced:
     """A traced function, and the native function that calls its compiled program."""
 
-    __slots__ = ("staged", "_entry", "_direct", "_direct_tried")
+    __slots__ = ("staged", "_compiled", "_entry", "_direct", "_direct_tried")
 
     def __init__(self, staged: StagedFunction) -> None:
         self.staged = staged
+        self._compiled: Any = None
         self._entry: Callable[..., Any] | None = None
         self._direct: Callable[..., Any] | None = None
         self._direct_tried = False
@@ -43,27 +44,30 @@ class _Traced:
         make = getattr(compiled, "entry", None)
         if make is None:
             return None
-        if self._entry is None:
+        if compiled is not self._compiled:  # the first call, or the engine has changed
+            self._compiled = compiled
             self._entry = make(bound=self.staged.consts, container=self._container())
-        else:
+            self._direct = None
+            self._direct_tried = False
+        elif self._entry is not None:
             compiled.renew(self._entry)
         return self._entry
 
     def direct_entry(self, args: tuple[Any, ...], leaves: Sequence[Any]) -> Callable[..., Any] | None:
         """The same for the positional arguments as they are (they, and their leaves, are as given now).
 
-        None if they contain other containers than tuples, lists and plain dicts.
+        To be called after `native_entry`. None if the arguments contain other containers than tuples, lists
+        and plain dicts.
         """
-        if self._entry is not None and len(leaves) == len(args) and all(map(operator.is_, leaves, args)):
+        if len(leaves) == len(args) and all(map(operator.is_, leaves, args)):
             return self._entry
-        compiled: Any = executable(self.staged.open_program)
         if not self._direct_tried:
             self._direct_tried = True
-            self._direct = compiled.entry(
+            self._direct = self._compiled.entry(
                 bound=self.staged.consts, container=self._container(), sample=args, leaves=leaves
             )
         elif self._direct is not None:
-            compiled.renew(self._direct)
+            self._compiled.renew(self._direct)
         return self._direct
 
     def _container(self) -> Callable[[list[Any]], Any] | None:

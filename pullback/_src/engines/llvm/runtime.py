@@ -123,7 +123,7 @@ class Native:
         capsule = jit.keep_forever(_new_capsule(self._handler))
         self._linked = jit.keep_forever(
             jit.link(
-                disk.compiled(_text(), opt=2),
+                disk.compiled(_text(), opt=0),  # more effort takes 65 ms longer and saves 20 ns a call
                 {
                     "concrete_type": id(ConcreteArray),
                     "array_type": id(np.ndarray),
