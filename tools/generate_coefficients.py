@@ -80,8 +80,19 @@ def one(x: Any) -> Any:
 TABLE: list[tuple[str, Function, Any, Any, Function, float, float]] = []
 
 
-def entry(name: str, f: Function, low: Any, high: Any, weight: Function = one, single: float = 27, double: float = 56.5) -> None:
-    """A polynomial for `f` on [low, high]; times `weight` its error is relative; targets are in bits (0: none)."""
+def entry(
+    name: str,
+    f: Function,
+    low: Any,
+    high: Any,
+    weight: Function = one,
+    single: float = 27,
+    double: float = 56.5,
+) -> None:
+    """A polynomial for `f` on [low, high].
+
+    Times `weight` its error is relative; `single` and `double` are the targets in bits (0: none).
+    """
     TABLE.append((name, f, low, high, weight, single, double))
 
 
@@ -90,7 +101,14 @@ LN2 = mp.log(2)
 entry("EXP", lambda r: (mp.exp(r) - 1 - r) / r**2, -0.3475, 0.3475, lambda r: r**2)
 entry("EXP2", lambda r: (2**r - 1) / r, -0.5, 0.5, lambda r: r)
 entry("EXPM1", lambda r: (mp.exp(r) - 1 - r) / r**2, -0.3475, 0.3475, lambda r: r)
-entry("LOG", lambda s: (mp.log1p(s) - s + s * s / 2) / s**3, mp.sqrt(0.5) - 1, mp.sqrt(2) - 1, lambda s: s**2, double=0)
+entry(
+    "LOG",
+    lambda s: (mp.log1p(s) - s + s * s / 2) / s**3,
+    mp.sqrt(0.5) - 1,
+    mp.sqrt(2) - 1,
+    lambda s: s**2,
+    double=0,
+)
 
 
 def _atanh_series(u: Any) -> Any:  # log((1+w)/(1-w)) = 2 w + w u R(u), u = w^2
@@ -98,7 +116,15 @@ def _atanh_series(u: Any) -> Any:  # log((1+w)/(1-w)) = 2 w + w u R(u), u = w^2
     return (2 * mp.atanh(w) / w - 2) / u
 
 
-entry("LOG_ATANH", _atanh_series, 0, ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * 1.01, lambda u: u / 2, single=0, double=58)
+entry(
+    "LOG_ATANH",
+    _atanh_series,
+    0,
+    ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * 1.01,
+    lambda u: u / 2,
+    single=0,
+    double=58,
+)
 
 
 def _pow_log(u: Any) -> Any:  # log((1+w)/(1-w)) / (2 w) = 1 + u/3 + u^2 Q(u)
@@ -106,7 +132,15 @@ def _pow_log(u: Any) -> Any:  # log((1+w)/(1-w)) / (2 w) = 1 + u/3 + u^2 Q(u)
     return (mp.atanh(w) / w - 1 - u / 3) / u**2
 
 
-entry("POW_LOG", _pow_log, 0, ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * 1.01, lambda u: u**2, single=0, double=66)
+entry(
+    "POW_LOG",
+    _pow_log,
+    0,
+    ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * 1.01,
+    lambda u: u**2,
+    single=0,
+    double=66,
+)
 
 
 def _by_root(g: Function) -> Function:
@@ -155,14 +189,21 @@ def _digamma(w: Any) -> Any:  # digamma(z) = log z - 1 / (2 z) - w P(w), w = 1/z
     return (mp.log(z) - 1 / (2 * z) - mp.digamma(z)) / w
 
 
-entry("LGAMMA", lambda d: mp.loggamma(2 + d) / d, -0.5, 0.5, lambda d: 1 / mp.mpf("0.42"), single=0, double=57)
+entry(
+    "LGAMMA", lambda d: mp.loggamma(2 + d) / d, -0.5, 0.5, lambda d: 1 / mp.mpf("0.42"), single=0, double=57
+)
 entry("STIRLING", _stirling, 0, mp.mpf(1) / 64, lambda w: mp.mpf("0.02"), single=0, double=57)
 entry("DIGAMMA", _digamma, 0, mp.mpf(1) / 64, lambda w: mp.sqrt(w) / 8, single=0, double=58)
 
 
 def main() -> None:
-    lines = ['"""Coefficients of polynomials, lowest power first, written by `tools/generate_coefficients.py`.', "",
-             "Each comment states the polynomial's share of the relative error, in bits.", '"""', ""]  # fmt: skip
+    lines = [
+        '"""Coefficients of polynomials, lowest power first, written by `tools/generate_coefficients.py`.',
+        "",
+        "Each comment states the polynomial's share of the relative error, in bits.",
+        '"""',
+        "",
+    ]
     for name, f, low, high, weight, *targets in TABLE:
         f, weight = memo(f), memo(weight)
         low, high = mp.mpf(low), mp.mpf(high)

@@ -1,9 +1,10 @@
 """The elementwise primitives as vector code: a table from a primitive's name to its rule.
 
-`rule(e, types, *xs, **params)` emits the code and returns an element (`threefry2x32`: a list of two). An element
-is a `Value` of any number of lanes, or a pair of them: (real, imaginary) for complex dtypes, the two words of a
-random key. In registers, bools are `i1`, float16 and bfloat16 are `float` (the caller rounds when a primitive of
-such a dtype has been computed), integers have their width; whether they are signed is in `types`.
+`rule(e, types, *xs, **params)` emits the code and returns an element (`threefry2x32`: a list of two). An
+element is a `Value` of any number of lanes, or a pair of them: (real, imaginary) for complex dtypes, the
+two words of a random key. In registers, bools are `i1`, float16 and bfloat16 are `float` (the caller rounds
+when a primitive of such a dtype has been computed), integers have their width; whether they are signed is in
+`types`.
 
 Integers wrap around; x / 0 and min / -1 have the results of the NumPy engine. A primitive that is not in the
 table runs as a callback.
@@ -221,9 +222,7 @@ def _nextafter(e: Emitter, types: Types, x: Value, y: Value) -> Value:
 
 
 @rule("reduce_precision")
-def _reduce_precision(
-    e: Emitter, types: Types, x: Value, *, exponent_bits: int, mantissa_bits: int
-) -> Value:
+def _reduce_precision(e: Emitter, types: Types, x: Value, *, exponent_bits: int, mantissa_bits: int) -> Value:
     mantissa, exponent = {"e": (10, 5), "f": (23, 8), "d": (52, 11)}.get(types.out.char, (7, 8))
     out = x
     if mantissa_bits < mantissa:
@@ -336,4 +335,3 @@ _real("erfc", error.erfc)
 _real("erf_inv", error.erf_inv)
 _real("lgamma", gamma.lgamma)
 _real("digamma", gamma.digamma)
-

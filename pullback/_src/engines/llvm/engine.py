@@ -15,7 +15,11 @@ from .host import HostCalls
 from .inline import inline_calls
 from .ir import Emitter, Module, Value
 from .lower import Lowering
+from .math import scalars
 from .nodes import Buffer, View
+
+
+LONG = 20_000.0  # ns of a program during which other Python threads may run
 
 
 class Compilation:
@@ -45,13 +49,15 @@ class Compilation:
         )
         self.text = module.text()
         self.arena_bytes = lw.arena.size
+        self.work = module.work
         self.constants = lw.constants
 
     def finish(self) -> Executable:
         """Generate code and link it."""
         native = runtime.native()
         host = HostCalls(self.lowering.host_calls)
-        symbols = {**native.symbols, **blas.symbols(self.lowering.module.declarations)}
+        names = self.lowering.module.declarations
+        symbols = {**native.symbols, **blas.symbols(names), **scalars.symbols(names)}
         symbols["pb_host"] = host.address
         code = jit.link(cache.compiled(self.text, opt=1), symbols, ("program",))
         executable = Executable(
@@ -60,6 +66,7 @@ class Compilation:
             [v.aval for v in self.program.outvars],
             constants=self.constants,
             arena_bytes=self.arena_bytes,
+            release_gil=self.work > LONG,
             on_failure=host.raise_error,
         )
         return executable

@@ -11,8 +11,9 @@ import numpy as np
 from pullback._src.core import dtypes
 from pullback._src.engines.llvm import jit
 from pullback._src.engines.llvm.elementwise import Types, kind, register_elem, rules
-from pullback._src.engines.llvm.math.convert import rounded_bits
 from pullback._src.engines.llvm.ir import Emitter, Module, Value, constant, type_text
+from pullback._src.engines.llvm.math import scalars
+from pullback._src.engines.llvm.math.convert import rounded_bits
 
 BF16 = np.dtype(dtypes.bfloat16)
 
@@ -74,19 +75,20 @@ def text(name: str, types: Types, lanes: int, outputs: int = 1, **params: Any) -
     return module.text()
 
 
+_helpers = scalars.symbols([*scalars.QUADRANT.values(), *scalars.FMOD.values()])
 _linked: list[Any] = []
 
 
 @cache
 def compiled(name: str, types: Types, lanes: int, outputs: int, params: tuple[tuple[str, Any], ...]) -> Any:
-    code = jit.link(jit.compile_ir(text(name, types, lanes, outputs, **dict(params))), {})
+    code = jit.link(jit.compile_ir(text(name, types, lanes, outputs, **dict(params))), _helpers)
     _linked.append(code)
     signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (len(types.inputs) + outputs))
     return signature(code.address("program"))
 
 
 def run(name: str, *arrays: Any, out: Any = None, lanes: int = 16, outputs: int = 1, **params: Any) -> Any:
-    """The rule `name` on flat arrays of equal sizes; `out` is the result's dtype (default: the first operand's)."""
+    """The rule `name` on flat arrays of equal sizes; `out` is the result's dtype (default: the operand's)."""
     arrays = tuple(np.ascontiguousarray(a) for a in arrays)
     n = arrays[0].size
     padded = -(-n // lanes) * lanes

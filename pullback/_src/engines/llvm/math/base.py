@@ -145,15 +145,10 @@ def is_any(e: Emitter, condition: Value) -> Value:
     return e.pure(f"call i1 @{name}({condition.typed})", "i1", 1, condition.level)
 
 
-def define(e: Emitter, name: str, text: str) -> None:
-    """Add a function to the module, once."""
-    e.module.declarations.setdefault(name, text)
-
-
 def rarely(
     e: Emitter, condition: Value, fast: Sequence[Value], helper: str, xs: Sequence[Value]
 ) -> list[Value]:
-    """`fast`, but for lanes where `condition` holds the results of a scalar function of the module.
+    """`fast`, but for lanes where `condition` holds the results of a scalar function (see `scalars`).
 
     `helper` returns a structure of as many scalars as `fast` has values. If no lane needs it, this costs one
     jump. The values of a lane never depend on the other lanes.
@@ -162,6 +157,7 @@ def rarely(
     results = "{ " + ", ".join(f.elem for f in fast) + " }"
     xs = [e.splat(x, lanes) for x in xs]
     fast = [e.splat(f, lanes) for f in fast]
+    e.module.declare(helper, results, [x.elem for x in xs])
     some = is_any(e, condition)
     slow, loop, done = e.fresh("slow"), e.fresh("lane"), e.fresh("join")
     before = e.scope.label
@@ -169,9 +165,7 @@ def rarely(
         e.line(f"br i1 {some.name}, label %{slow}, label %{done}")
         e.label(slow)
         got = e.here(f"call {results} @{helper}({', '.join(x.typed for x in xs)})", "struct", 1)
-        chosen = [
-            e.here(f"extractvalue {results} {got.name}, {k}", f.elem, 1) for k, f in enumerate(fast)
-        ]
+        chosen = [e.here(f"extractvalue {results} {got.name}, {k}", f.elem, 1) for k, f in enumerate(fast)]
         e.line(f"br label %{done}")
         last = slow
     else:
@@ -211,4 +205,3 @@ def remember(e: Emitter, key: Any, compute: Callable[[], Any]) -> Any:
             return found
     found = e.scopes[-1].known[key] = compute()
     return found
-

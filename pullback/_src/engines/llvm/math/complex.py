@@ -86,9 +86,7 @@ def sign(e: Emitter, x: Pair) -> Pair:
     infinite = e.fcmp("oeq", size, e.const(math.inf, size))
     zero = e.const(0.0, size)
     ends = [
-        e.select(
-            e.fcmp("oeq", e.fabs(v), e.const(math.inf, v)), e.copysign(e.const(1.0, v), v), zero
-        )
+        e.select(e.fcmp("oeq", e.fabs(v), e.const(math.inf, v)), e.copysign(e.const(1.0, v), v), zero)
         for v in x
     ]
     both = e.fcmp("oeq", e.fabs(x[0]), e.fabs(x[1]))

@@ -1,7 +1,7 @@
 """Transcendental functions of complex numbers, from those of real ones.
 
-Branch cuts and the formulas of the inverse functions: W. Kahan, "Branch cuts for complex elementary functions, or
-much ado about nothing's sign bit", 1987.
+Branch cuts and the formulas of the inverse functions: W. Kahan, "Branch cuts for complex elementary
+functions, or much ado about nothing's sign bit", 1987.
 """
 
 from __future__ import annotations
@@ -256,11 +256,13 @@ def atanh(e: Emitter, z: Pair) -> Pair:
     """log((1 + z) / (1 - z)) / 2; far away its expansion, as squares would overflow."""
     a, b = z
     one = e.const(1.0, a)
-    left = sub_exact(e, one, a)
+    # The real part is odd in a; for positive a the logarithm's argument is away from -1.
+    plus = e.fabs(a)
+    left = sub_exact(e, one, plus)
     square = mul_exact(e, b, b)
-    ratio = e.fdiv(mul_exact(e, a, e.const(4.0, a)), e.fma(left, left, square))
-    real = mul_exact(e, exponential.log1p(e, ratio), e.const(0.25, a))
-    width = sub_exact(e, mul_exact(e, left, add_exact(e, one, a)), square)
+    ratio = e.fdiv(mul_exact(e, plus, e.const(4.0, a)), e.fma(left, left, square))
+    real = e.copysign(mul_exact(e, exponential.log1p(e, ratio), e.const(0.25, a)), a)
+    width = sub_exact(e, mul_exact(e, left, add_exact(e, one, plus)), square)
     imag = mul_exact(e, trigonometric.atan2(e, add_exact(e, b, b), width), e.const(0.5, a))
     size = e.select(e.fcmp("ogt", e.fabs(a), e.fabs(b)), e.fabs(a), e.fabs(b))
     far = e.fcmp("ogt", size, e.const({"float": 2.0**30, "double": 2.0**60}[a.elem], a))

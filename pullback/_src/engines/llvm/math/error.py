@@ -1,8 +1,8 @@
 """erf, erfc, erf_inv.
 
-erf: a polynomial below 1, 1 - erfc(x) above. erfc(a) = exp(-a^2) p(q) / (1 + 2 a) with q = (a - s) / (a + s), which
-maps the axis to a finite interval (M. M. Shepherd and J. G. Laframboise, "Chebyshev approximation of
-(1 + 2x) exp(x^2) erfc x", 1981).
+erf: a polynomial below 1, 1 - erfc(x) above. erfc(a) = exp(-a^2) p(q) / (1 + 2 a) with q = (a - s) / (a +
+s), which maps the axis to a finite interval (M. M. Shepherd and J. G. Laframboise, "Chebyshev approximation
+of (1 + 2x) exp(x^2) erfc x", 1981).
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from .exponential import exp, log1p
 
 _ERF = {"float": c.ERF_32, "double": c.ERF_64}
 _ERFCX = {"float": (2.0, c.ERFCX_32), "double": (4.0, c.ERFCX_64)}
-# From here on the complement is 0.
+# From here on the complement is 0; from there on the function is 1.
 _END = {"float": 10.1, "double": 27.3}
+_ONE = {"float": 4.2, "double": 6.2}
 
 
-def _complement(e: Emitter, a: Value) -> Value:
-    """erfc(a) for a >= 0."""
+def _complement(e: Emitter, a: Value, end: float) -> Value:
+    """erfc(a) for a >= 0, erfc(end) above `end`."""
     centre, coefficients = _ERFCX[a.elem]
-    a = at_most(e, a, _END[a.elem])
+    a = at_most(e, a, end)
     shift = e.const(centre, a)
     q = e.fdiv(sub_exact(e, a, shift), add_exact(e, a, shift))
     p = e.fdiv(poly(e, q, coefficients), e.fma(a, e.const(2.0, a), e.const(1.0, a)))
@@ -37,13 +38,13 @@ def erf(e: Emitter, x: Value) -> Value:
     a = e.fabs(x)
     u = e.binary("fmul", a, a)
     near = e.fma(a, poly(e, u, _ERF[x.elem]), a)
-    far = sub_exact(e, e.const(1.0, x), _complement(e, a))
+    far = sub_exact(e, e.const(1.0, x), _complement(e, a, _ONE[x.elem]))
     return e.copysign(e.select(e.fcmp("olt", a, e.const(1.0, x)), near, far), x)
 
 
 def erfc(e: Emitter, x: Value) -> Value:
     """1 - erf(x) below 1/2, where the complement is larger than a half."""
-    y = _complement(e, e.fabs(x))
+    y = _complement(e, e.fabs(x), _END[x.elem])
     y = e.select(e.fcmp("olt", x, e.const(0.0, x)), sub_exact(e, e.const(2.0, x), y), y)
     u = e.binary("fmul", x, x)
     near = e.fma(x, poly(e, u, _ERF[x.elem]), x)

@@ -1,8 +1,8 @@
 """lgamma and digamma; single precision goes by way of double.
 
-lgamma: a polynomial around 2, to which [1/2, 8] is moved by the recurrence; Stirling's series above; reflection
-below. digamma: the recurrence to 8 and above, the asymptotic series, reflection. Relative precision is lost
-next to the zeros of lgamma on the negative axis and to all zeros of digamma.
+lgamma: a polynomial around 2, to which [1/2, 8] is moved by the recurrence; Stirling's series above;
+reflection below. digamma: the recurrence to 8 and above, the asymptotic series, reflection. Relative
+precision is lost next to the zeros of lgamma on the negative axis and to all zeros of digamma.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .exponential import log
 
 
 def _folded(e: Emitter, x: Value) -> tuple[Value, Value, Value, Value]:
-    """|x - k| with the nearest integer k folded to t <= 1/4: pi t, its square, where it was folded, and x - k."""
+    """With the nearest integer k: |x - k| folded to t <= 1/4; pi t, its square, where folded, and x - k."""
     r = sub_exact(e, x, e.rint(x))
     a = e.fabs(r)
     big = e.fcmp("ogt", a, e.const(0.25, x))
@@ -72,12 +72,14 @@ def digamma(e: Emitter, x: Value) -> Value:
     w = e.select(small, add_exact(e, z, e.const(8.0, x)), z)
     inverse = e.fdiv(one, w)
     square = mul_exact(e, inverse, inverse)
-    rest = e.fma(square, poly(e, square, c.DIGAMMA_64), add_exact(e, mul_exact(e, inverse, e.const(0.5, x)), steps))
+    rest = e.fma(
+        square, poly(e, square, c.DIGAMMA_64), add_exact(e, mul_exact(e, inverse, e.const(0.5, x)), steps)
+    )
     y = sub_exact(e, log(e, w), rest)
     t, u, big, r = _folded(e, x)
     s = e.fma(mul_exact(e, t, u), poly(e, u, c.SIN_64), t)
-    k = poly(e, u, (1.0, -0.5, *c.COS_64))
-    cotangent = e.fdiv(e.select(big, s, k), e.select(big, k, s))
+    w = poly(e, u, (1.0, -0.5, *c.COS_64))
+    cotangent = e.fdiv(e.select(big, s, w), e.select(big, w, s))
     y = e.select(reflected, fnma(e, e.const(math.pi, x), e.copysign(cotangent, r), y), y)
     # Poles: minus infinity at 0 (plus at -0), NaN at negative integers, as the limits from both sides differ.
     pole = e.and_(e.fcmp("oeq", e.rint(x), x), e.fcmp("ole", x, zero))

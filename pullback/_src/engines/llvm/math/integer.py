@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 
 from ..ir import Emitter, Value
+from . import scalars
 from .base import (
     MAGIC,
     MANTISSA,
     WIDTH,
     add_exact,
-    define,
     literal,
     rarely,
     sub_exact,
@@ -58,19 +58,11 @@ def remainder(e: Emitter, x: Value, y: Value, signed: bool) -> Value:
     return e.select(e.icmp("eq", y, e.const(0, y)), x, r)
 
 
-_FMOD = {
-    "float": "define internal { float } @pb.fmod.f32(float %x, float %y) {\n  %r = frem float %x, %y\n"
-    "  %o = insertvalue { float } poison, float %r, 0\n  ret { float } %o\n}",
-    "double": "define internal { double } @pb.fmod.f64(double %x, double %y) {\n  %r = frem double %x, %y\n"
-    "  %o = insertvalue { double } poison, double %r, 0\n  ret { double } %o\n}",
-}
-
-
 def fmod(e: Emitter, x: Value, y: Value) -> Value:
     """The exact remainder of floats, of x's sign.
 
-    The quotient's integer part q is at most one too large when it is small enough to be exact, and then x - q y
-    is exact. Large quotients, which take a long division, go to the C library's function.
+    The quotient's integer part q is at most one too large when it is small enough to be exact, and then x -
+    q y is exact. Large quotients, which take a long division, go to the C library's function.
     """
     x, y = e.match(x, y)
     a, b = e.fabs(x), e.fabs(y)
@@ -80,9 +72,7 @@ def fmod(e: Emitter, x: Value, y: Value) -> Value:
     r = e.select(e.fcmp("olt", a, b), a, r)  # also for an infinite divisor
     r = e.copysign(r, x)
     large = e.fcmp("oge", q, e.const(2.0 ** MANTISSA[x.elem], q))
-    helper = "pb.fmod.f32" if x.elem == "float" else "pb.fmod.f64"
-    define(e, helper, _FMOD[x.elem])
-    return rarely(e, large, [r], helper, [x, y])[0]
+    return rarely(e, large, [r], scalars.FMOD[x.elem], [x, y])[0]
 
 
 def power(e: Emitter, x: Value, y: Value, signed: bool) -> Value:
@@ -221,7 +211,10 @@ _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 
 
 def threefry2x32(e: Emitter, k0: Value, k1: Value, x0: Value, x1: Value) -> list[Value]:
-    """Twenty rounds of Threefry-2x32 (J. Salmon and others, "Parallel random numbers: as easy as 1, 2, 3", 2011)."""
+    """Twenty rounds of Threefry-2x32.
+
+    J. Salmon and others, "Parallel random numbers: as easy as 1, 2, 3", 2011.
+    """
     keys = (k0, k1, e.xor(e.xor(k0, k1), e.const(0x1BD11BDA, k0)))
     x0, x1 = e.match(e.add(x0, k0), e.add(x1, k1))
     name = f"llvm.fshl.{f'v{x0.lanes}' if x0.lanes > 1 else ''}i32"
@@ -240,4 +233,3 @@ def threefry2x32(e: Emitter, k0: Value, k1: Value, x0: Value, x1: Value) -> list
         second = keys[(group + 1) % 3]
         x1 = e.add(x1, e.add(second, e.const(group, second)))
     return [x0, x1]
-

@@ -26,8 +26,8 @@ from .exponential import LN2_HIGH, LN2_LOW, exp, exp_sum, log, split
 def _log_in_two_parts(e: Emitter, x: Value) -> tuple[Value, Value]:
     """log(x) for positive finite doubles as a sum of two, to some 66 bits.
 
-    With f = m - 1 and s = f / (2 + f): log(m) = 2 s (1 + s^2/3 + s^4 Q(s^2)); s, s^2 and their product are sums
-    of two doubles, Q is one.
+    With f = m - 1 and s = f / (2 + f): log(m) = 2 s (1 + s^2/3 + s^4 Q(s^2)); s, s^2 and their product are
+    sums of two doubles, Q is one.
     """
     m, k = split(e, x)
     k = to_float(e, k)
@@ -136,9 +136,7 @@ def cbrt(e: Emitter, x: Value) -> Value:
     large = e.fcmp("ogt", a, e.const(2.0 ** (4 * up), a))
     one = e.const(1.0, a)
     into = e.select(small, e.const(2.0**up, a), e.select(large, e.const(2.0**-up, a), one))
-    back = e.select(
-        small, e.const(2.0 ** -(up // 3), a), e.select(large, e.const(2.0 ** (up // 3), a), one)
-    )
+    back = e.select(small, e.const(2.0 ** -(up // 3), a), e.select(large, e.const(2.0 ** (up // 3), a), one))
     a = mul_exact(e, a, into)
     bits = to_bits(e, a)
     if elem == "double":
