@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,18 @@ from hypothesis import strategies as st
 import pullback as pb
 import pullback.numpy as jnp
 from pullback import lax
+from pullback._src.base.config import enable_x64
 from pullback._src.engines.llvm import control
 
 from .comparison import agree
 
 Starts = st.integers(-(2**31), 2**31 - 1) | st.integers(-40, 40)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _wide() -> Iterator[None]:
+    with enable_x64(True):
+        yield
 
 
 def numbers(*shape: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:

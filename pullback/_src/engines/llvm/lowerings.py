@@ -3,8 +3,10 @@
 from . import (  # noqa: F401 (imported for what they declare)
     control,
     dot,
+    gather,
     maps,
     reduction,
+    scatter,
     slicing,
     structural,
 )

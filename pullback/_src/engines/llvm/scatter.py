@@ -1,0 +1,181 @@
+"""Lowerings of `scatter` and its kind: updates one after the other, in place if nothing else needs the array.
+
+The order of the updates is that of the index vectors, as in the NumPy engine. The elements of a window are vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+
+from ...core.program import Equation
+from ...ops.scatter import ScatterDimensionNumbers, window_sizes
+from . import elementwise
+from .gather import Places
+from .index import ZERO, Index
+from .ir import Emitter, Value, constant
+from .lower import Lowering, in_place, lowering
+from .nodes import Buffer, Map, Node, Position, Registers, Types, View, whole
+from .slicing import destination, independent
+from .storage import Element, load, store
+
+Out = Sequence[View | None]
+Combine = Callable[[Emitter, Element, Element], Element]
+
+OPERATIONS = {
+    "scatter": "",
+    "scatter_add": "add",
+    "scatter_sub": "sub",
+    "scatter_mul": "mul",
+    "scatter_min": "min",
+    "scatter_max": "max",
+}
+LANES = 64  # elements of a window that are handled at once
+FLOAT32 = np.dtype(np.float32)
+
+in_place.update(OPERATIONS)
+
+
+@lowering(*OPERATIONS)
+def scatter(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    x, indices, updates = operands
+    operation = OPERATIONS[eqn.primitive.name]
+    if not x.storage.computable or (operation in ("min", "max") and x.dtype.kind == "c"):
+        return None
+    if not x.size or not updates.size:
+        return [x]
+    numbers: ScatterDimensionNumbers = eqn.params["dimension_numbers"]
+    sizes = window_sizes(numbers, len(x.shape), updates.shape)
+    places = Places(
+        x.shape,
+        sizes,
+        numbers.scatter_dims_to_operand_dims,
+        numbers.inserted_window_dims,
+        numbers.operand_batching_dims,
+        numbers.scatter_indices_batching_dims,
+        eqn.params["mode"],
+    )
+    wide = operation in ("add", "sub", "mul") and x.storage.memory in ("half", "bfloat")
+    dtype = FLOAT32 if wide else x.dtype
+
+    def combine(e: Emitter, old: Element, new: Element) -> Element:
+        return elementwise.rules[operation](e, Types((dtype, dtype), dtype), old, new) if operation else new
+
+    updates, indices = independent(lw, updates, x), independent(lw, indices, x)
+    if lw.small(x):
+        lw.settle(x, updates, indices)
+        view = _on_stack(lw, converted(lw.registers(x), dtype))
+    elif wide:
+        # Sums of halves are kept in single precision and rounded once.
+        node = converted(x, dtype)
+        view = lw.store(lw.result(node), node)
+    else:
+        view = destination(lw, eqn, 0, x, out[0])
+    lw.settle(updates, indices)
+    lw.flush()
+    Scatter(
+        lw.e,
+        view,
+        indices,
+        converted(updates, dtype),
+        places,
+        numbers.update_window_dims,
+        combine,
+        bool(operation),
+    )
+    after = View(Buffer(view.buffer.base, lw.e.level), view.shape, view.dtype, view.strides, view.offset)
+    if lw.small(x):
+        element = after.element(lw.e, whole(x.shape))
+        return [lw.registers(converted(Registers(x.shape, dtype, element), x.dtype))]
+    if wide:
+        return [lw.store(lw.result(x, out[0]), converted(after, x.dtype))]
+    after.buffer.bytes = view.buffer.bytes
+    after.buffer.slots, view.buffer.slots = view.buffer.slots, ()
+    lw.made(after.buffer)
+    return [after]
+
+
+def converted(x: Node, dtype: np.dtype) -> Node:
+    """The node in another floating-point dtype."""
+    if x.dtype == dtype:
+        return x
+    return Map(elementwise.rules["convert_element_type"], [x], x.shape, dtype, {}, 0.05)
+
+
+def _on_stack(lw: Lowering, x: Node) -> View:
+    """A copy of a small array that may be changed."""
+    e = lw.e
+    base = e.stack(x.storage.memory, x.size * x.storage.components)
+    store(e, base, Index.of_lanes(range(x.size)), x.storage, x.element(e, whole(x.shape)), x.size)
+    return View(Buffer(base, e.level), x.shape, x.dtype)
+
+
+class Scatter:
+    """Writes the loops."""
+
+    def __init__(
+        self,
+        e: Emitter,
+        view: View,
+        indices: Node,
+        updates: Node,
+        places: Places,
+        window_dims: Sequence[int],
+        combine: Combine,
+        reads: bool,
+    ) -> None:
+        self.e, self.view, self.indices, self.updates = e, view, indices, updates
+        self.places, self.combine, self.reads = places, combine, reads
+        self.window_dims = tuple(window_dims)
+        self.window = tuple([updates.shape[d] for d in window_dims])
+        self.batch_dims = [d for d in range(len(updates.shape)) if d not in window_dims]
+        with ExitStack() as loops:
+            batch = tuple([self._loop(loops, n) for n in indices.shape[:-1]])
+            self.flat, valid = places.start(e, indices, batch, view)
+            if valid is None:
+                self._windows(batch)
+            else:
+                e.branch(valid, [lambda: self._windows(batch), lambda: []])
+
+    def _loop(self, loops: ExitStack, n: int) -> Index:
+        if n == 1:
+            return ZERO
+        loop = loops.enter_context(self.e.loop(constant(0, "i64"), constant(n, "i64")))
+        return Index.along(loop.index, 0, n - 1)
+
+    def _windows(self, batch: Position) -> Sequence[Value]:
+        """Write one window."""
+        sizes = self.window
+        if math.prod(sizes) <= LANES:
+            self._write(batch, whole(sizes), math.prod(sizes))
+            return []
+        with ExitStack() as loops:
+            outer = tuple([self._loop(loops, n) for n in sizes[:-1]])
+            turns, rest = divmod(sizes[-1], LANES)
+            if turns:
+                stop = constant(turns * LANES, "i64")
+                with self.e.loop(constant(0, "i64"), stop, LANES) as loop:
+                    lanes = Index.of_lanes(range(LANES)) + Index.along(loop.index, 0, (turns - 1) * LANES)
+                    self._write(batch, (*outer, lanes), LANES)
+            if rest:
+                self._write(batch, (*outer, Index.of_lanes(range(rest)) + turns * LANES), rest)
+        return []
+
+    def _write(self, batch: Position, window: Position, lanes: int) -> None:
+        e, view = self.e, self.view
+        at = [ZERO] * len(self.updates.shape)
+        for d, index in zip([*self.batch_dims, *self.window_dims], [*batch, *window], strict=True):
+            at[d] = index
+        element = self.updates.element(e, tuple(at))
+        flat = self.places.within(self.flat, window, view)
+        assert view.buffer.base is not None
+        if self.reads:
+            old = load(e, view.buffer.base, flat, view.storage, e.level, object())
+            element = self.combine(e, old, element)
+        store(e, view.buffer.base, flat, view.storage, element, lanes)
+
+
+__all__ = ["Scatter", "converted", "scatter"]
