@@ -106,6 +106,33 @@ def test_a_forked_child_starts_its_own_workers(run: Callable[..., int]) -> None:
     assert (table[1:] == 2).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_while_another_thread_compiles() -> None:
+    done = threading.Event()
+    text = "define i32 @program(ptr %frame) {{\n  ret i32 {}\n}}"
+
+    def work() -> None:
+        while not done.is_set():
+            jit.link(jit.compile_ir(text.format(0)), {})
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for number in range(1, 6):
+            child = os.fork()
+            if child == 0:
+                code = 100
+                try:
+                    linked = jit.link(jit.compile_ir(text.format(number)), {})
+                    code = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(linked.address("program"))(None)
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == number
+    finally:
+        done.set()
+        worker.join()
+
+
 EXIT = """
 import ctypes, sys, threading, time
 import numpy as np

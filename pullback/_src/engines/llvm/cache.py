@@ -31,7 +31,7 @@ from ...base.config import settings
 from . import jit
 
 SIZE_LIMIT = 512 << 20
-"""Bytes that the folder may hold; checked at one write in 64, and at the first of a process."""
+"""Bytes that the folder may hold; checked at one write in 64."""
 
 _MAGIC = b"pullback object code 1\n"
 _SUFFIX = ".object"
@@ -137,9 +137,10 @@ def _write(folder: Path, name: str, code: bytes) -> None:
     finally:
         if temporary is not None:
             _remove(temporary)
-    if _writes % 64 == 0:
-        _shrink(folder)
+    # It takes time to look at a large folder, so short processes should seldom be the ones that do.
     _writes += 1
+    if (_writes + os.getpid()) % 64 == 0:
+        _shrink(folder)
 
 
 def _remove(path: str | Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import itertools
+import os
 import threading
 from collections.abc import Mapping
 from functools import cache
@@ -23,7 +24,12 @@ class CompileError(RuntimeError):
     """LLVM refused a module, or could not link one: a defect of the compiler, never of the user's program."""
 
 
-_lock = threading.RLock()
+lock = threading.RLock()
+"""Held by whoever uses LLVM. Also around a fork, so that the child finds LLVM in order."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
 _numbers = itertools.count()
 _exiting: list[bool] = []
 
@@ -45,7 +51,7 @@ def keep_forever(value: Any, _own: Any = ctypes.pythonapi.Py_IncRef, _object: An
 @cache
 def binding() -> Any:
     """`llvmlite.binding`, with the host's code generator initialised."""
-    with _lock:
+    with lock:
         import llvmlite.binding as llvm
 
         llvm.initialize_native_target()
@@ -110,7 +116,7 @@ def compile_ir(text: str, *, opt: int = 1) -> bytes:
     Raises:
         CompileError: the text is no valid module.
     """
-    with _lock:
+    with lock:
         result: bytes = _target_machine(opt).emit_object(_parse(text))
         return result
 
@@ -121,7 +127,7 @@ def assembly(text: str, *, opt: int = 1) -> str:
     Raises:
         CompileError: the text is no valid module.
     """
-    with _lock:
+    with lock:
         result: str = _target_machine(opt).emit_assembly(_parse(text))
         return result
 
@@ -148,9 +154,14 @@ class Linked:
         """The address of an exported function or variable; KeyError if it was not exported."""
         return self._addresses[name]
 
-    def __del__(self, exiting: list[bool] = _exiting, keep: Any = keep_forever) -> None:
+    def __del__(
+        self, exiting: list[bool] = _exiting, keep: Any = keep_forever, in_use: threading.RLock = lock
+    ) -> None:
         if exiting:
             keep(self._tracker)
+            return
+        with in_use:
+            self._tracker.close()
 
 
 def link(obj: bytes, symbols: Mapping[str, int], exports: tuple[str, ...] = ("program",)) -> Linked:
@@ -171,7 +182,7 @@ def link(obj: bytes, symbols: Mapping[str, int], exports: tuple[str, ...] = ("pr
         builder.import_symbol(name, address)
     for name in exports:
         builder.export_symbol(name)
-    with _lock:
+    with lock:
         name = f"pullback.{next(_numbers)}"  # names cannot be used again
         try:
             tracker = builder.link(_linker(), name)

@@ -182,9 +182,6 @@ def _no_axes() -> Any:
     return contextvars.Context().run(bound_axes)
 
 
-_lock = threading.Lock()
-
-
 @cache
 def _native() -> Native:
     return Native()
@@ -192,7 +189,7 @@ def _native() -> Native:
 
 def native() -> Native:
     """The runtime, linked on first use."""
-    with _lock:
+    with jit.lock:
         return _native()
 
 
