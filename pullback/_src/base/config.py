@@ -48,6 +48,7 @@ __all__ = [
     "enable_compilation_cache",
     "enable_custom_prng",
     "enable_x64",
+    "engine",
     "explain_cache_misses",
     "log_compiles",
     "num_threads",
@@ -132,6 +133,7 @@ class _FlagValues:
     explain_cache_misses: bool
     enable_compilation_cache: bool
     compilation_cache_dir: str | None
+    engine: str
     num_threads: int | None
     traceback_filtering: str
     platform_name: str | None
@@ -437,6 +439,10 @@ enable_compilation_cache = _bool_flag("enable_compilation_cache", True, "Keep co
 compilation_cache_dir = _str_flag(
     "compilation_cache_dir", "The folder of compiled programs; None is the user's cache folder."
 )
+engine = _choice_flag(
+    "engine", "llvm", ("llvm", "numpy"),
+    "What runs compiled programs on the CPU: native code made with LLVM, or NumPy.",
+)  # fmt: skip
 num_threads: Flag[int | None] = Flag(
     "num_threads", None, _check_count,
     help="How many threads a compiled program uses; None is the number of CPUs that the process may use.",

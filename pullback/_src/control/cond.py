@@ -17,7 +17,7 @@ from ..base.errors import DTypeError, ShapeError, StructureError
 from ..core import rules
 from ..core.array import ConcreteArray, as_array, wrap
 from ..core.aval import ShapedArray
-from ..core.call import executable
+from ..core.call import eager_executable
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program
@@ -280,7 +280,7 @@ def _check_branches(
 
 def _evaluate(index: ConcreteArray, *operands: ConcreteArray, branches: Branches) -> list[Any]:
     i = min(max(int(index._data), 0), len(branches) - 1)
-    outs = executable(branches[i])(operands)
+    outs = eager_executable(branches[i])(operands)
     if i == 0:
         return outs
     return [

@@ -19,7 +19,7 @@ from ..base.errors import ShapeError
 from ..core import rules
 from ..core.array import ConcreteArray
 from ..core.aval import ShapedArray, shaped_array
-from ..core.call import executable
+from ..core.call import eager_executable
 from ..core.primitive import Primitive
 from ..core.program import Program
 from ..core.trace import CURRENT, EXPLAIN
@@ -57,7 +57,7 @@ def _evaluate(
             "num_carry": num_carry,
         }
         return run_whole(scan_p, program, args, params)
-    step = executable(program)
+    step = eager_executable(program)
     consts = args[:num_consts]
     carry: Sequence[ConcreteArray] = args[num_consts : num_consts + num_carry]
     xs = [

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..base.config import settings
+
 if TYPE_CHECKING:
     from .array import ConcreteArray
     from .primitive import Primitive
@@ -34,7 +36,7 @@ class Engine(Protocol):
     def compile(self, program: Program) -> Executable: ...
 
 
-_modules = {"numpy": "pullback._src.engines.numpy"}
+_modules = {"numpy": "pullback._src.engines.numpy", "llvm": "pullback._src.engines.llvm"}
 _engines: dict[str, Engine] = {}
 
 # primitive -> function of NumPy arrays (params as keywords) returning an array, or a sequence of
@@ -55,8 +57,8 @@ def get(name: str) -> Engine:
 
 
 def default() -> str:
-    """The name of the engine that `jit` compiles with."""
-    return "numpy"
+    """The name of the engine that `jit` compiles with (the flag `engine`)."""
+    return settings().engine
 
 
 def load_eager() -> None:
@@ -66,9 +68,11 @@ def load_eager() -> None:
 
 def executable(program: Program) -> Any:
     """The program compiled for the default engine (compiled once)."""
-    compiled = program.memo.get("executable")
+    if (name := default()) == "numpy":
+        return eager_executable(program)
+    compiled = program.memo.get(name)
     if compiled is None:
-        compiled = program.memo["executable"] = get(default()).compile(program)
+        compiled = program.memo[name] = get(name).compile(program)
     return compiled
 
 

@@ -18,6 +18,7 @@ from .nodes import Buffer, Iota, Node, Registers, Remap, View
 from .storage import components, storage_of
 
 Out = Sequence[View | None]
+UNKNOWN = 1e6  # turns that a loop may take whose number is not known
 POLL = 4096  # turns of a loop between looks for an interrupt
 
 
@@ -162,8 +163,10 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         assert all(isinstance(part, View) for part in parts)
         now = state.nodes(loop.carried, level)
         places = [*state.places(loop.carried, level), *parts]
+        around, lw.module.turns = lw.module.turns, lw.module.turns * length
         results = lw.run(program, [*consts, *now, *slices], places, state.given(now))
         lw.flush()
+        lw.module.turns = around
         loop.update(state.following(results[:carries], loop.carried))
         poll(lw, loop.index)
     return [*state.last(loop.results, e.level), *ys]
@@ -171,7 +174,13 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
 
 def prepared(lw: Lowering, node: Node) -> Node:
     """An operand that a loop reads: computed before it."""
-    return node if isinstance(node, (View, Registers)) else lw.registers(node) if lw.small(node) else lw.memory(node)
+    return (
+        node
+        if isinstance(node, (View, Registers))
+        else lw.registers(node)
+        if lw.small(node)
+        else lw.memory(node)
+    )
 
 
 def element_of(x: Node, at: Index) -> Node:
@@ -196,10 +205,14 @@ def while_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
         *carried, turn = loop.carried
         level = e.level
         now = state.nodes(carried, level)
+        around, lw.module.turns = lw.module.turns, lw.module.turns * UNKNOWN
         (go_on,) = lw.run(params["cond_program"], [*test_consts, *now], [None])
         loop.test(lw.scalar(go_on))
-        results = lw.run(params["body_program"], [*step_consts, *now], state.places(carried, level), state.given(now))
+        results = lw.run(
+            params["body_program"], [*step_consts, *now], state.places(carried, level), state.given(now)
+        )
         lw.flush()
+        lw.module.turns = around
         following = state.following(results, carried)
         loop.update([*following, e.add(turn, constant(1, "i64"))])
         poll(lw, turn)

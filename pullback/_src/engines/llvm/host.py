@@ -42,6 +42,7 @@ def host_call(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -
             [(v.shape, v.dtype) for v in views],
             [(r.shape, r.dtype) for r in results],
             eqn.primitive.multiple_results,
+            eqn.primitive.name,
         )
     )
     lw.module.declare("pb_host", "i32", ["i64", "ptr"])
@@ -67,14 +68,14 @@ class HostCall:
         operands: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
         results: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
         several: bool,
+        name: str,
     ) -> None:
         self.function, self.operands, self.results, self.several = function, operands, results, several
+        self.name = name
 
     def __call__(self, addresses: Sequence[int]) -> None:
         count = len(self.operands)
-        arrays = [
-            array_at(a, *kind) for a, kind in zip(addresses[:count], self.operands, strict=True)
-        ]
+        arrays = [array_at(a, *kind) for a, kind in zip(addresses[:count], self.operands, strict=True)]
         for array in arrays:
             array.flags.writeable = False
         with np.errstate(all="ignore"):

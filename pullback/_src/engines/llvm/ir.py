@@ -570,6 +570,8 @@ class Module:
         self.functions: list[str] = []
         self.globals: list[str] = []
         self._names = 0
+        self.work = 0.0  # ns that the program takes, roughly
+        self.turns = 1.0  # of all loops around what is being written
 
     def unique(self, prefix: str) -> str:
         """A name for a function or global."""

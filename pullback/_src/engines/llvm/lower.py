@@ -32,6 +32,8 @@ deferred: set[str] = set()
 in_place: set[str] = set()
 
 SMALL = 256  # bytes of an array that lives in registers
+OPERATION = 3.0  # ns that an operation takes at least
+DEEP = 60  # operations in a row that are computed in one loop
 HEAVY = 0.25  # ns: an element that costs more is stored if it is used again
 
 
@@ -105,18 +107,28 @@ class Lowering:
         places = destinations(program, out, uses)
         walk.mine.update([v.buffer for v in places.values()])
         last = last_uses(program)
+        ending: dict[int, list[Var]] = {}
+        for var, number in last.items():
+            ending.setdefault(number, []).append(var)
         owned = walk.owned
         for number, eqn in enumerate(program.eqns):
+            self.module.work += OPERATION * self.module.turns
             operands = [self.literal(v) if isinstance(v, Literal) else env[v] for v in eqn.invars]
             lower = lowerings.get(eqn.primitive.name)
             where = [places.get(v) for v in eqn.outvars]
             before = len(self._made)
             walk.number = number
-            results = None if lower is None else lower(self, eqn, operands, where)
+            results = None
+            if all(v.aval.size == 0 for v in eqn.outvars) and not eqn.primitive.effectful:
+                results = [self.empty(v.aval, w) for v, w in zip(eqn.outvars, where, strict=True)]
+            elif lower is not None:
+                results = lower(self, eqn, operands, where)
             if results is None:
                 results = host_call(self, eqn, operands, where)
             for var, node in zip(eqn.outvars, results, strict=True):
-                if isinstance(node, (Map, Remap)) and uses.get(var, 0) > 1:
+                if isinstance(node, Map) and node.depth > DEEP:
+                    node = self.memory(node, places.get(var))
+                elif isinstance(node, (Map, Remap)) and uses.get(var, 0) > 1:
                     node = self._keep(node, places.get(var))
                 env[var] = node
             made = self._made[before:]
@@ -124,12 +136,14 @@ class Lowering:
             if made:
                 walk.mine.update(made)
                 # All memory that this equation made lives as long as its results; forced operands', too.
-                owner = max([*eqn.outvars, *[v for v in eqn.invars if isinstance(v, Var)]], key=lambda v: last.get(v, -1))
+                owner = max(
+                    [*eqn.outvars, *[v for v in eqn.invars if isinstance(v, Var)]],
+                    key=lambda v: last.get(v, -1),
+                )
                 owned.setdefault(owner, []).extend(made)
-            for var in [v for v in (*eqn.invars, *eqn.outvars) if isinstance(v, Var)]:
-                if last.get(var, number) <= number:
-                    for buffer in owned.pop(var, ()):
-                        self.release(buffer)
+            for var in (*ending.get(number, ()), *[v for v in eqn.outvars if v not in last]):
+                for buffer in owned.pop(var, ()):
+                    self.release(buffer)
         results = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
         stays = [*given, *[None] * (len(out) - len(given))]
         final = [
@@ -149,8 +163,7 @@ class Lowering:
     def _keep(self, node: Node, where: View | None) -> Node:
         """A deferred node that is used several times: computed now if that is better than doing it again."""
         found = Accesses()
-        at = whole(node.shape) if node.size <= 1 else variables(node.shape)
-        node.visit(at, found)
+        node.visit(variables(node.shape), found)
         return self.memory(node, where) if found.cost > HEAVY else node
 
     def renewed(self, eqn: Equation, number: int) -> View | None:
@@ -282,6 +295,12 @@ class Lowering:
         buffer = Buffer(None, self.e.level, max(math.prod(like.shape) * dtype.itemsize, 1))
         self._made.append(buffer)
         return View(buffer, like.shape, dtype)
+
+    def empty(self, aval: ShapedArray, where: View | None) -> View:
+        """An array without elements."""
+        view = self.result(aval, where)
+        self.place(view.buffer)
+        return view
 
     def place(self, buffer: Buffer) -> None:
         """Give a buffer its memory, if it has none yet."""

@@ -30,12 +30,19 @@ def weight(name: str, dtype: Any) -> float:
     return cost * max(1, dtype.itemsize / 4) ** 1.5
 
 
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    first = len(to) - len(shape)
+    return first >= 0 and all(n in (1, m) for n, m in zip(shape, to[first:], strict=True))
+
+
 def _map(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     name = eqn.primitive.name
     rule = elementwise.rules[name]
     if not all(storage_of(v.aval.dtype).computable for v in (*eqn.invars, *eqn.outvars)):
         return None
     aval = eqn.outvars[0].aval
+    if not all(_broadcasts(x.shape, aval.shape) for x in operands):
+        return None  # a bitcast between types of different widths
     cost = weight(name, aval.dtype)
     if eqn.primitive.multiple_results:
         whole = Results(rule, operands, aval.shape, aval.dtype, eqn.params, cost)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
-from .nodes import Accesses, Buffer, Position
+from .nodes import Accesses, Buffer, Position, Row
 from .parallel import chunks_for, parallel_for
 from .stages import Stage, plan, write_stage
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .nodes import View
 
 WORTH_SHARING = 32  # elements within a shared loop, for some stage, that make it worth while
+MOST = 24  # results of a nest
 SCRATCH = 1 << 16  # bytes of a row that may be kept on the stack
 
 
@@ -40,6 +41,8 @@ class Nest:
             self.stages.append(stage)
             self._note(stage, stage)
             return True
+        if len(self.written) > MOST:
+            return False
         reads = self._reads(stage)
         last = self.stages[-1]
         if self._same_loops(last, stage) and all(self._same_place(view, flat, last) for view, flat in reads):
@@ -156,7 +159,7 @@ class Nest:
         if d == self.shared:
             dropped = frozenset([v.name for index in fixed.values() for v, _ in index.terms])
             for buffer, size in rows.items():
-                buffer.row = e.stack("i8", size), dropped, e.level
+                buffer.row = Row(e.stack("i8", size), dropped, e.level)
             for stage in self.stages:
                 write_stage(e, stage, fixed)
             for buffer in rows:
@@ -212,11 +215,13 @@ def _reach(index: Index, leading: int, domain: tuple[int, ...]) -> tuple[int, in
 
 def reads_of(stage: Stage) -> list[tuple[View, Index]]:
     """The memory that a stage reads, at the variables that stand for the loops'."""
-    found = Accesses()
-    at = variables(stage.domain)
-    for output in stage.outputs:
-        output.node.visit(at, found)
-    return found.views
+    if stage.reads is None or stage.reads[0] != len(stage.outputs):
+        found = Accesses()
+        at = variables(stage.domain)
+        for output in stage.outputs:
+            output.node.visit(at, found)
+        stage.reads = len(stage.outputs), found.views
+    return stage.reads[1]
 
 
 __all__ = ["Nest", "reads_of", "variables"]

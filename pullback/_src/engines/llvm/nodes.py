@@ -40,9 +40,15 @@ class Buffer:
         self.bytes = size
         self.slots: tuple[Any, ...] = ()  # its places in the arena: several if run time decides which it is
         self.pending = False  # whether the open nest writes it
-        # While loops are written that need only a row of it: where that is, their variables, and
-        # the level of the innermost.
-        self.row: tuple[Value, frozenset[str], int] | None = None
+        self.row: Row | None = None  # while loops are written that need only a row of it
+
+
+class Row(NamedTuple):
+    """A part of a buffer, for one turn of loops: its address, the loops' variables, the level of the innermost."""
+
+    base: Value
+    dropped: frozenset[str]
+    level: int
 
 
 class Accesses:
@@ -148,26 +154,31 @@ class View(Node):
             total = total + index * stride
         return total
 
-    def place(self, e: Emitter, at: Position) -> tuple[Value, Index]:
-        """The address and the index from there of the element at a position."""
+    def where(self, at: Position) -> Index:
+        """The index of the element at a position, from the address that `address` gives."""
         flat = self.flat(at)
         row = self.buffer.row
         if row is None:
-            assert self.buffer.base is not None
-            return e.local(self.buffer.base), flat
-        base, dropped, _ = row
-        terms = tuple([(v, c) for v, c in flat.terms if v.name not in dropped])
-        return base, Index(terms, flat.const, flat.lanes, flat.low, flat.high, flat.vector)
+            return flat
+        terms = tuple([(v, c) for v, c in flat.terms if v.name not in row.dropped])
+        return Index(terms, flat.const, flat.lanes, flat.low, flat.high, flat.vector)
+
+    def address(self, e: Emitter) -> Value:
+        """The address that `where` counts from."""
+        if self.buffer.row is not None:
+            return self.buffer.row.base
+        assert self.buffer.base is not None, "memory that is read before it has its place"
+        return e.local(self.buffer.base)
 
     def compute(self, e: Emitter, at: Position) -> Element:
-        base, flat = self.place(e, at)
-        stored = (self.buffer, flat.key)
+        index = self.where(at)
+        stored = (self.buffer, index.key)
         for scope in reversed(e.scopes):
             if stored in scope.known:
                 return scope.known[stored]
         # A row's content changes with each turn of the loops around.
-        level = self.buffer.level if self.buffer.row is None else self.buffer.row[2]
-        return load(e, base, flat, self.storage, level, self.buffer)
+        level = self.buffer.level if self.buffer.row is None else self.buffer.row.level
+        return load(e, self.address(e), index, self.storage, level, self.buffer)
 
     def visit(self, at: Position, found: Accesses) -> None:
         found.views.append((self, self.flat(at)))
@@ -361,7 +372,7 @@ class Types(NamedTuple):
 class Map(Node):
     """An elementwise function of nodes, which broadcast as in NumPy."""
 
-    __slots__ = ("rule", "operands", "types", "params", "weight")
+    __slots__ = ("rule", "operands", "types", "params", "weight", "depth")
 
     def __init__(
         self,
@@ -377,6 +388,7 @@ class Map(Node):
         self.operands = tuple(operands)
         self.params = params
         self.weight = weight
+        self.depth = 1 + max([depth_of(o) for o in operands], default=0)
         self.types = Types(tuple([o.dtype for o in operands]), dtype)
 
     def compute(self, e: Emitter, at: Position) -> Element:
@@ -388,6 +400,15 @@ class Map(Node):
             found.cost += self.weight
             for o in self.operands:
                 o.visit(o.broadcast(at), found)
+
+
+def depth_of(node: Node) -> int:
+    """How many operations in a row a node's elements need."""
+    while isinstance(node, Remap):
+        node = node.source
+    if isinstance(node, Part):
+        return 1 + max([depth_of(o) for o in node.whole.operands], default=0)
+    return node.depth if isinstance(node, Map) else 0
 
 
 def rounded(e: Emitter, element: Element, storage: Storage) -> Element:

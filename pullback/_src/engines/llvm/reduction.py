@@ -28,20 +28,21 @@ KINDS = {
 UNROLLED = 512  # bytes of an operand that is reduced in registers
 
 
-@lowering(*KINDS)
+@lowering(*KINDS, defers=True)
 def reduce(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     (x,) = operands
     aval = eqn.outvars[0].aval
-    if not x.storage.computable:
+    kind = KINDS[eqn.primitive.name]
+    if not x.storage.computable or (kind in ("max", "min") and x.storage.components == 2):
         return None
-    return [reduced(lw, x, eqn.params["axes"], reducer(KINDS[eqn.primitive.name], x.dtype), aval, out[0])]
+    return [reduced(lw, x, eqn.params["axes"], reducer(kind, x.dtype), aval, out[0])]
 
 
-def reduced(
-    lw: Lowering, x: Node, axes: Sequence[int], r: Reducer, aval: object, out: View | None
-) -> Node:
+def reduced(lw: Lowering, x: Node, axes: Sequence[int], r: Reducer, aval: object, out: View | None) -> Node:
     """The elements of `x` combined along `axes`: in registers if there are few."""
     shape = tuple([n for d, n in enumerate(x.shape) if d not in axes])
+    if not axes:
+        return x
     if not all(x.shape[d] for d in axes):
         zero = Registers((), x.dtype, r.identity if len(r.identity) > 1 else r.identity[0])
         return Remap(zero, shape, lambda at: ())
@@ -51,7 +52,9 @@ def reduced(
     return lw.reduce(x, axes, r, view)
 
 
-def _in_registers(lw: Lowering, x: Node, axes: Sequence[int], shape: tuple[int, ...], r: Reducer) -> Registers:
+def _in_registers(
+    lw: Lowering, x: Node, axes: Sequence[int], shape: tuple[int, ...], r: Reducer
+) -> Registers:
     """Halves are combined until one is left: the lanes are sorted so that each half holds all results."""
     e = lw.e
     order = [*axes, *[d for d in range(len(x.shape)) if d not in axes]]

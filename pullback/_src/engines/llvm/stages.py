@@ -42,6 +42,8 @@ class Stage:
     domain: tuple[int, ...]
     reduced: tuple[bool, ...]
     outputs: list[Output] = field(default_factory=list)
+    # What the first outputs read, once somebody has asked: their number, views and flat indices.
+    reads: tuple[int, list[tuple[View, Index]]] | None = None
 
     def stored_at(self, output: Output, at: Position) -> Index:
         """Where an output's element of a position goes."""
@@ -173,6 +175,7 @@ class StageWriter:
         self.e = e
         self.stage = stage
         self.plan = plan(stage, fixed)
+        e.module.work += e.module.turns * self.plan.cost * math.prod(stage.domain)
         self.at: list[Index] = [fixed.get(d, ZERO) for d in range(len(stage.domain))]
         self.sums = [o for o in stage.outputs if o.reducer is not None]
         self.width = 1  # lanes of the terms that are accumulated
@@ -348,10 +351,10 @@ class StageWriter:
         for output in self.stage.outputs:
             element = output.node.element(e, at)
             if output.reducer is None:
-                base, place = output.view.place(e, at) if output.needed else (None, output.view.flat(at))
-                if base is not None:
-                    store(e, base, place, output.view.storage, element, lanes)
-                e.scope.known[output.view.buffer, place.key] = element
+                view, place = output.view, output.view.where(at)
+                if output.needed:
+                    store(e, view.address(e), place, view.storage, element, lanes)
+                e.scope.known[view.buffer, place.key] = element
             else:
                 terms.append(components(element))
         return terms
@@ -362,8 +365,8 @@ class StageWriter:
             view = output.view
             value = element if len(element) > 1 else element[0]
             kept = tuple([i for i, r in zip(at, self.stage.reduced, strict=True) if not r])
-            base, place = view.place(e, kept)
-            store(e, base, place, view.storage, value, lanes)
+            place = view.where(kept)
+            store(e, view.address(e), place, view.storage, value, lanes)
             e.scope.known[view.buffer, place.key] = rounded(e, value, view.storage)
 
     # Reductions: the functions return the combined elements of the sums. ---------------------------------

@@ -77,7 +77,9 @@ def slice_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
     return [sliced(lw, x, starts, steps, eqn.outvars[0].aval.shape)]
 
 
-def sliced(lw: Lowering, x: Node, starts: Sequence[int], steps: Sequence[int], shape: tuple[int, ...]) -> Node:
+def sliced(
+    lw: Lowering, x: Node, starts: Sequence[int], steps: Sequence[int], shape: tuple[int, ...]
+) -> Node:
     """Every `steps`-th element from `starts` on."""
     if isinstance(x, View):
         strides = tuple([s * k for s, k in zip(x.strides, steps, strict=True)])
@@ -187,9 +189,9 @@ def iota(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
     node = Iota(aval.shape, aval.dtype, eqn.params["dimension"])
     if not node.storage.computable or node.storage.components == 2 or node.storage.register == "i1":
         values = np.broadcast_to(
-            np.arange(aval.shape[node.dimension]).astype(aval.dtype).reshape(
-                [-1 if d == node.dimension else 1 for d in range(aval.ndim)]
-            ),
+            np.arange(aval.shape[node.dimension])
+            .astype(aval.dtype)
+            .reshape([-1 if d == node.dimension else 1 for d in range(aval.ndim)]),
             aval.shape,
         )
         return [lw.constant(np.ascontiguousarray(values))]
@@ -232,16 +234,8 @@ def concatenate(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out)
 def pad(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     x, value = operands
     aval = eqn.outvars[0].aval
-    source, target, steps, sizes = [], [], [], []
-    for n, total, (low, _, interior) in zip(x.shape, aval.shape, eqn.params["padding_config"], strict=True):
-        step = interior + 1
-        # Source element k lands at low + k * step; those that land within [0, total) are kept.
-        first = max(0, -(low // step))
-        last = max(first, min(n, -((low - total) // step)))
-        source.append(first)
-        target.append(low + first * step)
-        steps.append(step)
-        sizes.append(last - first)
+    config = eqn.params["padding_config"]
+    source, target, steps, sizes = kept(x.shape, aval.shape, config)
     inner = sliced(lw, x, source, [1] * len(source), tuple(sizes)) if math.prod(sizes) else None
     if lw.small(aval):
         choice = np.zeros(aval.shape, int)
@@ -251,10 +245,37 @@ def pad(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list
         choice[where] = np.arange(1, inner.size + 1).reshape(sizes)
         sources = [lw.registers(value), lw.registers(inner)]
         return [picked(lw, sources, [int(k) for k in choice.ravel()], aval)]
-    view = lw.result(aval, out[0])
-    full = Remap(value, aval.shape, lambda at: ())
-    if inner is None:
-        return [lw.store(view, full)]
+    return [pad_into(lw, lw.result(aval, out[0]), x, value, config)]
+
+
+Config = Sequence[tuple[int, int, int]]
+
+
+def kept(
+    shape: Sequence[int], padded: Sequence[int], config: Config
+) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Of the elements of an array that are not cut off by padding: where the first is, where it goes, the steps there,
+    and their number, in each dimension."""
+    source, target, steps, sizes = [], [], [], []
+    for n, total, (low, _, interior) in zip(shape, padded, config, strict=True):
+        step = interior + 1
+        # Source element k lands at low + k * step; those that land within [0, total) are kept.
+        first = max(0, -(low // step))
+        last = max(first, min(n, -((low - total) // step)))
+        source.append(first)
+        target.append(low + first * step)
+        steps.append(step)
+        sizes.append(last - first)
+    return source, target, steps, sizes
+
+
+def pad_into(lw: Lowering, view: View, x: Node, value: Node, config: Config) -> View:
+    """Store `x` in `view`, with `value` between its elements and around."""
+    source, target, steps, sizes = kept(x.shape, view.shape, config)
+    full = Remap(value, view.shape, lambda at: ())
+    if not math.prod(sizes):
+        return lw.store(view, full)
+    inner = sliced(lw, x, source, [1] * len(source), tuple(sizes))
     if all(s == 1 for s in steps):
         _pad_border(lw, view, value, target, sizes)
     else:
@@ -263,7 +284,7 @@ def pad(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list
     strides = tuple([s * k for s, k in zip(view.strides, steps, strict=True)])
     offset = sum(s * k for s, k in zip(view.strides, target, strict=True))
     lw.store(view.with_layout(tuple(sizes), strides, offset), inner)
-    return [view]
+    return view
 
 
 def _pad_border(lw: Lowering, view: View, value: Node, starts: Sequence[int], sizes: Sequence[int]) -> None:
@@ -316,4 +337,3 @@ def dynamic_slice(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Ou
         view = x.with_layout(sizes, x.strides, offset)
         return [lw.registers(view) if lw.small(view) and not view.buffer.pending else view]
     return [moved(lw, x, sizes, lambda p: tuple([i + s for i, s in zip(p, at, strict=True)]))]
-
