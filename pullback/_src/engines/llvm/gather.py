@@ -65,7 +65,7 @@ class Places:
         self.rank = len(shape)
 
     def start(self, e: Emitter, indices: Node, batch: Position, view: View) -> tuple[Index, Value | None]:
-        """The flat index of the first element of the window(s) at a position of the batch; whether it is in range."""
+        """The flat index of the windows at a position of the batch, and whether they are in range."""
         flat, vector, valid = view.offset, None, None
         for c, (d, limit) in enumerate(zip(self.index_map, self.limits, strict=True)):
             raw = components(indices.element(e, (*batch, Index.of(c))))[0]

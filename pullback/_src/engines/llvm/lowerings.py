@@ -2,6 +2,7 @@
 
 from . import (  # noqa: F401 (imported for what they declare)
     control,
+    cumulative,
     dot,
     gather,
     maps,

@@ -1,6 +1,6 @@
 """Lowerings of `scatter` and its kind: updates one after the other, in place if nothing else needs the array.
 
-The order of the updates is that of the index vectors, as in the NumPy engine. The elements of a window are vectors.
+The order of the updates is that of the index vectors, as in the NumPy engine. A window is written with vectors.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def scatter(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> 
     if not x.storage.computable or (operation in ("min", "max") and x.dtype.kind == "c"):
         return None
     if not x.size or not updates.size:
-        return [x]
+        return [lw.into(x, lw.result(x, out[0]))]
     numbers: ScatterDimensionNumbers = eqn.params["dimension_numbers"]
     sizes = window_sizes(numbers, len(x.shape), updates.shape)
     places = Places(
@@ -138,7 +138,7 @@ class Scatter:
             if valid is None:
                 self._windows(batch)
             else:
-                e.branch(valid, [lambda: self._windows(batch), lambda: []])
+                e.branch(valid, [lambda: self._windows(batch), list])
 
     def _loop(self, loops: ExitStack, n: int) -> Index:
         if n == 1:

@@ -26,7 +26,7 @@ def dynamic_update_slice(lw: Lowering, eqn: Equation, operands: Sequence[Node], 
     if lw.small(x):
         return [_in_registers(lw, lw.registers(x), update, at)]
     if not x.size or not update.size:
-        return [x]
+        return [lw.into(x, lw.result(x, out[0]))]
     update = independent(lw, update, x)
     view = destination(lw, eqn, 0, x, out[0])
     offset = ZERO
