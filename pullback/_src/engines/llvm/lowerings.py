@@ -2,6 +2,7 @@
 
 from . import (  # noqa: F401 (imported for what they declare)
     control,
+    conv,
     cumulative,
     dot,
     gather,
@@ -10,4 +11,5 @@ from . import (  # noqa: F401 (imported for what they declare)
     scatter,
     slicing,
     structural,
+    windows,
 )

@@ -136,11 +136,16 @@ def gemm(
     y: tuple[Value, bool, int],
     out: tuple[Value, int],
     *,
-    add: bool = False,
+    fresh: Value | None = None,
 ) -> None:
-    """out (+)= x y for row-major matrices: addresses, whether transposed in memory, distances of rows."""
+    """out = x y for row-major matrices: addresses, whether transposed in memory, distances of rows.
+
+    With `fresh` (i1), the product is added to what is there unless it holds.
+    """
     m, n, k = sizes
-    one, beta = blas.number(e, 1.0, dtype), blas.number(e, 1.0 if add else 0.0, dtype)
+    one = blas.number(e, 1.0, dtype)
+    zero = blas.number(e, 0.0, dtype)
+    beta = zero if fresh is None else e.select(fresh, zero, one)
     # What BLAS sees is the transposes: out^T = y^T x^T.
     blas.call(
         e,
