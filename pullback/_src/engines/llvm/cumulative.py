@@ -1,7 +1,7 @@
 """Lowerings of cumulative sums and their kind.
 
 Along the last dimension, a vector is scanned in log2(lanes) steps of shifted lanes and joined with what came
-before; along others, vectors of neighbours walk side by side. A long row is cut into parts, given by its length
+before; along others, vectors of neighbours walk side by side. A long row is cut into parts, given by its size
 alone, of which the totals are computed first, so that threads can share it.
 """
 
@@ -163,7 +163,7 @@ class Scan:
     def _store(self, value: Parts, lanes: int) -> None:
         e = self.e
         at: Position = tuple(self.at)
-        base, place = self.view.place(e, at)
+        base, place = self.view.address(e), self.view.where(at)
         element: Element = value if len(value) > 1 else value[0]
         store(e, base, place, self.view.storage, element, lanes)
 
