@@ -7,6 +7,7 @@ from . import (  # noqa: F401 (imported for what they declare)
     dot,
     gather,
     maps,
+    prng,
     reduction,
     scatter,
     slicing,
