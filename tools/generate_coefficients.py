@@ -158,7 +158,10 @@ entry("ERF", _by_root(lambda x: (mp.erf(x) - x) / x), 0, mp.mpf(1))
 
 
 def _erfcx(a: Any) -> Any:
-    return mp.exp(a * a) * mp.erfc(a) if a < 1000 else (1 - 1 / (2 * a * a)) / (a * mp.sqrt(mp.pi))
+    if a < 1000:
+        return mp.exp(a * a) * mp.erfc(a)
+    u = 1 / (2 * a * a)
+    return (1 - u + 3 * u**2 - 15 * u**3) / (a * mp.sqrt(mp.pi))
 
 
 def _erfcx_in_q(scale: int) -> Function:
@@ -189,11 +192,67 @@ def _digamma(w: Any) -> Any:  # digamma(z) = log z - 1 / (2 z) - w P(w), w = 1/z
     return (mp.log(z) - 1 / (2 * z) - mp.digamma(z)) / w
 
 
-entry(
-    "LGAMMA", lambda d: mp.loggamma(2 + d) / d, -0.5, 0.5, lambda d: 1 / mp.mpf("0.42"), single=0, double=57
-)
+entry("LGAMMA", lambda d: mp.loggamma(2 + d) / d, -0.75, 0.5, lambda d: mp.mpf(5), single=0, double=57)
 entry("STIRLING", _stirling, 0, mp.mpf(1) / 64, lambda w: mp.mpf("0.02"), single=0, double=57)
 entry("DIGAMMA", _digamma, 0, mp.mpf(1) / 64, lambda w: mp.sqrt(w) / 8, single=0, double=58)
+
+
+# The scaled complement from 26 on, in u = 1 / a^2.
+entry("ERFCX_TAIL", lambda u: _erfcx(1 / mp.sqrt(u)) / mp.sqrt(u), 0, mp.mpf(1) / 676, single=0, double=57)
+
+
+def _scaled_bessel(order: int) -> Function:
+    def f(y: Any) -> Any:  # exp(-x) I0(x), exp(-x) I1(x) / x, y = x - 4
+        x = y + 4
+        if x == 0:
+            return mp.mpf(1) / (1 + order)
+        return mp.exp(-x) * mp.besseli(order, x) / (x if order else 1)
+
+    return f
+
+
+def _bessel_tail(order: int) -> Function:
+    def f(t: Any) -> Any:  # sqrt(x) exp(-x) I(x), t = 1 / x
+        if t < mp.mpf("1e-6"):
+            mu = 4 * order**2
+            series = 1 - (mu - 1) * t / 8 + (mu - 1) * (mu - 9) * t**2 / 128
+            return (series - (mu - 1) * (mu - 9) * (mu - 25) * t**3 / 3072) / mp.sqrt(2 * mp.pi)
+        return mp.sqrt(1 / t) * mp.exp(-1 / t) * mp.besseli(order, 1 / t)
+
+    return f
+
+
+entry("I0_NEAR", _scaled_bessel(0), -4, 4, lambda y: mp.sqrt(7 * (y + 4.2)) / 2, single=0, double=56)
+entry("I1_NEAR", _scaled_bessel(1), -4, 4, lambda y: 2 * (y + 4.5), single=0, double=56)
+entry("I0_FAR", _bessel_tail(0), 0, mp.mpf(1) / 8, lambda t: mp.mpf("2.5"), single=0, double=56)
+entry("I1_FAR", _bessel_tail(1), 0, mp.mpf(1) / 8, lambda t: mp.mpf("2.7"), single=0, double=56)
+
+
+def _normal_quantile_tail(t: Any) -> Any:
+    # With r = sqrt(-2 log p) and t = 2 / r: r - x, where p is the probability below -x. A start for Halley's
+    # method, so few digits do.
+    r = 2 / t
+    start = r - (mp.log(r) + 0.92) / r
+    return r - mp.findroot(lambda v: mp.log(mp.erfc(v / mp.sqrt(2)) / 2) + r * r / 2, start)
+
+
+entry("NDTRI_TAIL", _normal_quantile_tail, mp.mpf(2) / 39, 1, single=0, double=21)
+
+
+def _normal_quantile_centre(u: Any) -> Any:  # x / y for the probability 1/2 - y below -x, u = y^2
+    y = mp.sqrt(u)
+    return mp.sqrt(2) * mp.erfinv(2 * y) / y
+
+
+entry(
+    "NDTRI_CENTRE",
+    _normal_quantile_centre,
+    0,
+    mp.mpf("0.3751") ** 2,
+    lambda u: mp.mpf("0.4"),
+    single=0,
+    double=56,
+)
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .ir import Emitter, Value
+from .math import bessel, error, exponential, gamma, hyperbolic, integer, normal, power, trigonometric
 from .math import complex as pairs
 from .math import complex_functions as cf
-from .math import error, exponential, gamma, hyperbolic, integer, power, trigonometric
 from .math.base import maximum, minimum
 from .math.convert import Element, bitcast, convert, from_stored_bits, kind, register_elem, stored_bits
 
@@ -333,5 +333,10 @@ _real("atanh", hyperbolic.atanh, cf.atanh)
 _real("erf", error.erf)
 _real("erfc", error.erfc)
 _real("erf_inv", error.erf_inv)
+_real("erfcx", normal.erfcx)
+_real("log_ndtr", normal.log_ndtr)
+_real("ndtri", normal.ndtri)
+_real("bessel_i0e", bessel.i0e)
+_real("bessel_i1e", bessel.i1e)
 _real("lgamma", gamma.lgamma)
 _real("digamma", gamma.digamma)

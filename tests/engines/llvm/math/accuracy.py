@@ -34,6 +34,17 @@ def _lgamma(x: Any) -> Any:
     return mp.loggamma(x).real
 
 
+def _log_ndtr(x: Any) -> Any:
+    return mp.log(mp.erfc(-x / mp.sqrt(2)) / 2) if x < 5 else mp.log1p(-mp.erfc(x / mp.sqrt(2)) / 2)
+
+
+def _quantile(p: Any) -> Any:
+    if p > 0.01:
+        return mp.sqrt(2) * mp.erfinv(2 * p - 1)
+    r = mp.sqrt(-2 * mp.log(p))
+    return -mp.findroot(lambda v: mp.log(mp.erfc(v / mp.sqrt(2)) / 2) - mp.log(p), r - (mp.log(r) + 0.92) / r)
+
+
 # name: (reference, (lowest, highest) of the domain, largest errors allowed for float32 and float64)
 UNARY: dict[str, tuple[Function, tuple[float, float], tuple[float, float]]] = {
     "exp": (mp.exp, (-800, 800), (1, 1)),
@@ -61,6 +72,11 @@ UNARY: dict[str, tuple[Function, tuple[float, float], tuple[float, float]]] = {
     "sqrt": (mp.sqrt, (0, np.inf), (0.5, 0.5)),
     "rsqrt": (lambda x: 1 / mp.sqrt(x), (0, np.inf), (1.5, 1.5)),
     "cbrt": (lambda x: mp.sign(x) * mp.cbrt(abs(x)), (-np.inf, np.inf), (1, 1)),
+    "erfcx": (lambda x: mp.exp(x * x) * mp.erfc(x), (-27, 1e5), (1, 6)),
+    "log_ndtr": (_log_ndtr, (-1e5, 37), (1, 6)),
+    "ndtri": (_quantile, (0, 1), (1, 4)),
+    "bessel_i0e": (lambda x: mp.exp(-abs(x)) * mp.besseli(0, x), (-1e5, 1e5), (1, 8)),
+    "bessel_i1e": (lambda x: mp.exp(-abs(x)) * mp.besseli(1, x), (-1e5, 1e5), (1, 8)),
     "lgamma": (_lgamma, (0, np.inf), (1, 4)),
 }
 BINARY: dict[str, tuple[Function, tuple[float, float]]] = {

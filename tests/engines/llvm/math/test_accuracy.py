@@ -157,6 +157,18 @@ def test_erf_inv(dtype: np.dtype[Any]) -> None:
 
 
 @DTYPES
+@pytest.mark.parametrize("name", ["erfcx", "log_ndtr", "ndtri", "bessel_i0e", "bessel_i1e", "erf", "erfc"])
+def test_limits_are_scipys(name: str, dtype: np.dtype[Any]) -> None:
+    import scipy.special
+
+    ends = [0, 1, -1, np.inf, -np.inf, np.nan, 40, -40, 1e30, -1e30, 0.5, 2, 1e-30]
+    x = np.array(ends, dtype)
+    want = getattr(scipy.special, name.removeprefix("bessel_"))(x.astype(np.float64))
+    with np.errstate(over="ignore", under="ignore"):
+        np.testing.assert_allclose(run(name, x), want.astype(dtype), rtol=8 * np.finfo(dtype).eps)
+
+
+@DTYPES
 def test_logaddexp(dtype: np.dtype[Any]) -> None:
     rng = np.random.default_rng(6)
     x, y = rng.normal(0, 20, (2, 300)).astype(dtype)

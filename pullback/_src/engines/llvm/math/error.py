@@ -21,13 +21,18 @@ _END = {"float": 10.1, "double": 27.3}
 _ONE = {"float": 4.2, "double": 6.2}
 
 
-def _complement(e: Emitter, a: Value, end: float) -> Value:
-    """erfc(a) for a >= 0, erfc(end) above `end`."""
+def scaled_complement(e: Emitter, a: Value) -> Value:
+    """exp(a^2) erfc(a) for 0 <= a <= 28 (float: 11)."""
     centre, coefficients = _ERFCX[a.elem]
-    a = at_most(e, a, end)
     shift = e.const(centre, a)
     q = e.fdiv(sub_exact(e, a, shift), add_exact(e, a, shift))
-    p = e.fdiv(poly(e, q, coefficients), e.fma(a, e.const(2.0, a), e.const(1.0, a)))
+    return e.fdiv(poly(e, q, coefficients), e.fma(a, e.const(2.0, a), e.const(1.0, a)))
+
+
+def _complement(e: Emitter, a: Value, end: float) -> Value:
+    """erfc(a) for a >= 0, erfc(end) above `end`."""
+    a = at_most(e, a, end)
+    p = scaled_complement(e, a)
     square = e.binary("fmul", a, a)
     lost = e.fma(a, a, e.fneg(square))
     gaussian = exp(e, e.fneg(square))

@@ -29,8 +29,8 @@ def lgamma(e: Emitter, x: Value) -> Value:
     one, half = e.const(1.0, x), e.const(0.5, x)
     reflected = e.fcmp("olt", x, half)
     z = e.select(reflected, sub_exact(e, one, x), x)
-    # [1/2, 3/2) goes up, [5/2, 8) goes down to [3/2, 5/2]: the logarithm of the product is added.
-    low = e.fcmp("olt", z, e.const(1.5, x))
+    # [1/2, 5/4) goes up, [5/2, 8) goes down to [5/4, 5/2]: the logarithm of the product is added.
+    low = e.fcmp("olt", z, e.const(1.25, x))
     w, product = z, e.select(low, z, one)
     for _ in range(6):
         above = e.fcmp("ogt", w, e.const(2.5, x))
