@@ -1,6 +1,7 @@
 """Imports the modules that fill the table of lowerings."""
 
 from . import (  # noqa: F401 (imported for what they declare)
+    argminmax,
     control,
     conv,
     cumulative,

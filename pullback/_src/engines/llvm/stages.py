@@ -259,11 +259,15 @@ class StageWriter:
             e.here(f"load <{chunks * one} x {elem}>, ptr {place.name}, align 4", elem, chunks * one)
             for elem, place in zip(kinds, places, strict=True)
         ]
-        parts = [
-            self._grouped([e.shuffle(v, range(k * one, (k + 1) * one)) for v in loaded])
-            for k in range(chunks)
-        ]
-        total = self._tree(parts)
+        if one == 1:
+            groups = zip(self.sums, self._grouped(loaded), strict=True)
+            total = [o.reducer.lanes(e, group) for o, group in groups if o.reducer is not None]
+        else:
+            parts = [
+                self._grouped([e.shuffle(v, range(k * one, (k + 1) * one)) for v in loaded])
+                for k in range(chunks)
+            ]
+            total = self._tree(parts)
         if axis.size % size:
             self.window = axis, constant(chunks * size, "i64"), axis.size % size
             total = self._combine(total, self._partial(reduced))
@@ -363,7 +367,8 @@ class StageWriter:
         e, at = self.e, tuple(self.at)
         for output, element in zip(self.sums, sums, strict=True):
             view = output.view
-            value = element if len(element) > 1 else element[0]
+            # A reducer may carry more along than is stored.
+            value = element if view.storage.components > 1 else element[0]
             kept = tuple([i for i, r in zip(at, self.stage.reduced, strict=True) if not r])
             place = view.where(kept)
             store(e, view.address(e), place, view.storage, value, lanes)
