@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core.program import Equation, Program
-from .host import stop_unless
 from .index import Index
-from .ir import Value, constant
+from .ir import Value, constant, leave_unless
 from .lower import Lowering, lowering
 from .nodes import Buffer, Iota, Node, Registers, Remap, View
 from .storage import components, storage_of
@@ -132,7 +131,7 @@ def poll(lw: Lowering, counter: Value) -> None:
         return [e.here("call i32 @pb_poll()", "i32", 1)]
 
     (status,) = e.branch(due, [look, lambda: [constant(0, "i32")]])
-    stop_unless(lw, e.icmp("eq", status, constant(0, "i32")).name, "interrupted")
+    leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
 
 
 @lowering("scan")

@@ -11,7 +11,7 @@ from ...core.program import Program
 from ...transforms.simplify import eliminate_dead_code
 from . import blas, cache, jit, runtime
 from .executable import Executable
-from .host import HostCalls
+from .host import HostCalls, host_call
 from .inline import inline_calls
 from .ir import Emitter, Module, Value
 from .lower import Lowering
@@ -31,7 +31,7 @@ class Compilation:
         module = Module()
         e = Emitter(module)
         # The frame's pointers. Constants are found while lowering; their names come before their places.
-        self.lowering = lw = Lowering(module, e, _pointer(e, "arena"))
+        self.lowering = lw = Lowering(module, e, _pointer(e, "arena"), host_call)
         args = [_argument(_pointer(e, f"in{k}"), v.aval) for k, v in enumerate(self.program.invars)]
         results = [_argument(_pointer(e, f"out{k}"), v.aval) for k, v in enumerate(self.program.outvars)]
         lw.run(self.program, args, results)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.program import Equation
 from ..numpy.engine import function_of
-from .ir import constant
+from .ir import constant, leave_unless
 from .lower import Lowering
 from .nodes import Node, View
 
@@ -47,16 +47,8 @@ def host_call(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -
     )
     lw.module.declare("pb_host", "i32", ["i64", "ptr"])
     status = e.here(f"call i32 @pb_host(i64 {number}, ptr {table.name})", "i32", 1)
-    stop_unless(lw, e.icmp("eq", status, constant(0, "i32")).name, "failed")
+    leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "failed")
     return list(results)
-
-
-def stop_unless(lw: Lowering, condition: str, label: str) -> None:
-    """Leave the program through the block `label` unless the condition holds."""
-    e = lw.e
-    following = e.fresh("go")
-    e.line(f"br i1 {condition}, label %{following}, label %{label}")
-    e.label(following)
 
 
 class HostCall:

@@ -467,6 +467,13 @@ class Emitter:
         return "\n".join([*self.frame, *self.scopes[0].lines])
 
 
+def leave_unless(e: Emitter, condition: Value, label: str) -> None:
+    """Leave the program through the block `label` (of its end) unless the condition holds."""
+    following = e.fresh("go")
+    e.line(f"br i1 {condition.name}, label %{following}, label %{label}")
+    e.label(following)
+
+
 class Loop:
     """A counted loop in the making.
 

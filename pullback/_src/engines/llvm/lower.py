@@ -68,8 +68,9 @@ class Walk:
 class Lowering:
     """The state of a walk: the function that is written, its memory, the open nest."""
 
-    def __init__(self, module: Module, e: Emitter, arena_base: Value) -> None:
+    def __init__(self, module: Module, e: Emitter, arena_base: Value, fallback: Lower) -> None:
         self.module = module
+        self.fallback = fallback  # lowers what has no lowering of its own
         self.e = e
         self.arena = Arena()
         self.arena_base = arena_base
@@ -95,8 +96,6 @@ class Lowering:
         `given`: for each of the first results, memory that the program may write over once it has read it (it
         holds an argument). A result that is made there stays there.
         """
-        from .host import host_call
-
         walk = Walk(program, [v.buffer for v in given if v is not None])
         self._walks.append(walk)
         env = walk.env
@@ -124,7 +123,7 @@ class Lowering:
             elif lower is not None:
                 results = lower(self, eqn, operands, where)
             if results is None:
-                results = host_call(self, eqn, operands, where)
+                results = self.fallback(self, eqn, operands, where)
             for var, node in zip(eqn.outvars, results, strict=True):
                 if isinstance(node, Map) and node.depth > DEEP:
                     node = self.memory(node, places.get(var))

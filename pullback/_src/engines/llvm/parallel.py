@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .ir import Emitter, Value, constant, type_text
+from .ir import Emitter, Value, constant, leave_unless, type_text
 from .storage import BYTES
 
 CHUNK = 20_000.0  # nanoseconds of work that are worth handing to another thread
@@ -62,6 +62,7 @@ def parallel_for(
     for outer, at in lines:
         place_value = e.here(f"getelementptr i8, ptr {shared.name}, i64 {at}", "ptr", 1)
         e.line(f"store {outer.typed}, ptr {place_value.name}, align {BYTES[outer.elem]}")
-    module.declare("pb_parallel", "void", ["ptr", "ptr", "i64"])
-    e.line(f"call void @pb_parallel(ptr @{name}, ptr {shared.name}, i64 {chunks})")
+    module.declare("pb_parallel", "i32", ["ptr", "ptr", "i64"])
+    status = e.here(f"call i32 @pb_parallel(ptr @{name}, ptr {shared.name}, i64 {chunks})", "i32", 1)
+    leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
     return chunks
