@@ -27,11 +27,11 @@ from .verify import verify
 class StagingTracer(Tracer):
     """A variable of the program being recorded."""
 
-    __slots__ = ("aval", "var")
+    __slots__ = ("aval", "_var")
 
     def __init__(self, trace: StagingTrace, var: Var) -> None:
         self._trace = trace
-        self.var = var
+        self._var = var
         self.aval = var.aval
 
     def describe(self) -> str:
@@ -61,13 +61,13 @@ class StagingTrace(Trace):
 
     def describe(self, tracer: StagingTracer) -> str:
         purpose = self.purpose or self.name
-        if tracer.var in self.invars:
-            index = self.invars.index(tracer.var)
+        if tracer._var in self.invars:
+            index = self.invars.index(tracer._var)
             if self.arg_names is not None:
                 return f"the argument {self.arg_names()[index]} of a function traced for {purpose}"
             return f"input {index} of a function traced for {purpose}"
         for eqn in self.eqns:
-            if tracer.var in eqn.outvars:
+            if tracer._var in eqn.outvars:
                 return (
                     f"the result of {eqn.primitive.name} ({eqn.location}) in a function traced for {purpose}"
                 )
@@ -81,7 +81,7 @@ class StagingTrace(Trace):
     def atom(self, value: Any) -> Atom:
         """The variable or literal that stands for `value` in the recorded program."""
         if type(value) is StagingTracer and value._trace is self:
-            return value.var
+            return value._var
         if type(value) is ConcreteArray and self._is_literal(value):
             return Literal(value, value.aval)
         var = self._const_of.get(id(value))

@@ -18,10 +18,11 @@ from .ir import Emitter, Value, constant, type_text
 from .nodes import Accesses, Node, Position, View, rounded
 from .parallel import chunks_for, parallel_for
 from .reducers import Reducer
-from .storage import components, store
+from .storage import BYTES, components, store
 
 LANE_BYTES = 128  # of the widest element type, times lanes: two AVX-512 or four AVX2 registers a value
 BLOCK = 64  # terms that a lane adds one after the other before sums are combined pairwise
+KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
 UNROLL = 16  # terms of a reduction that are written out instead of looped over
 
 
@@ -218,8 +219,7 @@ class StageWriter:
         def some(inner: Emitter, start: Value, stop: Value, chunk: Value) -> None:
             self.e = inner
             step = constant(count, "i64")
-            with inner.loop(inner.mul(start, step), inner.mul(stop, step), count) as loop:
-                self._lanes(Index.along(loop.index, 0, blocks * count - 1), count)
+            self._full_blocks(inner.mul(start, step), inner.mul(stop, step), -(-blocks // chunks))
 
         parallel_for(main, blocks, chunks, some)
         self.e = main
@@ -319,12 +319,84 @@ class StageWriter:
             if blocks == 1:
                 self._lanes(ZERO, plan.count)
             elif blocks:
-                with self.e.loop(
-                    constant(0, "i64"), constant(blocks * plan.count, "i64"), plan.count
-                ) as loop:
-                    self._lanes(Index.along(loop.index, 0, blocks * plan.count - 1), plan.count)
+                self._full_blocks(constant(0, "i64"), constant(blocks * plan.count, "i64"), blocks)
             if rest:
                 self._lanes(Index.of(blocks * plan.count), rest)
+
+    def _full_blocks(self, start: Value, stop: Value, most: int) -> None:
+        """The blocks of lanes from `start` to `stop`, at most so many."""
+        plan = self.plan
+        assert plan.block is not None
+        if self.sums and plan.inner and self._is_wide(most):
+            self._by_rows(start, stop, most)
+            return
+        with self.e.loop(start, stop, plan.count) as loop:
+            self._lanes(Index.along(loop.index, 0, plan.block.size - 1), plan.count)
+
+    # Sums of long rows: going down one block of columns after the other would touch another page of memory
+    # with each term. So a few rows at a time are added to sums that are kept in memory.
+
+    def _is_wide(self, blocks: int) -> bool:
+        plan = self.plan
+        width = blocks * plan.count
+        total = width * sum(BYTES[i.elem] for o in self.sums if o.reducer for i in o.reducer.identity)
+        rows = plan.inner[0].size
+        return blocks > 1 and 1024 <= total <= KEPT and rows >= 32 and not plan.full
+
+    def _by_rows(self, start: Value, stop: Value, most: int) -> None:
+        e, plan = self.e, self.plan
+        assert plan.block is not None
+        block, count, axis = plan.block, plan.count, plan.inner[0]
+        kinds = [i for o in self.sums if o.reducer for i in o.reducer.identity]
+        kept = [e.stack(i.elem, most * count) for i in kinds]
+        self.width = count
+
+        def blocks(body: Callable[[list[Value]], None]) -> None:
+            """`body` with the places of each block's sums."""
+            with e.loop(start, stop, count) as loop:
+                self._set_lanes(Index.along(loop.index, 0, block.size - 1), count)
+                offset = e.sub(loop.index, start)
+                body(
+                    [
+                        e.here(f"getelementptr {i.elem}, ptr {k.name}, i64 {offset.name}", "ptr", 1)
+                        for i, k in zip(kinds, kept, strict=True)
+                    ]
+                )
+            self.at[block.dims[-1]] = ZERO
+
+        def read(places: list[Value]) -> list[tuple[Value, ...]]:
+            pairs = zip(kinds, places, strict=True)
+            return self._grouped(
+                [
+                    e.here(f"load {type_text(i.elem, count)}, ptr {p.name}, align {BYTES[i.elem]}", i.elem, count)
+                    for i, p in pairs
+                ]
+            )
+
+        def write(values: Sequence[Value], places: list[Value]) -> None:
+            for value, place in zip(values, places, strict=True):
+                e.line(f"store {e.splat(value, count).typed}, ptr {place.name}, align {BYTES[value.elem]}")
+
+        def add(first: Index, rows: int) -> None:
+            def body(places: list[Value]) -> None:
+                terms = []
+                for k in range(rows):
+                    self.at[axis.dims[-1]] = first + k
+                    terms.append(self._reduce(plan.inner[1:]))
+                total = self._combine(read(places), self._tree(terms))
+                write([v for t in total for v in t], places)
+
+            blocks(body)
+
+        rows = 16 if plan.cost < 0.5 else 4 if plan.cost < 1.5 else 1
+        turns, rest = divmod(axis.size, rows)
+        blocks(lambda places: write(kinds, places))
+        with e.loop(constant(0, "i64"), constant(turns * rows, "i64"), rows) as down:
+            add(Index.along(down.index, 0, axis.size - 1), rows)
+        if rest:
+            add(Index.of(turns * rows), rest)
+        self.at[axis.dims[-1]] = ZERO
+        blocks(lambda places: self._store(read(places), count))
 
     def _set_lanes(self, start: Index, count: int) -> int:
         """Set the position to `count` indices of the block axis, times all of the full axes."""
