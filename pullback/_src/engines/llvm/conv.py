@@ -382,7 +382,7 @@ def _by_blocks(
 
 
 def _kernel(lw: Lowering, w: Node, wide: tuple[int, ...], order: Sequence[int], block: Sequence[int]) -> View:
-    """The kernel, of shape `wide` (groups, outputs, features, window), with its dimensions in the given order.
+    """The kernel, of shape `wide` (groups, outputs, features, window), its dimensions in the given order.
 
     In memory, such that a block of terms and the outputs are a matrix.
     """

@@ -7,6 +7,7 @@ from . import (  # noqa: F401 (imported for what they declare)
     cumulative,
     dot,
     gather,
+    linalg,
     maps,
     prng,
     reduction,

@@ -12,7 +12,7 @@ from . import blas, elementwise
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering
-from .nodes import Map, Node, Position, Remap, View
+from .nodes import Buffer, Map, Node, Position, Remap, View
 from .parallel import MOST_CHUNKS, chunks_for, parallel_for
 
 Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
@@ -117,6 +117,14 @@ def result_stack(view: View, batch: int, rows: int, columns: int) -> Stack:
     return Stack(view, rows * columns if batch > 1 else 0, rows, columns, columns, 1)
 
 
+def changed(lw: Lowering, view: View) -> View:
+    """Memory that a routine has changed, with its new content."""
+    buffer = Buffer(view.buffer.base, lw.e.level, view.buffer.bytes)
+    buffer.slots, view.buffer.slots = view.buffer.slots, ()
+    lw.made(buffer)
+    return View(buffer, view.shape, view.dtype, view.strides, view.offset)
+
+
 def converted(node: Node, dtype: np.dtype[Any]) -> Node:
     """The node's elements in another dtype."""
     if node.dtype == dtype:
@@ -212,6 +220,6 @@ def tiles(rows: int, columns: int, work: float) -> tuple[int, int]:
 
 
 __all__ = [
-    "RATE", "Stack", "arranged", "as_stack", "converted", "gemm", "merged", "multiply", "result_stack",
-    "stack_of",
+    "RATE", "Stack", "arranged", "as_stack", "changed", "converted", "gemm", "merged", "multiply",
+    "result_stack", "stack_of",
 ]  # fmt: skip

@@ -1,0 +1,606 @@
+"""Lowerings of linear algebra to LAPACK: factorizations, systems, eigenvalues, determinants.
+
+LAPACK's matrices have their columns one after the other. A matrix is given to it as a copy with rows and
+columns exchanged (which it overwrites), and what it returns is seen through exchanged strides: no result is
+copied. Where a routine can be told so, matrices are read as they are (triangular systems, Cholesky).
+
+Each matrix of a stack is one call; stacks are shared among threads. A routine that fails gives NaNs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core import dtypes
+from ...core.program import Equation
+from . import blas, elementwise
+from .index import ZERO, Index
+from .ir import Emitter, Value, constant
+from .lower import Lowering, lowering
+from .matrices import NARROW, RATE, TILE, arranged, as_stack, changed
+from .nodes import Constant, Iota, Map, Node, Remap, View
+from .parallel import chunks_for, parallel_for
+from .reducers import reducer
+from .reduction import reduced
+
+Out = Sequence[View | None]
+Lines = Callable[[Emitter, Index, Index], None]
+
+CALL = 300.0  # ns that a call of a routine takes at least
+WORK = 64  # columns of a routine's work array, enough for its blocked form
+
+
+class Stacks:
+    """A loop over the matrices of stacks, some of them a chunk for a thread."""
+
+    def __init__(self, lw: Lowering, shape: Sequence[int], dtype: np.dtype[Any], flops: float) -> None:
+        self.lw = lw
+        self.batch = tuple(shape)
+        self.count = math.prod(shape)
+        self.dtype = dtype
+        work = (2 * flops * RATE[dtype.char] + CALL) * self.count
+        parts = chunks_for(work, self.count)
+        each = -(-self.count // parts)
+        self.parts = -(-self.count // each)
+        self._places: list[View] = []
+
+    def memory(self, *shape: int, dtype: Any = None) -> View:
+        """An array for each matrix."""
+        view = self.lw.result(Node((*self.batch, *shape), np.dtype(dtype or self.dtype)))
+        self._places.append(view)
+        return view
+
+    def scratch(self, count: int, dtype: Any = None) -> View:
+        """An array for each chunk."""
+        view = self.lw.result(Node((self.parts, max(count, 1)), np.dtype(dtype or self.dtype)))
+        self._places.append(view)
+        return view
+
+    def copy(self, node: Node) -> View:
+        """A stack of matrices with rows and columns exchanged, in memory that may be overwritten."""
+        rank = len(node.shape)
+        turned = arranged(node, (range(rank - 2), [rank - 1], [rank - 2]))
+        return self.lw.into(turned, self.lw.result(Node(turned.shape, turned.dtype)))
+
+    def run(self, lines: Lines) -> None:
+        """Write `lines(e, matrix, chunk)` in a loop."""
+        lw = self.lw
+        lw.flush()
+        for view in self._places:
+            lw.place(view.buffer)
+        e = lw.e
+
+        def some(e: Emitter, start: Value, stop: Value, chunk: Value | None = None) -> None:
+            part = ZERO if chunk is None else Index.along(chunk, 0, self.parts - 1)
+            with e.loop(start, stop) as loop:
+                lines(e, Index.along(loop.index, 0, self.count - 1), part)
+
+        with blas.alone(e):
+            if self.count == 1:
+                lines(e, ZERO, ZERO)
+            elif self.parts > 1:
+                parallel_for(e, self.count, self.parts, some)
+            else:
+                some(e, constant(0, "i64"), constant(self.count, "i64"))
+
+    def at(self, e: Emitter, view: View, matrix: Index) -> Value:
+        """The address of a matrix's part of an array without gaps."""
+        size = math.prod(view.shape[len(self.batch) :])
+        return view.with_layout((), (), matrix * size).pointer(e)
+
+    def part(self, e: Emitter, view: View, chunk: Index) -> Value:
+        """The address of a chunk's scratch memory."""
+        return view.with_layout((), (), chunk * view.shape[1]).pointer(e)
+
+
+def turned(view: View) -> View:
+    """The matrices with rows and columns exchanged."""
+    shape, strides = view.shape, view.strides
+    return view.with_layout((*shape[:-2], shape[-1], shape[-2]), (*strides[:-2], strides[-1], strides[-2]))
+
+
+def whole_number() -> np.dtype[Any]:
+    """The dtype of the library's integers."""
+    return np.dtype(np.int64 if blas.library().integer == "i64" else np.int32)
+
+
+def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(dtype.char.lower())
+
+
+def report(e: Emitter) -> Value:
+    """Where a routine reports a failure."""
+    return e.stack(blas.library().integer, 1)
+
+
+def unless_failed(e: Emitter, info: Value, fill: Callable[[], None]) -> None:
+    """Run `fill` if a routine has reported a failure."""
+    elem = blas.library().integer
+    status = e.here(f"load {elem}, ptr {info.name}, align 4", elem, 1)
+
+    def failed() -> list[Value]:
+        fill()
+        return []
+
+    e.branch(e.icmp("ne", status, constant(0, elem)), [failed, list])
+
+
+def fill_nan(e: Emitter, pointer: Value, count: int | Value, dtype: np.dtype[Any]) -> None:
+    """Set elements to NaN."""
+    elem = "float" if dtype.char in "fF" else "double"
+    stop = count if isinstance(count, Value) else constant(count, "i64")
+    if dtypes.is_complex(dtype):
+        stop = e.mul(stop, constant(2, "i64"))
+    with e.loop(constant(0, "i64"), stop) as loop:
+        place = e.here(f"getelementptr {elem}, ptr {pointer.name}, i64 {loop.index.name}", "ptr", 1)
+        e.line(f"store {constant(np.nan, elem).typed}, ptr {place.name}, align 4")
+
+
+def supported(*nodes: Node) -> bool:
+    """Whether there are routines for these matrices, and something to do."""
+    return all(blas.letter(n.dtype) is not None and n.size > 0 for n in nodes)
+
+
+def rule(name: str, *nodes: Node, dtype: np.dtype[Any] | None = None, **params: Any) -> Node:
+    """An elementwise function of nodes of one shape."""
+    return Map(elementwise.rules[name], nodes, nodes[0].shape, dtype or nodes[0].dtype, params, 0.3)
+
+
+def triangle(x: Node, *, lower: bool, shape: tuple[int, ...] | None = None) -> Node:
+    """The matrices' lower (or upper) triangles, zeros elsewhere; of the leading part of `shape`."""
+    shape = shape or x.shape
+    rank = len(shape)
+    integer = np.dtype(np.int32)
+    rows, columns = Iota(shape, integer, rank - 2), Iota(shape, integer, rank - 1)
+    part = Remap(x, shape, lambda at: at)
+
+    def keep(e: Any, types: Any, i: Any, j: Any, value: Any) -> Any:
+        inside = e.icmp("sge" if lower else "sle", i, j)
+        if isinstance(value, tuple):
+            return tuple([e.select(inside, v, e.const(0.0, v)) for v in value])
+        return e.select(inside, value, e.const(0.0, value))
+
+    return Map(keep, [rows, columns, part], shape, x.dtype, {}, 0.05)
+
+
+# Cholesky and triangular systems ------------------------------------------------------------------------
+
+
+@lowering("cholesky")
+def cholesky(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    (x,) = operands
+    if not supported(x):
+        return None
+    n = x.shape[-1]
+    where = out[0] if out[0] is not None and out[0].contiguous else None
+    if isinstance(x, View) and where is not None and where.buffer is x.buffer:
+        where = None
+    stacks = Stacks(lw, x.shape[:-2], x.dtype, n**3 / 3)
+    factor = lw.into(triangle(x, lower=True), lw.result(x, where))
+
+    def one(e: Emitter, matrix: Index, chunk: Index) -> None:
+        # The transpose of the lower triangle is an upper one: conj(A) = U^H U, so A = L L^H with L = U^T.
+        here, info = stacks.at(e, factor, matrix), report(e)
+        blas.call(e, f"{blas.letter(x.dtype)}potrf", ["U", n, here, n, info])
+
+        def fill() -> None:
+            with e.loop(constant(0, "i64"), constant(n, "i64")) as loop:
+                row = factor.with_layout((), (), matrix * (n * n) + Index.along(loop.index, 0, n - 1) * n)
+                fill_nan(e, row.pointer(e), e.add(loop.index, constant(1, "i64")), x.dtype)
+
+        unless_failed(e, info, fill)
+
+    stacks.run(one)
+    return [changed(lw, factor)]
+
+
+@lowering("triangular_solve")
+def triangular_solve(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    a, b = operands
+    params = eqn.params
+    if not supported(a, b):
+        return None
+    dtype, n = b.dtype, a.shape[-1]
+    left, lower, transpose = params["left_side"], params["lower"], params["transpose_a"]
+    conjugate = params["conjugate_a"] and dtypes.is_complex(dtype)
+    rank = len(a.shape)
+    groups = range(rank - 2), [rank - 2], [rank - 1]
+    if conjugate and not transpose:
+        a, conjugate = Map(elementwise.rules["conj"], [a], a.shape, dtype, {}, 0.03), False
+    matrix = as_stack(lw, a, groups)
+    assert matrix.leading is not None
+    flipped, distance = matrix.leading
+    if flipped and conjugate:
+        a, conjugate, flipped = Map(elementwise.rules["conj"], [a], a.shape, dtype, {}, 0.03), False, False
+        matrix = as_stack(lw, a, groups)
+        assert matrix.leading is not None
+        flipped, distance = matrix.leading
+    # What LAPACK sees is X^T and B^T, and A^T (or A, if it is flipped): X^T op(A)^T = B^T.
+    mode = "N" if transpose == flipped else "C" if conjugate else "T"
+    stacks = Stacks(lw, b.shape[:-2], dtype, n * b.size / max(math.prod(b.shape[:-2]), 1) / 2)
+    where = out[0] if out[0] is not None and out[0].contiguous else None
+    if where is not None and any(isinstance(o, View) and o.buffer is where.buffer for o in operands):
+        where = None
+    x = lw.into(b, lw.result(b, where))
+    rows, columns = b.shape[-2:]
+    one_number = {"side": "R" if left else "L", "uplo": "U" if lower != flipped else "L"}
+    diagonal = "U" if params["unit_diagonal"] else "N"
+
+    def solve(e: Emitter, number: Index, first: Index, count: int | Value) -> None:
+        """Solve for some of the right-hand sides: columns of B on the left side, else rows."""
+        place = x.with_layout((), (), number * (rows * columns) + first * (1 if left else columns)).pointer(e)
+        sizes = [count, rows] if left else [columns, count]
+        factor = blas.number(e, 1.0, dtype)
+        blas.call(
+            e,
+            f"{blas.letter(dtype)}trsm",
+            [one_number["side"], one_number["uplo"], mode, diagonal, *sizes, factor,
+             matrix.place(e, number), distance, place, columns],
+        )  # fmt: skip
+
+    sides = columns if left else rows
+    work = n * n * sides * RATE[dtype.char]
+    parts = min(int(work / TILE), sides // NARROW)
+    if stacks.count == 1 and parts > 1:
+        lw.flush()
+        size = -(-sides // parts)
+
+        def some(e: Emitter, start: Value, stop: Value, chunk: Value) -> None:
+            solve(e, ZERO, Index.along(start, 0, sides - 1), e.sub(stop, start))
+
+        with blas.alone(lw.e):
+            parallel_for(lw.e, sides, -(-sides // size), some)
+        return [changed(lw, x)]
+    stacks.run(lambda e, number, chunk: solve(e, number, ZERO, sides))
+    return [changed(lw, x)]
+
+
+# LU and what is made of it ---------------------------------------------------------------------------------
+
+
+@lowering("lu")
+def lu(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    (x,) = operands
+    if not supported(x):
+        return None
+    rows, columns = x.shape[-2:]
+    k = min(rows, columns)
+    stacks = Stacks(lw, x.shape[:-2], x.dtype, rows * columns * k / 2)
+    factors = stacks.copy(x)
+    pivots = stacks.memory(k, dtype=whole_number())
+    permutation = stacks.memory(rows, dtype=np.int32)
+
+    def one(e: Emitter, matrix: Index, chunk: Index) -> None:
+        swaps = stacks.at(e, pivots, matrix)
+        factor(e, x.dtype, rows, columns, stacks.at(e, factors, matrix), swaps, report(e))
+        permute(e, stacks.at(e, permutation, matrix), swaps, rows, k)
+
+    stacks.run(one)
+    return [turned(changed(lw, factors)), first_is_zero(pivots), permutation]
+
+
+def factor(
+    e: Emitter, dtype: np.dtype[Any], rows: int, columns: int, a: Value, pivots: Value, info: Value
+) -> None:
+    """LU factors in place."""
+    blas.call(e, f"{blas.letter(dtype)}getrf", [rows, columns, a, rows, pivots, info])
+
+
+def permute(e: Emitter, permutation: Value, pivots: Value, rows: int, count: int) -> None:
+    """The permutation that the swaps amount to."""
+    elem = blas.library().integer
+
+    def entry(base: Value, at: Value, kind: str) -> Value:
+        return e.here(f"getelementptr {kind}, ptr {base.name}, i64 {at.name}", "ptr", 1)
+
+    def read(place: Value, kind: str) -> Value:
+        return e.here(f"load {kind}, ptr {place.name}, align 4", kind, 1)
+
+    with e.loop(constant(0, "i64"), constant(rows, "i64")) as loop:
+        number = e.convert("trunc", loop.index, "i32")
+        e.line(f"store {number.typed}, ptr {entry(permutation, loop.index, 'i32').name}, align 4")
+    with e.loop(constant(0, "i64"), constant(count, "i64")) as loop:
+        found = read(entry(pivots, loop.index, elem), elem)
+        wide = found if elem == "i64" else e.convert("sext", found, "i64")
+        other = e.sub(wide, constant(1, "i64"))
+        other = e.call("llvm.umin", "i64", other, constant(rows - 1, "i64"))
+        here, there = entry(permutation, loop.index, "i32"), entry(permutation, other, "i32")
+        a, b = read(here, "i32"), read(there, "i32")
+        e.line(f"store {b.typed}, ptr {here.name}, align 4")
+        e.line(f"store {a.typed}, ptr {there.name}, align 4")
+
+
+def first_is_zero(pivots: View) -> Node:
+    """LAPACK's row numbers, which begin with 1, as int32 that begin with 0."""
+
+    def lowered(e: Any, types: Any, x: Any) -> Any:
+        narrow = x if x.elem == "i32" else e.convert("trunc", x, "i32")
+        return e.sub(narrow, e.const(1, narrow))
+
+    return Map(lowered, [pivots], pivots.shape, np.dtype(np.int32), {}, 0.03)
+
+
+def solved(lw: Lowering, a: Node, b: Node, exchanged: bool) -> View:
+    """The solutions of A X = B, or of A^T X = B."""
+    n, columns = b.shape[-2:]
+    dtype = b.dtype
+    stacks = Stacks(lw, a.shape[:-2], dtype, n**3 / 3 + n * n * columns)
+    factors = stacks.copy(turned_node(a) if exchanged else a)
+    x = stacks.copy(b)
+    pivots = stacks.scratch(n, dtype=whole_number())
+
+    def one(e: Emitter, matrix: Index, chunk: Index) -> None:
+        swaps, info = stacks.part(e, pivots, chunk), report(e)
+        left = stacks.at(e, factors, matrix)
+        factor(e, dtype, n, n, left, swaps, info)
+        right = stacks.at(e, x, matrix)
+        blas.call(e, f"{blas.letter(dtype)}getrs", ["N", n, columns, left, n, swaps, right, n, info])
+
+    stacks.run(one)
+    return turned(changed(lw, x))
+
+
+def turned_node(x: Node) -> Node:
+    rank = len(x.shape)
+    if isinstance(x, View):
+        return turned(x)
+    return arranged(x, (range(rank - 2), [rank - 1], [rank - 2]))
+
+
+@lowering("solve")
+def solve(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    a, b = operands
+    if not supported(a, b):
+        return None
+    return [solved(lw, a, b, eqn.params["transpose_a"])]
+
+
+@lowering("inv")
+def inv(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    (a,) = operands
+    if not supported(a):
+        return None
+    rank = len(a.shape)
+    integer = np.dtype(np.int32)
+    i, j = Iota(a.shape, integer, rank - 2), Iota(a.shape, integer, rank - 1)
+
+    def unit(e: Any, types: Any, i: Any, j: Any) -> Any:
+        elem = "float" if types.out.char in "fF" else "double"
+        one = e.select(e.icmp("eq", i, j), constant(1.0, elem), constant(0.0, elem))
+        return (one, constant(0.0, elem)) if dtypes.is_complex(types.out) else one
+
+    return [solved(lw, a, Map(unit, [i, j], a.shape, a.dtype, {}, 0.05), False)]
+
+
+def sign_and_logarithm(lw: Lowering, x: Node) -> tuple[Node, Node]:
+    """The determinants' signs (phases) and the logarithms of their sizes."""
+    n = x.shape[-1]
+    batch = x.shape[:-2]
+    stacks = Stacks(lw, batch, x.dtype, n**3 / 3)
+    factors = stacks.copy(x)
+    pivots = stacks.memory(n, dtype=whole_number())
+
+    def one(e: Emitter, matrix: Index, chunk: Index) -> None:
+        swaps = stacks.at(e, pivots, matrix)
+        factor(e, x.dtype, n, n, stacks.at(e, factors, matrix), swaps, report(e))
+
+    stacks.run(one)
+    factors = changed(lw, factors)
+    strides = factors.strides
+    diagonal = factors.with_layout((*batch, n), (*strides[:-2], n + 1))
+    real = real_dtype(x.dtype)
+    size = rule("abs", diagonal, dtype=real)
+    logarithm = reduced(lw, rule("log", size), [len(batch)], reducer("sum", real), Node(batch, real), None)
+
+    def parity(e: Any, types: Any, pivot: Any, row: Any, value: Any) -> Any:
+        moved = e.icmp("ne", pivot, row)
+        if isinstance(value, tuple):
+            return tuple([e.select(moved, e.fneg(v), v) for v in value])
+        return e.select(moved, e.fneg(value), value)
+
+    rows = Iota((*batch, n), np.dtype(np.int32), len(batch))
+    signs = Map(parity, [first_is_zero(pivots), rows, rule("sign", diagonal)], (*batch, n), x.dtype, {}, 0.1)
+    sign = reduced(lw, signs, [len(batch)], reducer("prod", x.dtype), Node(batch, x.dtype), None)
+    return sign, logarithm
+
+
+@lowering("slogdet")
+def slogdet(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    (x,) = operands
+    return list(sign_and_logarithm(lw, x)) if supported(x) else None
+
+
+@lowering("det")
+def det(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    (x,) = operands
+    if not supported(x):
+        return None
+    sign, logarithm = sign_and_logarithm(lw, x)
+
+    def scaled(e: Any, types: Any, sign: Any, size: Any) -> Any:
+        if isinstance(sign, tuple):
+            return tuple([e.fmul(s, size) for s in sign])
+        return e.fmul(sign, size)
+
+    value = Map(scaled, [sign, rule("exp", logarithm)], sign.shape, x.dtype, {}, 0.1)
+    return [lw.computed(value)]
+
+
+# QR -----------------------------------------------------------------------------------------------------
+
+
+def reflected(lw: Lowering, x: Node) -> tuple[View, View]:
+    """The reflectors and R (rows and columns exchanged), and the factors of the reflectors."""
+    rows, columns = x.shape[-2:]
+    k = min(rows, columns)
+    stacks = Stacks(lw, x.shape[:-2], x.dtype, rows * columns * k)
+    reflectors = stacks.copy(x)
+    taus = stacks.memory(k)
+    size = WORK * max(columns, 1)
+    work = stacks.scratch(size)
+
+    def one(e: Emitter, matrix: Index, chunk: Index) -> None:
+        a, tau = stacks.at(e, reflectors, matrix), stacks.at(e, taus, matrix)
+        place = stacks.part(e, work, chunk)
+        blas.call(e, f"{blas.letter(x.dtype)}geqrf", [rows, columns, a, rows, tau, place, size, report(e)])
+
+    stacks.run(one)
+    return changed(lw, reflectors), taus
+
+
+def multiplied(lw: Lowering, q: View, taus: View) -> View:
+    """The product of the reflectors in q, in place; rows and columns are exchanged."""
+    columns, rows = q.shape[-2:]
+    k = taus.shape[-1]
+    dtype = q.dtype
+    stacks = Stacks(lw, q.shape[:-2], dtype, rows * columns * k)
+    size = WORK * max(columns, 1)
+    work = stacks.scratch(size)
+    name = f"{blas.letter(dtype)}{'ungqr' if dtypes.is_complex(dtype) else 'orgqr'}"
+
+    def one(e: Emitter, matrix: Index, chunk: Index) -> None:
+        a, tau = stacks.at(e, q, matrix), stacks.at(e, taus, matrix)
+        blas.call(e, name, [rows, columns, k, a, rows, tau, stacks.part(e, work, chunk), size, report(e)])
+
+    stacks.run(one)
+    return changed(lw, q)
+
+
+@lowering("qr")
+def qr(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    (x,) = operands
+    if eqn.params["pivoting"] or not supported(x):
+        return None
+    rows, columns = x.shape[-2:]
+    batch = x.shape[:-2]
+    k = rows if eqn.params["full_matrices"] else min(rows, columns)
+    reflectors, taus = reflected(lw, x)
+    r = lw.memory(triangle(turned(reflectors), lower=False, shape=(*batch, k, columns)))
+    q = lw.result(Node((*batch, k, rows), x.dtype))
+    some = min(k, columns)
+    lw.store(
+        q.with_layout((*batch, some, rows), q.strides),
+        reflectors.with_layout((*batch, some, rows), reflectors.strides),
+    )
+    if k > some:
+        rest = (*batch, k - some, rows)
+        zero = Remap(Constant(0, x.dtype), rest, lambda at: ())
+        lw.store(q.with_layout(rest, q.strides, some * rows), zero)
+    return [turned(multiplied(lw, q, taus)), r]
+
+
+@lowering("geqrf")
+def geqrf(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    (x,) = operands
+    if not supported(x):
+        return None
+    reflectors, taus = reflected(lw, x)
+    return [turned(reflectors), taus]
+
+
+@lowering("householder_product")
+def householder_product(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    a, taus = operands
+    if not supported(a) or (taus.size and not supported(taus)):
+        return None
+    factors = lw.memory(taus)
+    q = Stacks(lw, a.shape[:-2], a.dtype, 1.0).copy(a)
+    return [turned(multiplied(lw, q, factors))]
+
+
+# Eigenvalues and singular values ----------------------------------------------------------------------------
+
+
+@lowering("eigh", "eigvalsh")
+def eigh(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    (x,) = operands
+    if not supported(x):
+        return None
+    vectors = eqn.primitive.name == "eigh"
+    n = x.shape[-1]
+    dtype, real = x.dtype, real_dtype(x.dtype)
+    is_complex = dtypes.is_complex(dtype)
+    stacks = Stacks(lw, x.shape[:-2], dtype, 4.0 * n**3)
+    v = stacks.copy(x)
+    w = stacks.memory(n, dtype=real)
+    size = 2 * n + n * n + WORK * n + 1 if is_complex else 1 + 6 * n + 2 * n * n + WORK * n
+    real_size, integers = 1 + 5 * n + 2 * n * n, 3 + 5 * n
+    work = stacks.scratch(size)
+    more = stacks.scratch(real_size, dtype=real) if is_complex else None
+    whole = stacks.scratch(integers, dtype=whole_number())
+    name = f"{blas.letter(dtype)}{'heevd' if is_complex else 'syevd'}"
+
+    def one(e: Emitter, matrix: Index, chunk: Index) -> None:
+        a, values, info = stacks.at(e, v, matrix), stacks.at(e, w, matrix), report(e)
+        extra: list[Any] = [stacks.part(e, more, chunk), real_size] if more is not None else []
+        blas.call(
+            e,
+            name,
+            ["V" if vectors else "N", "L" if eqn.params["lower"] else "U", n, a, n, values,
+             stacks.part(e, work, chunk), size, *extra, stacks.part(e, whole, chunk), integers, info],
+        )  # fmt: skip
+
+        def fill() -> None:
+            fill_nan(e, a, n * n, dtype)
+            fill_nan(e, values, n, real)
+
+        unless_failed(e, info, fill)
+
+    stacks.run(one)
+    return [turned(changed(lw, v)), w] if vectors else [w]
+
+
+@lowering("svd")
+def svd(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+    (x,) = operands
+    if not supported(x):
+        return None
+    rows, columns = x.shape[-2:]
+    few, many = min(rows, columns), max(rows, columns)
+    dtype, real = x.dtype, real_dtype(x.dtype)
+    is_complex = dtypes.is_complex(dtype)
+    vectors = eqn.params["compute_uv"]
+    full = eqn.params["full_matrices"]
+    stacks = Stacks(lw, x.shape[:-2], dtype, 8.0 * rows * columns * few)
+    a = stacks.copy(x)
+    s = stacks.memory(few, dtype=real)
+    left, right = (rows, columns) if full else (few, few)
+    u = stacks.memory(left, rows) if vectors else None
+    vh = stacks.memory(columns, right) if vectors else None
+    size = 4 * few * few + 8 * few + many + WORK * (rows + columns)
+    real_size = max(5 * few * few + 7 * few, 2 * many * few + 2 * few * few + few)
+    work = stacks.scratch(size)
+    more = stacks.scratch(real_size, dtype=real) if is_complex else None
+    whole = stacks.scratch(8 * few, dtype=whole_number())
+    job = "N" if not vectors else "A" if full else "S"
+
+    def one(e: Emitter, matrix: Index, chunk: Index) -> None:
+        here, values, info = stacks.at(e, a, matrix), stacks.at(e, s, matrix), report(e)
+        place = stacks.part(e, work, chunk)
+        first = stacks.at(e, u, matrix) if u is not None else place
+        second = stacks.at(e, vh, matrix) if vh is not None else place
+        extra = [stacks.part(e, more, chunk)] if more is not None else []
+        blas.call(
+            e,
+            f"{blas.letter(dtype)}gesdd",
+            [job, rows, columns, here, rows, values, first, rows, second, right if vectors else 1,
+             place, size, *extra, stacks.part(e, whole, chunk), info],
+        )  # fmt: skip
+
+        def fill() -> None:
+            fill_nan(e, values, few, real)
+            if vectors:
+                fill_nan(e, first, left * rows, dtype)
+                fill_nan(e, second, right * columns, dtype)
+
+        unless_failed(e, info, fill)
+
+    stacks.run(one)
+    return [s] if u is None or vh is None else [s, turned(u), turned(vh)]
+
+
+__all__ = ["Stacks", "cholesky", "eigh", "lu", "qr", "solve", "svd", "triangular_solve"]
