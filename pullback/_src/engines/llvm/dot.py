@@ -58,7 +58,13 @@ def outer_positions(
     return mapping
 
 
-@lowering("dot_general")
+def _without_terms(eqn: Equation) -> bool:
+    """Whether nothing is summed: the result is a map of the operands."""
+    (contracted, _), _ = eqn.params["dimension_numbers"]
+    return not contracted
+
+
+@lowering("dot_general", defers=_without_terms)
 def dot_general(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     x, y = operands
     aval = eqn.outvars[0].aval

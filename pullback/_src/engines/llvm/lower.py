@@ -26,8 +26,8 @@ from .storage import components
 Lower = Callable[..., list[Node] | None]
 
 lowerings: dict[str, Lower] = {}
-# Primitives whose results may still read their operands later.
-deferred: set[str] = set()
+# Primitives whose results may still read their operands later: all of them, or those of some equations.
+deferred: dict[str, Callable[[Equation], bool]] = {}
 # Primitives that change their first operand in place if they can.
 in_place: set[str] = set()
 
@@ -37,17 +37,24 @@ DEEP = 60  # operations in a row that are computed in one loop
 HEAVY = 0.25  # ns: an element that costs more is stored if it is used again
 
 
-def lowering(*names: str, defers: bool = False) -> Callable[[Lower], Lower]:
-    """Declare the lowering of the primitives called `names`."""
+def lowering(*names: str, defers: bool | Callable[[Equation], bool] = False) -> Callable[[Lower], Lower]:
+    """Declare the lowering of the primitives called `names`.
+
+    defers: whether what it returns may read the operands' memory later (views and maps of them).
+    """
 
     def declare(function: Lower) -> Lower:
         for name in names:
             lowerings[name] = function
         if defers:
-            deferred.update(names)
+            deferred.update(dict.fromkeys(names, defers if callable(defers) else _always))
         return function
 
     return declare
+
+
+def _always(eqn: Equation) -> bool:
+    return True
 
 
 class Walk:
@@ -443,7 +450,7 @@ def last_uses(program: Program) -> dict[Var, int]:
     for number in range(end - 1, -1, -1):
         eqn = program.eqns[number]
         until = number
-        if eqn.primitive.name in deferred:
+        if (defers := deferred.get(eqn.primitive.name)) is not None and defers(eqn):
             until = max([number, *[last.get(v, number) for v in eqn.outvars]])
         for v in eqn.invars:
             if isinstance(v, Var):

@@ -68,7 +68,7 @@ class Nest:
         return [(v, flat) for v, flat in reads_of(stage) if v.buffer in self.written]
 
     def _same_loops(self, last: Stage, stage: Stage) -> bool:
-        if last.domain != stage.domain:
+        if last.domain != stage.domain or any(stage.reduced[: self.shared]):
             return False
         return last.reduced == stage.reduced or not any(last.reduced) or not any(stage.reduced)
 
