@@ -18,7 +18,7 @@ def test_a_product_without_terms_keeps_its_operands() -> None:
         outer = lax.dot_general(a @ a, c, (((), ()), ((0,), (0,))))
         return outer + (b @ b) @ c
 
-    check(f, draw(40, 40), draw(40, 40, seed=1), draw(40, 40, seed=2))
+    check(f, draw(20, 20), draw(20, 20, seed=1), draw(20, 20, seed=2))
 
 
 def test_a_loop_without_turns_keeps_its_operands() -> None:
