@@ -143,6 +143,15 @@ entry(
 )
 
 
+def _log_rest(f: Any) -> Any:  # log(1 + f) = f - f^2 / 2 + f^3 P(f)
+    return (mp.log1p(f) - f + f * f / 2) / f**3
+
+
+# For powers of floats, computed in double.
+entry("POWF_LOG", _log_rest, mp.sqrt(0.5) - 1, mp.sqrt(2) - 1, lambda f: f**2, single=0, double=37)
+entry("POWF_EXP", lambda r: (mp.exp(r) - 1 - r) / r**2, -0.3475, 0.3475, lambda r: r**2, single=0, double=31)
+
+
 def _by_root(g: Function) -> Function:
     return lambda u: g(mp.sqrt(u))
 

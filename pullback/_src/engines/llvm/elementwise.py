@@ -24,6 +24,7 @@ from .math import complex as pairs
 from .math import complex_functions as cf
 from .math.base import maximum, minimum
 from .math.convert import Element, bitcast, convert, from_stored_bits, kind, register_elem, stored_bits
+from .math.scipy_functions import FUNCTIONS
 
 __all__ = ["Element", "Types", "kind", "register_elem", "rules"]
 
@@ -340,3 +341,6 @@ _real("bessel_i0e", bessel.i0e)
 _real("bessel_i1e", bessel.i1e)
 _real("lgamma", gamma.lgamma)
 _real("digamma", gamma.digamma)
+
+for _name, _function in FUNCTIONS.items():
+    _real(_name, _function)

@@ -77,7 +77,7 @@ UNARY: dict[str, tuple[Function, tuple[float, float], tuple[float, float]]] = {
     "ndtri": (_quantile, (0, 1), (1, 4)),
     "bessel_i0e": (lambda x: mp.exp(-abs(x)) * mp.besseli(0, x), (-1e5, 1e5), (1, 8)),
     "bessel_i1e": (lambda x: mp.exp(-abs(x)) * mp.besseli(1, x), (-1e5, 1e5), (1, 8)),
-    "lgamma": (_lgamma, (0, np.inf), (1, 4)),
+    "lgamma": (_lgamma, (0, np.inf), (1, 5)),
 }
 BINARY: dict[str, tuple[Function, tuple[float, float]]] = {
     "atan2": (mp.atan2, (2, 2)),

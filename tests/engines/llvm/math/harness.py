@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from pullback._src.core import dtypes
 from pullback._src.engines.llvm import jit
 from pullback._src.engines.llvm.elementwise import Types, kind, register_elem, rules
 from pullback._src.engines.llvm.ir import Emitter, Module, Value, constant, type_text
-from pullback._src.engines.llvm.math import scalars
+from pullback._src.engines.llvm.math import scalars, scipy_functions
 from pullback._src.engines.llvm.math.convert import rounded_bits
 
 BF16 = np.dtype(dtypes.bfloat16)
@@ -75,13 +76,16 @@ def text(name: str, types: Types, lanes: int, outputs: int = 1, **params: Any) -
     return module.text()
 
 
-_helpers = scalars.symbols([*scalars.QUADRANT.values(), *scalars.FMOD.values()])
+HELPERS = scalars.symbols([*scalars.QUADRANT.values(), *scalars.FMOD.values()])
 _linked: list[Any] = []
 
 
 @cache
 def compiled(name: str, types: Types, lanes: int, outputs: int, params: tuple[tuple[str, Any], ...]) -> Any:
-    code = jit.link(jit.compile_ir(text(name, types, lanes, outputs, **dict(params))), _helpers)
+    ir = text(name, types, lanes, outputs, **dict(params))
+    code = jit.link(
+        jit.compile_ir(ir), {**HELPERS, **scipy_functions.symbols(re.findall(r"@(pb_scipy_\w+)", ir))}
+    )
     _linked.append(code)
     signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (len(types.inputs) + outputs))
     return signature(code.address("program"))

@@ -11,16 +11,19 @@ from . import coefficients as c
 from .base import (
     SMALLEST_NORMAL,
     add_exact,
+    at_least,
+    at_most,
     from_bits,
     mul_exact,
     narrow,
     poly,
+    power_of_two,
     sub_exact,
     to_bits,
     to_float,
     widen,
 )
-from .exponential import LN2_HIGH, LN2_LOW, exp, exp_sum, log, split
+from .exponential import LN2_HIGH, LN2_LOW, exp_sum, reduced, split
 
 
 def _log_in_two_parts(e: Emitter, x: Value) -> tuple[Value, Value]:
@@ -61,14 +64,29 @@ def _log_in_two_parts(e: Emitter, x: Value) -> tuple[Value, Value]:
     return total, sub_exact(e, low, sub_exact(e, total, second))
 
 
+def _float_power(e: Emitter, a: Value, y: Value) -> Value:
+    """a^y for floats a >= 0, in double: the logarithm to 37 bits, the exponential to 31."""
+    wide = widen(e, a)
+    m, k = split(e, wide, subnormal=False)
+    f = sub_exact(e, m, e.const(1.0, m))
+    inner = e.fma(f, poly(e, f, c.POWF_LOG_64), e.const(-0.5, f))
+    logarithm = e.fma(to_float(e, k), e.const(math.log(2), f), e.fma(mul_exact(e, f, f), inner, f))
+    logarithm = e.select(e.fcmp("oeq", a, e.const(0.0, a)), e.const(-math.inf, f), logarithm)
+    infinity = e.const(math.inf, a)
+    logarithm = e.select(e.fcmp("oeq", a, infinity), e.const(math.inf, f), logarithm)
+    product = mul_exact(e, widen(e, y), logarithm)
+    r, bits = reduced(e, at_most(e, at_least(e, product, -120.0), 100.0))
+    p = poly(e, r, (1.0, 1.0, *c.POWF_EXP_64))
+    return narrow(e, mul_exact(e, p, power_of_two(e, bits)))
+
+
 def pow(e: Emitter, x: Value, y: Value) -> Value:
     """x^y with the special values of IEEE 754's pow."""
     x, y = e.match(x, y)
     a, one, zero = e.fabs(x), e.const(1.0, x), e.const(0.0, x)
     infinity = e.const(math.inf, x)
     if x.elem == "float":
-        product = mul_exact(e, widen(e, y), log(e, widen(e, a)))
-        r = narrow(e, exp(e, product))
+        r = _float_power(e, a, y)
     else:
         high, low = _log_in_two_parts(e, a)
         zeros = e.fcmp("oeq", a, zero)

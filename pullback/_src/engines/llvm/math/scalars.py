@@ -11,6 +11,7 @@ from functools import cache
 
 from .. import cache as disk
 from .. import jit
+from . import scipy_functions
 
 PREFIX = "pb_math_"
 # `{ double, double, i64 } f(double x)`: r, what r lacks, and q with x = q pi/2 + r (q modulo 4).
@@ -155,5 +156,7 @@ def _linked() -> jit.Linked:
 
 
 def symbols(names: Iterable[str]) -> dict[str, int]:
-    """The addresses of those functions that are among the names, for `jit.link`."""
-    return {name: _linked().address(name) for name in names if name.startswith(PREFIX)}
+    """The addresses of those functions that are among the names (SciPy's too), for `jit.link`."""
+    names = list(names)
+    own = {name: _linked().address(name) for name in names if name.startswith(PREFIX)}
+    return {**own, **scipy_functions.symbols(names)}
