@@ -13,6 +13,7 @@ from . import (  # noqa: F401 (imported for what they declare)
     reduction,
     scatter,
     slicing,
+    sort,
     structural,
     windows,
 )
