@@ -109,6 +109,8 @@ class Emitter:
         self.scopes = [Scope("entry")]
         self.frame: list[str] = []  # the function's first lines: its stack memory
         self.contract = True
+        # While a tile is transposed: the variable of its rows, and which row is being written.
+        self.tile: tuple[str, int] | None = None
         self._prefix = prefix
         self._count = 0
         self._products: dict[str, tuple[Value, Value]] = {}
@@ -418,6 +420,16 @@ class Emitter:
             x.elem,
             len(lanes),
             x.level,
+        )
+
+    def mix(self, x: Value, y: Value, lanes: Sequence[int]) -> Value:
+        """Lanes of two vectors of equal length: lane k of the result is lane `lanes[k]` of x followed by y."""
+        mask = ", ".join([f"i32 {k}" for k in lanes])
+        return self.pure(
+            f"shufflevector {x.typed}, {y.typed}, <{len(lanes)} x i32> <{mask}>",
+            x.elem,
+            len(lanes),
+            max(x.level, y.level),
         )
 
     def extract(self, x: Value, lane: int) -> Value:

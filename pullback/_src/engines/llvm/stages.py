@@ -18,11 +18,12 @@ from .ir import Emitter, Value, constant, type_text
 from .nodes import Accesses, Node, Position, View, rounded
 from .parallel import chunks_for, parallel_for
 from .reducers import Reducer
-from .storage import BYTES, components, store
+from .storage import BYTES, TILE, components, store
 
 LANE_BYTES = 128  # of the widest element type, times lanes: two AVX-512 or four AVX2 registers a value
 BLOCK = 64  # terms that a lane adds one after the other before sums are combined pairwise
 KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
+PANEL = 64  # indices of a second axis between which a transposing loop goes back and forth
 UNROLL = 16  # terms of a reduction that are written out instead of looped over
 
 
@@ -72,6 +73,7 @@ class Plan:
     full: list[Axis]
     inner: list[Axis]
     cost: float  # ns for an element, roughly
+    tile: Axis | None = None  # walked inside of the block, TILE indices at a time
 
 
 def probe(stage: Stage, fixed: dict[int, Index]) -> tuple[Position, list[Value], Accesses]:
@@ -144,6 +146,11 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
     cost = 0.05 + found.cost + sum(0.05 * v.storage.bytes for v, _ in found.views) + 0.2 * len(stores)
     if not axes:
         return Plan([], None, 1, [], [], cost)
+    crossing = _crossing(axes, variables, rows[: len(flats)], rows[len(flats) :], direct)
+    if crossing is not None and not any(stage.reduced) and found.cost < 4:
+        tile, block = crossing
+        outer = [a for a in axes if a is not tile and a is not block]
+        return Plan(outer, block, TILE, [], [], cost, tile)
     best = max(range(len(axes)), key=lambda k: (score(axes[k]), k))
     chosen = axes[best]
     full: list[Axis] = []
@@ -167,6 +174,26 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
         outer = [a for a in rest if not a.reduced] + [a for a in rest if a.reduced]
         return Plan(outer, block, count, [], [], cost)
     return Plan([a for a in rest if not a.reduced], block, count, full, [a for a in rest if a.reduced], cost)
+
+
+def _crossing(
+    axes: Sequence[Axis],
+    variables: Sequence[Value],
+    loads: Sequence[dict[str, int]],
+    stores: Sequence[dict[str, int]],
+    direct: set[str],
+) -> tuple[Axis, Axis] | None:
+    """Two axes of which loads walk one contiguously and stores the other: the program transposes."""
+    names = {variables[a.dims[-1]].name: a for a in axes if a.size >= 2 * TILE}
+    inner = next((n for n in names if all(abs(row.get(n, 0)) == 1 for row in stores)), None)
+    if inner is None or inner in direct:
+        return None
+    for row in loads:
+        if abs(row.get(inner, 0)) >= TILE:
+            for name, axis in names.items():
+                if row.get(name, 0) == 1 and name not in direct:
+                    return axis, names[inner]
+    return None
 
 
 class StageWriter:
@@ -327,6 +354,9 @@ class StageWriter:
         """The blocks of lanes from `start` to `stop`, at most so many."""
         plan = self.plan
         assert plan.block is not None
+        if plan.tile is not None:
+            self._panels(plan.tile, start, stop)
+            return
         if self.sums and plan.inner and self._is_wide(most):
             self._by_rows(start, stop, most)
             return
@@ -402,16 +432,59 @@ class StageWriter:
         """Set the position to `count` indices of the block axis, times all of the full axes."""
         plan = self.plan
         assert plan.block is not None
+        axes = [plan.block, *plan.full]
         shape = [count, *[a.size for a in plan.full]]
         lanes = math.prod(shape)
         grids = np.unravel_index(np.arange(lanes), shape)
-        for axis, grid in zip([plan.block, *plan.full], grids, strict=True):
+        for axis, grid in zip(axes, grids, strict=True):
             index = Index.of_lanes([int(k) for k in grid])
             self.at[axis.dims[-1]] = index + start if axis is plan.block else index
         return lanes
 
     def _lanes(self, start: Index, count: int) -> None:
-        self._inside(self._set_lanes(start, count))
+        if self.plan.tile is None:
+            self._inside(self._set_lanes(start, count))
+        else:
+            self._rows(self.plan.tile, start, count, 0)
+
+    def _panels(self, tile: Axis, start: Value, stop: Value) -> None:
+        """Blocks from `start` to `stop` for all indices of the tile axis, a panel of them at a time.
+
+        So the lines of memory that a block touches in one direction are still in the cache when it comes to
+        their other elements, and few pages are in use.
+        """
+        e, place = self.e, tile.dims[-1]
+
+        def panel(first: Index, size: int) -> None:
+            with e.loop(start, stop, self.plan.count) as loop:
+                lanes = self._set_lanes(Index.along(loop.index, 0, self._block.size - 1), self.plan.count)
+                with e.loop(constant(0, "i64"), constant(size, "i64"), TILE) as along:
+                    for row in range(TILE):
+                        e.tile = along.index.name, row
+                        self.at[place] = first + Index.along(along.index, 0, size - 1) + row
+                        self._inside(lanes)
+                    e.tile = None
+
+        size = min(PANEL, tile.size // TILE * TILE)
+        panels, rest = divmod(tile.size, size)
+        with e.loop(constant(0, "i64"), constant(panels * size, "i64"), size) as loop:
+            panel(Index.along(loop.index, 0, tile.size - 1), size)
+        if rest:
+            with e.loop(start, stop, self.plan.count) as loop:
+                self._rows(tile, Index.along(loop.index, 0, self._block.size - 1), self.plan.count, panels * size)
+
+    def _rows(self, tile: Axis, start: Index, count: int, first: int) -> None:
+        """The indices of the tile axis from `first` on, one by one."""
+        lanes = self._set_lanes(start, count)
+        with self.e.loop(constant(first, "i64"), constant(tile.size, "i64")) as loop:
+            self.at[tile.dims[-1]] = Index.along(loop.index, 0, tile.size - 1)
+            self._inside(lanes)
+        self.at[tile.dims[-1]] = ZERO
+
+    @property
+    def _block(self) -> Axis:
+        assert self.plan.block is not None
+        return self.plan.block
 
     def _inside(self, lanes: int) -> None:
         if self.sums:

@@ -117,6 +117,8 @@ def _load(
     if width <= max(2 * count, 8):
         window = _load_run(e, base, _at(at, low), storage, width, level, version)
         return e.shuffle(window, [k - low for k in offsets])
+    if e.tile is not None and count == TILE and dict((v.name, c) for v, c in at.terms).get(e.tile[0]) == 1:
+        return _from_tile(e, base, at, storage, level, version)
     # Runs of consecutive elements are loaded as vectors, single ones one by one.
     parts: list[Value] = []
     start = 0
@@ -134,6 +136,42 @@ def _load(
         start = stop
     assert sum(p.lanes for p in parts) == count, elem
     return e.concat(parts)
+
+
+TILE = 8  # rows of a tile that is transposed in registers
+
+
+def _from_tile(e: Emitter, base: Value, at: Index, storage: Storage, level: int, version: object) -> Value:
+    """One row of a tile of which memory has the columns: all rows are made at once."""
+    assert e.tile is not None and at.lanes is not None
+    row = e.tile[1]
+    first = Index(at.terms, at.const - row, at.lanes, at.low, at.high)
+    key = ("tile", base.name, version, first.key, storage.memory)
+    for scope in reversed(e.scopes):
+        if key in scope.known:
+            return scope.known[key][row]
+    columns = [_load_run(e, base, _at(first, k), storage, TILE, level, version) for k in at.lanes]
+    rows = transpose(e, columns)
+    e.scopes[max(v.level for v in rows)].known[key] = rows
+    return rows[row]
+
+
+# Lanes of two vectors a step of the transposition takes, for two results: single elements, pairs and halves are
+# exchanged, as the instructions of x86 for this do.
+_STEPS = (
+    ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)),
+    ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
+    ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)),
+)
+
+
+def transpose(e: Emitter, columns: Sequence[Value]) -> list[Value]:
+    """Eight rows from eight columns."""
+    (low, high), (pairs, other_pairs), (left, right) = _STEPS
+    x = columns
+    t = [e.mix(x[k], x[k + 1], m) for k in range(0, TILE, 2) for m in (low, high)]
+    u = [e.mix(t[k + j], t[k + j + 2], m) for k in (0, 4) for j in (0, 1) for m in (pairs, other_pairs)]
+    return [e.mix(u[k], u[k + 4], m) for m in (left, right) for k in range(4)]
 
 
 def _at(index: Index, lane: int) -> Index:
