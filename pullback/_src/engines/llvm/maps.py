@@ -35,7 +35,7 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return first >= 0 and all(n in (1, m) for n, m in zip(shape, to[first:], strict=True))
 
 
-def _map(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
+def lower_elementwise(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     name = eqn.primitive.name
     rule = elementwise.rules[name]
     if not all(storage_of(v.aval.dtype).computable for v in (*eqn.invars, *eqn.outvars)):
@@ -53,4 +53,4 @@ def _map(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
 
 
 for _name in elementwise.rules:
-    lowering(_name, defers=True)(_map)
+    lowering(_name, defers=True)(lower_elementwise)
