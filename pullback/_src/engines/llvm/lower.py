@@ -423,8 +423,8 @@ def last_reads(program: Program) -> dict[Var, int]:
     """The number of the last equation with a variable among its operands."""
     last: dict[Var, int] = {}
     for number, eqn in enumerate(program.eqns):
-        last.update([(v, number) for v in eqn.invars if isinstance(v, Var)])
-    last.update([(v, len(program.eqns)) for v in program.outvars if isinstance(v, Var)])
+        last.update({v: number for v in eqn.invars if isinstance(v, Var)})
+    last.update({v: len(program.eqns) for v in program.outvars if isinstance(v, Var)})
     return last
 
 
