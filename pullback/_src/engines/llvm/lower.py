@@ -413,9 +413,9 @@ def destinations(program: Program, out: Sequence[View | None], uses: dict[Var, i
             places.setdefault(var, view)
     for eqn in reversed(program.eqns):
         if eqn.primitive.name in in_place and eqn.outvars[0] in places:
-            var = eqn.invars[0]
-            if isinstance(var, Var) and var not in inputs and uses[var] == 1 and var not in places:
-                places[var] = places[eqn.outvars[0]]
+            changed = eqn.invars[0]
+            if isinstance(changed, Var) and changed not in inputs and uses[changed] == 1 and changed not in places:
+                places[changed] = places[eqn.outvars[0]]
     return places
 
 
