@@ -28,6 +28,12 @@ FEW = 64  # words in the historical layout that are computed one by one
 UINT32 = np.dtype(np.uint32)
 
 
+def _block(e: Emitter, key: Sequence[Value], low: Value, high: Value) -> list[Value]:
+    """The two words that a key makes of two others."""
+    first, second = key
+    return threefry2x32(e, first, second, low, high)
+
+
 class Drawn(Node):
     """What keys make of the numbers 0, 1, ... n - 1, which run along the last dimensions."""
 
@@ -73,7 +79,7 @@ def word(e: Emitter, key: Sequence[Value], number: Value, count: int) -> Value:
     high = e.add(low, e.const(half, low))
     if count % 2:
         high = e.select(e.icmp("eq", low, e.const(half - 1, low)), e.const(0, high), high)
-    return e.select(first, *threefry2x32(e, *key, low, high))
+    return e.select(first, *_block(e, key, low, high))
 
 
 class Bits(Drawn):
@@ -85,9 +91,9 @@ class Bits(Drawn):
         bits = 8 * self.dtype.itemsize
         if self.partitionable or bits == 64:
             if self.partitionable:
-                high, low = threefry2x32(e, *key, e.const(0, number), number)
+                high, low = _block(e, key, e.const(0, number), number)
             else:
-                high, low = threefry2x32(e, *key, number, e.add(number, e.const(self.count, number)))
+                high, low = _block(e, key, number, e.add(number, e.const(self.count, number)))
             if bits == 64:
                 wide = e.convert("zext", high, "i64")
                 return e.or_(e.shl(wide, e.const(32, wide)), e.convert("zext", low, "i64"))
@@ -109,7 +115,7 @@ class Split(Drawn):
 
     def drawn(self, e: Emitter, key: Sequence[Value], number: Value) -> Element:
         if self.partitionable:
-            return tuple(threefry2x32(e, *key, e.const(0, number), number))
+            return tuple(_block(e, key, e.const(0, number), number))
         twice = e.add(number, number)
         after = e.add(twice, e.const(1, twice))
         return word(e, key, twice, 2 * self.count), word(e, key, after, 2 * self.count)
@@ -144,7 +150,7 @@ def _halves(lw: Lowering, keys: Node, shape: tuple[int, ...], out: View | None) 
         high = e.add(number, e.const(half, number))
         if count % 2:
             high = e.select(e.icmp("eq", number, e.const(half - 1, number)), e.const(0, high), high)
-        return threefry2x32(e, *key, number, high)
+        return _block(e, key, number, high)
 
     spread = Remap(keys, (*keys.shape, 1), lambda at: at[:rank])
     both = Results(block, [spread, low], (*keys.shape, half), UINT32, {}, COST)
@@ -169,7 +175,7 @@ def random_fold_in(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: O
     aval = eqn.outvars[0].aval
 
     def fold(e: Emitter, types: Any, key: tuple[Value, ...], data: Value) -> Element:
-        return tuple(threefry2x32(e, *key, e.const(0, data), data))
+        return tuple(_block(e, key, e.const(0, data), data))
 
     return [lw.computed(Map(fold, operands, aval.shape, aval.dtype, {}, COST))]
 
