@@ -18,7 +18,7 @@ from ...core.program import Equation, Literal, Program, Var
 from .ir import Emitter, Module, Value
 from .memory import Arena
 from .nests import Nest, variables
-from .nodes import Accesses, Buffer, Constant, Map, Node, Registers, Remap, View, whole
+from .nodes import Accesses, Buffer, Constant, Map, Node, Pieces, Position, Registers, Remap, View, regions, whole
 from .reducers import Reducer
 from .stages import Output, Stage
 from .storage import components
@@ -28,11 +28,14 @@ Lower = Callable[..., list[Node] | None]
 lowerings: dict[str, Lower] = {}
 # Primitives whose results may still read their operands later: all of them, or those of some equations.
 deferred: dict[str, Callable[[Equation], bool]] = {}
+# Primitives that know what to do with operands that are `pieced`; others get them in memory.
+takes_pieces: set[str] = set()
 # Primitives that change their first operand in place if they can.
 in_place: set[str] = set()
 
 SMALL = 256  # bytes of an array that lives in registers
 OPERATION = 3.0  # ns that an operation takes at least
+MOST_REGIONS = 9  # parts of a domain with loops of their own
 DEEP = 60  # operations in a row that are computed in one loop
 HEAVY = 0.25  # ns: an element that costs more is stored if it is used again
 
@@ -72,10 +75,37 @@ class Walk:
         self.owned: dict[Var, list[Buffer]] = {}  # memory that is needed as long as a variable
 
 
+class Observer:
+    """Is told what a lowering does, in the order in which code is written. This one does not care.
+
+    `depth` is the number of programs that are being walked, one within the other.
+    """
+
+    def equation(self, eqn: Equation, depth: int) -> None:
+        """An equation is about to be lowered."""
+
+    def lowered(self, eqn: Equation, operands: Sequence[Node], results: Sequence[Node], depth: int) -> None:
+        """An equation has been lowered."""
+
+    def end(self, depth: int) -> None:
+        """All equations of the innermost program have been lowered."""
+
+    def nest(self, nest: Nest, depth: int) -> None:
+        """A nest is about to be written."""
+
+    def written(self, nest: Nest, depth: int) -> None:
+        """A nest has been written."""
+
+
 class Lowering:
     """The state of a walk: the function that is written, its memory, the open nest."""
 
-    def __init__(self, module: Module, e: Emitter, arena_base: Value, fallback: Lower) -> None:
+    def __init__(
+        self, module: Module, e: Emitter, arena_base: Value, fallback: Lower, observer: Observer | None = None
+    ) -> None:
+        self.observer = observer or Observer()
+        # Addresses of arguments and loops' states that were written over.
+        self.renewals: set[str] = set()
         self.module = module
         self.fallback = fallback  # lowers what has no lowering of its own
         self.e = e
@@ -120,11 +150,14 @@ class Lowering:
         for number, eqn in enumerate(program.eqns):
             self.module.work += OPERATION * self.module.turns
             operands = [self.literal(v) if isinstance(v, Literal) else env[v] for v in eqn.invars]
+            if eqn.primitive.name not in takes_pieces:
+                operands = [self.memory(x) if x.pieced else x for x in operands]
             lower = lowerings.get(eqn.primitive.name)
             where = [places.get(v) for v in eqn.outvars]
             before = len(self._made)
             walk.number = number
             results = None
+            self.observer.equation(eqn, len(self._walks))
             if all(v.aval.size == 0 for v in eqn.outvars) and not eqn.primitive.effectful:
                 results = [self.empty(v.aval, w) for v, w in zip(eqn.outvars, where, strict=True)]
             elif lower is not None:
@@ -137,6 +170,7 @@ class Lowering:
                 elif isinstance(node, (Map, Remap)) and uses.get(var, 0) > 1:
                     node = self._keep(node, places.get(var))
                 env[var] = node
+            self.observer.lowered(eqn, operands, results, len(self._walks))
             made = self._made[before:]
             del self._made[before:]
             if made:
@@ -150,6 +184,7 @@ class Lowering:
             for var in (*ending.get(number, ()), *[v for v in eqn.outvars if v not in last]):
                 for buffer in owned.pop(var, ()):
                     self.release(buffer)
+        self.observer.end(len(self._walks))
         results = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
         stays = [*given, *[None] * (len(out) - len(given))]
         final = [
@@ -213,6 +248,7 @@ class Lowering:
         if readers:
             self.flush()
         old = node.buffer
+        self.renewals.add(old.base.name)
         new = Buffer(old.base, self.e.level, old.bytes)
         new.slots, old.slots = old.slots, ()
         self._made.append(new)
@@ -328,12 +364,49 @@ class Lowering:
 
     def store(self, view: View, node: Node) -> View:
         """A stage that stores the node's elements."""
-        if view.size:
+        if not view.size:
+            return view
+        parts = regions(view.shape, node, MOST_REGIONS) if node.pieced else []
+        if parts is None:
+            node, parts = self._joined(node, {}), []
+        if len(parts) <= 1:
             self.stage(Stage(view.shape, (False,) * len(view.shape), [Output(view, node)]))
+            return view
+        for part in parts:
+            starts, shape = [first for first, _ in part], tuple([size for _, size in part])
+            offset = sum(first * stride for first, stride in zip(starts, view.strides, strict=True))
+            inner = Remap(node, shape, shifted(starts))
+            self.stage(
+                Stage(shape, (False,) * len(shape), [Output(view.with_layout(shape, view.strides, offset), inner)])
+            )
+        return view
+
+    def _joined(self, node: Node, done: dict[Node, Node]) -> Node:
+        """The node with all pieces that it reads put together in memory."""
+        if not node.pieced:
+            return node
+        if node not in done:
+            if isinstance(node, Pieces):
+                done[node] = self._join(node)
+            elif isinstance(node, Remap):
+                done[node] = Remap(self._joined(node.source, done), node.shape, node.mapping)
+            else:
+                assert isinstance(node, Map)
+                operands = [self._joined(o, done) for o in node.operands]
+                done[node] = Map(node.rule, operands, node.shape, node.dtype, node.params, node.weight)
+        return done[node]
+
+    def _join(self, node: Pieces) -> View:
+        view = self.result(node)
+        for part, start in zip(node.parts, node.starts, strict=False):
+            place = view.with_layout(part.shape, view.strides, start * view.strides[node.axis])
+            self.store(place, part)
         return view
 
     def reduce(self, node: Node, axes: Sequence[int], reducer: Reducer, view: View) -> View:
         """A stage that combines the node's elements along `axes`."""
+        if node.pieced:
+            node = self.memory(node)
         if view.size:
             reduced = tuple([d in axes for d in range(len(node.shape))])
             self.stage(Stage(node.shape, reduced, [Output(view, node, reducer)]))
@@ -353,7 +426,11 @@ class Lowering:
         """Write the open nest."""
         nest, self.nest = self.nest, Nest()
         if nest.stages:
+            self.observer.nest(nest, len(self._walks))
+            before = len(self.module.shared)
             nest.write(self.e, self.place)
+            nest.parts = self.module.shared[before:]
+            self.observer.written(nest, len(self._walks))
             for stage in nest.stages:
                 for output in stage.outputs:
                     output.view.buffer.pending = False
@@ -379,6 +456,11 @@ class Lowering:
         buffer.slots = ()
 
 
+def shifted(starts: Sequence[int]) -> Callable[[Position], Position]:
+    """The positions counted from `starts` on."""
+    return lambda at: tuple([i + s for i, s in zip(at, starts, strict=True)])
+
+
 def _reads(node: Node, buffer: Buffer) -> bool:
     found = Accesses()
     node.visit(variables(node.shape), found)
@@ -387,7 +469,7 @@ def _reads(node: Node, buffer: Buffer) -> bool:
 
 def same_memory(x: Buffer, y: Buffer) -> bool:
     """Whether two buffers are contents of the same memory."""
-    return x is y or (x.base is not None and y.base is not None and x.base.name == y.base.name)
+    return x is y or (x.address is not None and y.address is not None and x.address.name == y.address.name)
 
 
 def same_place(node: Node, view: View) -> bool:
@@ -413,9 +495,9 @@ def destinations(program: Program, out: Sequence[View | None], uses: dict[Var, i
             places.setdefault(var, view)
     for eqn in reversed(program.eqns):
         if eqn.primitive.name in in_place and eqn.outvars[0] in places:
-            changed = eqn.invars[0]
-            if isinstance(changed, Var) and changed not in inputs and uses[changed] == 1 and changed not in places:
-                places[changed] = places[eqn.outvars[0]]
+            var = eqn.invars[0]
+            if isinstance(var, Var) and var not in inputs and uses[var] == 1 and var not in places:
+                places[var] = places[eqn.outvars[0]]
     return places
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.program import Equation
 from . import elementwise
-from .lower import Lowering, lowering
+from .lower import Lowering, lowering, takes_pieces
 from .nodes import Map, Node, Part, Results, View
 from .storage import storage_of
 
@@ -45,6 +45,7 @@ def lower_elementwise(lw: Lowering, eqn: Equation, operands: Sequence[Node], out
         return None  # a bitcast between types of different widths
     cost = weight(name, aval.dtype)
     if eqn.primitive.multiple_results:
+        operands = [lw.memory(x) if x.pieced else x for x in operands]
         whole = Results(rule, operands, aval.shape, aval.dtype, eqn.params, cost)
         nodes: list[Node] = [Part(whole, k, v.aval.dtype) for k, v in enumerate(eqn.outvars)]
     else:
@@ -52,5 +53,6 @@ def lower_elementwise(lw: Lowering, eqn: Equation, operands: Sequence[Node], out
     return [lw.computed(node) for node in nodes]
 
 
+takes_pieces.update(elementwise.rules)
 for _name in elementwise.rules:
     lowering(_name, defers=True)(lower_elementwise)

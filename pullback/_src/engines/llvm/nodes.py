@@ -6,6 +6,7 @@ elements are computed from other nodes'. Nothing here decides what is computed w
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -42,6 +43,15 @@ class Buffer:
         self.pending = False  # whether the open nest writes it
         self.row: Row | None = None  # while loops are written that need only a row of it
 
+    @property
+    def address(self) -> Value | None:
+        """The address, to compare it."""
+        return self.base
+
+    def base_in(self, e: Emitter) -> Value | None:
+        """The address, for an access by the loops that are being written."""
+        return self.base
+
 
 class Row(NamedTuple):
     """A part of a buffer, for one turn of loops: its address, the loops' variables, the level of the innermost."""
@@ -58,6 +68,7 @@ class Accesses:
         self.views: list[tuple[View, Index]] = []
         self.registers: list[tuple[Registers, Index]] = []
         self.direct: list[Index] = []
+        self.cuts: list[tuple[Index, int]] = []  # an index, and a bound on both sides of which it may be
         self.cost = 0.0
         self._seen: set[Any] = set()
 
@@ -82,6 +93,11 @@ class Node:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def pieced(self) -> bool:
+        """Whether the elements come from different nodes in different parts (see `Pieces`)."""
+        return False
 
     @property
     def bytes(self) -> int:
@@ -167,8 +183,9 @@ class View(Node):
         """The address that `where` counts from."""
         if self.buffer.row is not None:
             return self.buffer.row.base
-        assert self.buffer.base is not None, "memory that is read before it has its place"
-        return e.local(self.buffer.base)
+        base = self.buffer.base_in(e)
+        assert base is not None, "memory that is read before it has its place"
+        return e.local(base)
 
     def compute(self, e: Emitter, at: Position) -> Element:
         index = self.where(at)
@@ -372,7 +389,7 @@ class Types(NamedTuple):
 class Map(Node):
     """An elementwise function of nodes, which broadcast as in NumPy."""
 
-    __slots__ = ("rule", "operands", "types", "params", "weight", "depth")
+    __slots__ = ("rule", "operands", "types", "params", "weight", "depth", "_pieced")
 
     def __init__(
         self,
@@ -388,8 +405,13 @@ class Map(Node):
         self.operands = tuple(operands)
         self.params = params
         self.weight = weight
+        self._pieced = any([o.pieced for o in operands])
         self.depth = 1 + max([depth_of(o) for o in operands], default=0)
         self.types = Types(tuple([o.dtype for o in operands]), dtype)
+
+    @property
+    def pieced(self) -> bool:
+        return self._pieced
 
     def compute(self, e: Emitter, at: Position) -> Element:
         elements = [o.element(e, o.broadcast(at)) for o in self.operands]
@@ -400,6 +422,118 @@ class Map(Node):
             found.cost += self.weight
             for o in self.operands:
                 o.visit(o.broadcast(at), found)
+
+
+class Pieces(Node):
+    """Nodes one after the other along an axis.
+
+    Which of them an element comes from is known when the index's bounds tell: stages are cut where it changes.
+    """
+
+    __slots__ = ("parts", "axis", "starts")
+
+    def __init__(self, shape: tuple[int, ...], parts: Sequence[Node], axis: int) -> None:
+        super().__init__(shape, parts[0].dtype)
+        self.parts = list(parts)
+        self.axis = axis
+        self.starts = [0]
+        for part in parts:
+            self.starts.append(self.starts[-1] + part.shape[axis])
+
+    @property
+    def pieced(self) -> bool:
+        return True
+
+    def _only(self, index: Index) -> int | None:
+        """The number of the part that the whole range of an index lies in."""
+        for k in range(len(self.parts)):
+            if self.starts[k] <= index.low and index.high < self.starts[k + 1]:
+                return k
+        return None
+
+    def _within(self, at: Position, k: int, index: Index) -> Position:
+        return (*at[: self.axis], index, *at[self.axis + 1 :])
+
+    def compute(self, e: Emitter, at: Position) -> Element:
+        index = at[self.axis]
+        only = None if index.vector is not None else self._only(index)
+        if only is not None:
+            return self.parts[only].element(e, self._within(at, only, index + -self.starts[only]))
+        if index.static and index.lanes is not None:
+            return self._by_lanes(e, at, index.static_lanes(len(index.lanes)))
+        assert index.lanes is None, "a stage across different parts"
+        # Not known beforehand: each part at an index that is moved into it, and a choice between them.
+        place = index.value(e)
+        result: tuple[Value, ...] = ()
+        for k, part in enumerate(self.parts):
+            size = part.shape[self.axis]
+            inside = e.sub(place, e.const(self.starts[k], place))
+            inside = e.call("llvm.smax", "i64", inside, e.const(0, inside))
+            inside = e.call("llvm.smin", "i64", inside, e.const(size - 1, inside))
+            moved = Index.along(inside, 0, size - 1)
+            values = components(part.element(e, self._within(at, k, moved)))
+            if k == 0:
+                result = values
+            else:
+                later = e.icmp("sge", place, e.const(self.starts[k], place))
+                result = tuple([e.select(later, v, r) for v, r in zip(values, result, strict=True)])
+        return result if len(result) > 1 else result[0]
+
+    def _by_lanes(self, e: Emitter, at: Position, lanes: Sequence[int]) -> Element:
+        """The element where each lane's part is known: parts whose other lanes do not matter, and a choice."""
+        result: tuple[Value, ...] = ()
+        for k, part in enumerate(self.parts):
+            low, high = self.starts[k], self.starts[k + 1] - 1
+            here = [low <= i <= high for i in lanes]
+            if not any(here):
+                continue
+            inside = Index.of_lanes([min(max(i, low), high) - low for i in lanes])
+            values = components(part.element(e, self._within(at, k, inside)))
+            if not result:
+                result = tuple([e.splat(v, len(lanes)) for v in values])
+            else:
+                mask = Value(vector_literal(here, "i1"), "i1", len(lanes), 0)
+                result = tuple([e.select(mask, v, r) for v, r in zip(values, result, strict=True)])
+        return result if len(result) > 1 else result[0]
+
+    def visit(self, at: Position, found: Accesses) -> None:
+        index = at[self.axis]
+        only = None if index.vector is not None else self._only(index)
+        if only is not None:
+            self.parts[only].visit(self._within(at, only, index + -self.starts[only]), found)
+            return
+        found.direct.append(index)
+        for k, part in enumerate(self.parts):
+            if k:
+                found.cuts.append((index, self.starts[k]))
+            part.visit(self._within(at, k, index + -self.starts[k]), found)
+
+
+def regions(shape: tuple[int, ...], node: Node, most: int) -> list[list[tuple[int, int]]] | None:
+    """The parts of a domain in each of which all elements come from the same nodes; None if more than `most`.
+
+    A part is given by its first index and size along each dimension.
+    """
+    at = tuple([ZERO if n == 1 else Index.along(Value(f"?{d}", "i64", 1, 0), 0, n - 1) for d, n in enumerate(shape)])
+    found = Accesses()
+    node.visit(at, found)
+    cuts = [{0, n} for n in shape]
+    for index, bound in found.cuts:
+        if len(index.terms) != 1 or index.vector is not None or index.lanes is not None:
+            return None
+        variable, c = index.terms[0]
+        if variable.name[0] != "?":
+            return None
+        d = int(variable.name[1:])
+        # The first v at which c·v + const is on the other side of the bound.
+        cut = -((index.const - bound) // c) if c > 0 else (index.const - bound) // -c + 1
+        if 0 < cut < shape[d]:
+            cuts[d].add(cut)
+    if math.prod([len(c) - 1 for c in cuts]) > most:
+        return None
+    edges = [sorted(c) for c in cuts]
+    spans = [[(a, b - a) for a, b in zip(e[:-1], e[1:], strict=True)] for e in edges]
+    return [list(region) for region in itertools.product(*spans)]
 
 
 def depth_of(node: Node) -> int:
@@ -475,6 +609,10 @@ class Remap(Node):
         self.source = source
         self.mapping = mapping
 
+    @property
+    def pieced(self) -> bool:
+        return self.source.pieced
+
     def compute(self, e: Emitter, at: Position) -> Element:
         return self.source.element(e, self.mapping(at))
 
@@ -492,6 +630,6 @@ def whole(shape: Sequence[int]) -> Position:
 
 
 __all__ = [
-    "Accesses", "Buffer", "Constant", "Iota", "Map", "Node", "Part", "Position", "Registers", "Remap", "Results", "Types",
-    "View", "lanes_of", "reshaped_strides", "row_major", "whole",
+    "Accesses", "Buffer", "Constant", "Iota", "Map", "Node", "Part", "Pieces", "Position", "Registers", "Remap", "Results", "Types",
+    "View", "lanes_of", "regions", "reshaped_strides", "row_major", "whole",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...core.program import Equation
-from .lower import Lowering, lowering
+from .lower import Lowering, lowering, takes_pieces
 from .index import Index
 from .nodes import Constant, Node, Registers, Remap, View
 from .reducers import Reducer, reducer
@@ -79,5 +79,6 @@ def _in_registers(
         parts = r.combine(e, parts, pending)
     return Registers(shape, x.dtype, parts if len(parts) > 1 else parts[0])
 
+takes_pieces.update(KINDS)
 
 __all__ = ["Constant", "reduce", "reduced"]

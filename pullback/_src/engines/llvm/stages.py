@@ -361,7 +361,7 @@ class StageWriter:
             self._by_rows(start, stop, most)
             return
         with self.e.loop(start, stop, plan.count) as loop:
-            self._lanes(Index.along(loop.index, 0, plan.block.size - 1), plan.count)
+            self._lanes(self._whole_blocks(loop.index), plan.count)
 
     # Sums of long rows: going down one block of columns after the other would touch another page of memory
     # with each term. So a few rows at a time are added to sums that are kept in memory.
@@ -384,7 +384,7 @@ class StageWriter:
         def blocks(body: Callable[[list[Value]], None]) -> None:
             """`body` with the places of each block's sums."""
             with e.loop(start, stop, count) as loop:
-                self._set_lanes(Index.along(loop.index, 0, block.size - 1), count)
+                self._set_lanes(self._whole_blocks(loop.index), count)
                 offset = e.sub(loop.index, start)
                 body(
                     [
@@ -422,7 +422,7 @@ class StageWriter:
         turns, rest = divmod(axis.size, rows)
         blocks(lambda places: write(kinds, places))
         with e.loop(constant(0, "i64"), constant(turns * rows, "i64"), rows) as down:
-            add(Index.along(down.index, 0, axis.size - 1), rows)
+            add(Index.along(down.index, 0, turns * rows - rows), rows)
         if rest:
             add(Index.of(turns * rows), rest)
         self.at[axis.dims[-1]] = ZERO
@@ -457,29 +457,34 @@ class StageWriter:
 
         def panel(first: Index, size: int) -> None:
             with e.loop(start, stop, self.plan.count) as loop:
-                lanes = self._set_lanes(Index.along(loop.index, 0, self._block.size - 1), self.plan.count)
+                lanes = self._set_lanes(self._whole_blocks(loop.index), self.plan.count)
                 with e.loop(constant(0, "i64"), constant(size, "i64"), TILE) as along:
                     for row in range(TILE):
                         e.tile = along.index.name, row
-                        self.at[place] = first + Index.along(along.index, 0, size - 1) + row
+                        self.at[place] = first + Index.along(along.index, 0, size - TILE) + row
                         self._inside(lanes)
                     e.tile = None
 
         size = min(PANEL, tile.size // TILE * TILE)
         panels, rest = divmod(tile.size, size)
         with e.loop(constant(0, "i64"), constant(panels * size, "i64"), size) as loop:
-            panel(Index.along(loop.index, 0, tile.size - 1), size)
+            panel(Index.along(loop.index, 0, panels * size - size), size)
         if rest:
             with e.loop(start, stop, self.plan.count) as loop:
-                self._rows(tile, Index.along(loop.index, 0, self._block.size - 1), self.plan.count, panels * size)
+                self._rows(tile, self._whole_blocks(loop.index), self.plan.count, panels * size)
 
     def _rows(self, tile: Axis, start: Index, count: int, first: int) -> None:
         """The indices of the tile axis from `first` on, one by one."""
         lanes = self._set_lanes(start, count)
         with self.e.loop(constant(first, "i64"), constant(tile.size, "i64")) as loop:
-            self.at[tile.dims[-1]] = Index.along(loop.index, 0, tile.size - 1)
+            self.at[tile.dims[-1]] = Index.along(loop.index, first, tile.size - 1)
             self._inside(lanes)
         self.at[tile.dims[-1]] = ZERO
+
+    def _whole_blocks(self, variable: Value) -> Index:
+        """The index of the first lane of a whole block."""
+        size, count = self._block.size, self.plan.count
+        return Index.along(variable, 0, size // count * count - count)
 
     @property
     def _block(self) -> Axis:
@@ -496,6 +501,7 @@ class StageWriter:
     def _leaf(self, lanes: int) -> list[tuple[Value, ...]]:
         """Store what is stored at this position; the elements to be accumulated."""
         e, at = self.e, tuple(self.at)
+        e.positions += 1
         terms = []
         for output in self.stage.outputs:
             element = output.node.element(e, at)
@@ -578,7 +584,7 @@ class StageWriter:
         e = self.e
         first = [e.splat(i, self.width) for o in self.sums if o.reducer for i in o.reducer.identity]
         with e.loop(start, stop, step, first) as loop:
-            terms = term(Index.along(loop.index, 0, turns * step - 1))
+            terms = term(Index.along(loop.index, 0, turns * step - step))
             total = self._combine(self._grouped(loop.carried), terms)
             loop.update([e.splat(v, self.width) for t in total for v in t])
         return self._grouped(loop.results)

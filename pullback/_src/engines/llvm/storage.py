@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from ...core import dtypes
 from .index import Index
-from .ir import Emitter, Value
+from .ir import Emitter, Value, vector_literal
+from .math.convert import rounded_bits
 
 Element = Value | tuple[Value, ...]
 
@@ -119,6 +121,8 @@ def _load(
         return e.shuffle(window, [k - low for k in offsets])
     if e.tile is not None and count == TILE and dict((v.name, c) for v, c in at.terms).get(e.tile[0]) == 1:
         return _from_tile(e, base, at, storage, level, version)
+    if _apart(offsets) and elem in _SUFFIX:
+        return _load_apart(e, base, at, storage, level, version)
     # Runs of consecutive elements are loaded as vectors, single ones one by one.
     parts: list[Value] = []
     start = 0
@@ -172,6 +176,45 @@ def transpose(e: Emitter, columns: Sequence[Value]) -> list[Value]:
     t = [e.mix(x[k], x[k + 1], m) for k in range(0, TILE, 2) for m in (low, high)]
     u = [e.mix(t[k + j], t[k + j + 2], m) for k in (0, 4) for j in (0, 1) for m in (pairs, other_pairs)]
     return [e.mix(u[k], u[k + 4], m) for m in (left, right) for k in range(4)]
+
+
+_SUFFIX = {"float": "f32", "double": "f64", "i32": "i32", "i64": "i64"}
+
+
+def _apart(offsets: Sequence[int]) -> bool:
+    """Whether lanes lie at equal distances, none beside another: as much code for all of them as for one."""
+    step = offsets[1] - offsets[0] if len(offsets) >= 8 else 0
+    return abs(step) > 1 and all(b - a == step for a, b in pairwise(offsets))
+
+
+def _places(e: Emitter, base: Value, at: Index, elem: str, offsets: Sequence[int]) -> Value:
+    """The addresses of lanes."""
+    place, count = address(e, base, _at(at, 0), elem), len(offsets)
+    numbers = vector_literal(offsets, "i64")
+    return e.pure(
+        f"getelementptr {elem}, ptr {place.name}, <{count} x i64> {numbers}", "ptr", count, place.level
+    )
+
+
+def _load_apart(e: Emitter, base: Value, at: Index, storage: Storage, level: int, version: object) -> Value:
+    """Lanes that are apart, by one instruction where the machine has it."""
+    assert at.lanes is not None
+    elem, count = storage.memory, len(at.lanes)
+    places = _places(e, base, at, elem, at.lanes)
+    level = max(level, places.level)
+    key = (places.name, count, version, elem)
+    known: Value | None = e.scopes[level].known.get(key)
+    if known is None:
+        known = Value("%" + e.fresh(), elem, count, level)
+        suffix = f"v{count}{_SUFFIX[elem]}.v{count}p0"
+        name = f"llvm.masked.gather.{suffix}"
+        e.module.declare(name, known.type, [f"<{count} x ptr>", "i32", f"<{count} x i1>", known.type])
+        e.scopes[level].lines.append(
+            f"{known.name} = call {known.type} @{name}({places.typed}, i32 {storage.bytes}, "
+            f"<{count} x i1> splat (i1 true), {known.type} poison)"
+        )
+        e.scopes[level].known[key] = known
+    return known
 
 
 def _at(index: Index, lane: int) -> Index:
@@ -249,6 +292,8 @@ def to_memory(e: Emitter, x: Value, storage: Storage) -> Value:
         return x
     if storage.register == "i1":
         return e.convert("zext", x, "i8")
+    if storage.memory == "bfloat":
+        return e.bitcast(rounded_bits(e, x, dtypes.bfloat16), "bfloat")
     return e.convert("fptrunc", x, storage.memory)
 
 
@@ -274,6 +319,16 @@ def store_lanes(
     e: Emitter, base: Value, at: Index, storage: Storage, value: Value, offsets: Sequence[int]
 ) -> None:
     """Store the lanes of `value` at `offsets` from the scalar part of `at`: runs as vectors."""
+    if _apart(offsets) and storage.memory in _SUFFIX:
+        elem, count = storage.memory, len(offsets)
+        places = _places(e, base, at, elem, offsets)
+        name = f"llvm.masked.scatter.v{count}{_SUFFIX[elem]}.v{count}p0"
+        e.module.declare(name, "void", [value.type, f"<{count} x ptr>", "i32", f"<{count} x i1>"])
+        e.line(
+            f"call void @{name}({value.typed}, {places.typed}, i32 {storage.bytes}, "
+            f"<{count} x i1> splat (i1 true))"
+        )
+        return
     order = sorted(range(len(offsets)), key=lambda k: offsets[k])
     start = 0
     while start < len(order):

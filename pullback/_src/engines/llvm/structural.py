@@ -11,10 +11,11 @@ import numpy as np
 from ...core.program import Equation
 from .index import ZERO, Index
 from .ir import constant
-from .lower import Lowering, lowering
-from .nodes import Constant, Iota, Map, Node, Position, Registers, Remap, View
+from .lower import Lowering, lowering, takes_pieces
+from .nodes import Constant, Iota, Map, Node, Pieces, Position, Registers, Remap, View
 
 Out = Sequence[View | None]
+FEW = 3  # arrays whose concatenation is not stored if what reads it need not have it in memory
 
 
 def moved(lw: Lowering, source: Node, shape: tuple[int, ...], mapping: Any) -> Node:
@@ -211,7 +212,7 @@ def picked(lw: Lowering, sources: Sequence[Registers], choice: Sequence[int], av
     return Registers(aval.shape, aval.dtype, parts[0] if len(parts) == 1 else tuple(parts))
 
 
-@lowering("concatenate")
+@lowering("concatenate", defers=True)
 def concatenate(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     aval, axis = eqn.outvars[0].aval, eqn.params["dimension"]
     parts = [o for o in operands if o.shape[axis]]
@@ -222,6 +223,8 @@ def concatenate(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out)
             first += o.size
         choice = np.concatenate(numbers, axis).ravel()
         return [picked(lw, [lw.registers(o) for o in parts], [int(k) for k in choice], aval)]
+    if out[0] is None and len(parts) <= FEW:
+        return [parts[0] if len(parts) == 1 else Pieces(aval.shape, parts, axis)]
     view = lw.result(aval, out[0])
     start = 0
     for o in parts:
@@ -230,7 +233,7 @@ def concatenate(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out)
     return [view]
 
 
-@lowering("pad")
+@lowering("pad", defers=True)
 def pad(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     x, value = operands
     aval = eqn.outvars[0].aval
@@ -245,6 +248,8 @@ def pad(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list
         choice[where] = np.arange(1, inner.size + 1).reshape(sizes)
         sources = [lw.registers(value), lw.registers(inner)]
         return [picked(lw, sources, [int(k) for k in choice.ravel()], aval)]
+    if out[0] is None and inner is not None and all(s == 1 for s in steps):
+        return [_framed(inner, value, target, aval.shape)]
     return [pad_into(lw, lw.result(aval, out[0]), x, value, config)]
 
 
@@ -285,6 +290,21 @@ def pad_into(lw: Lowering, view: View, x: Node, value: Node, config: Config) -> 
     offset = sum(s * k for s, k in zip(view.strides, target, strict=True))
     lw.store(view.with_layout(tuple(sizes), strides, offset), inner)
     return view
+
+
+def _framed(node: Node, value: Node, starts: Sequence[int], shape: tuple[int, ...]) -> Node:
+    """The node with `value` around it, axis by axis."""
+    for d, (start, total) in enumerate(zip(starts, shape, strict=True)):
+        have = node.shape[d]
+        if have == total:
+            continue
+        parts = []
+        for size in (start, have, total - start - have):
+            box = (*node.shape[:d], size, *node.shape[d + 1 :])
+            parts.append(node if len(parts) == 1 else Remap(value, box, lambda at: ()))
+        full = (*node.shape[:d], total, *node.shape[d + 1 :])
+        node = Pieces(full, [p for p in parts if p.shape[d]], d)
+    return node
 
 
 def _pad_border(lw: Lowering, view: View, value: Node, starts: Sequence[int], sizes: Sequence[int]) -> None:
@@ -337,3 +357,6 @@ def dynamic_slice(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Ou
         view = x.with_layout(sizes, x.strides, offset)
         return [lw.registers(view) if lw.small(view) and not view.buffer.pending else view]
     return [moved(lw, x, sizes, lambda p: tuple([i + s for i, s in zip(p, at, strict=True)]))]
+
+
+takes_pieces.update(("broadcast_in_dim", "transpose", "rev", "slice", "split", "reshape", "concatenate", "pad"))
