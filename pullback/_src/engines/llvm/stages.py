@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .index import ZERO, Index
-from .ir import Emitter, Value, constant, type_text
+from .ir import Emitter, Value, constant, type_text, vector_literal
 from .nodes import Accesses, Node, Position, View, rounded
 from .parallel import chunks_for, parallel_for
 from .reducers import Reducer
@@ -25,6 +25,7 @@ BLOCK = 64  # terms that a lane adds one after the other before sums are combine
 KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
 PANEL = 64  # indices of a second axis between which a transposing loop goes back and forth
 UNROLL = 16  # terms of a reduction that are written out instead of looped over
+LONG_BODY = 0.25  # ns of operations: what takes longer is not written twice
 
 
 @dataclass(eq=False)
@@ -74,6 +75,9 @@ class Plan:
     inner: list[Axis]
     cost: float  # ns for an element, roughly
     tile: Axis | None = None  # walked inside of the block, TILE indices at a time
+    body: float = 0.0  # the operations' part of it
+    # Whether elements may be computed twice, because nothing is read that the stage writes over.
+    repeatable: bool = False
 
 
 def probe(stage: Stage, fixed: dict[int, Index]) -> tuple[Position, list[Value], Accesses]:
@@ -146,11 +150,17 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
     cost = 0.05 + found.cost + sum(0.05 * v.storage.bytes for v, _ in found.views) + 0.2 * len(stores)
     if not axes:
         return Plan([], None, 1, [], [], cost)
+    written = {o.view.buffer.base.name: o.view.buffer for o in stage.outputs if o.view.buffer.base}
+    # What has the very buffer of an output is its element in a register.
+    repeatable = not any(
+        v.buffer.base is not None and written.get(v.buffer.base.name, v.buffer) is not v.buffer
+        for v, _ in found.views
+    )
     crossing = _crossing(axes, variables, rows[: len(flats)], rows[len(flats) :], direct)
     if crossing is not None and not any(stage.reduced) and found.cost < 4:
         tile, block = crossing
         outer = [a for a in axes if a is not tile and a is not block]
-        return Plan(outer, block, TILE, [], [], cost, tile)
+        return Plan(outer, block, TILE, [], [], cost, tile, found.cost, repeatable)
     best = max(range(len(axes)), key=lambda k: (score(axes[k]), k))
     chosen = axes[best]
     full: list[Axis] = []
@@ -172,8 +182,9 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
     count = max(1, min(block.size, target // max(inside, 1)))
     if chosen.reduced:
         outer = [a for a in rest if not a.reduced] + [a for a in rest if a.reduced]
-        return Plan(outer, block, count, [], [], cost)
-    return Plan([a for a in rest if not a.reduced], block, count, full, [a for a in rest if a.reduced], cost)
+        return Plan(outer, block, count, [], [], cost, None, found.cost, repeatable)
+    outer, inner = [a for a in rest if not a.reduced], [a for a in rest if a.reduced]
+    return Plan(outer, block, count, full, inner, cost, None, found.cost, repeatable)
 
 
 def _crossing(
@@ -250,8 +261,7 @@ class StageWriter:
 
         parallel_for(main, blocks, chunks, some)
         self.e = main
-        if rest:
-            self._lanes(Index.of(blocks * count), rest)
+        self._rest(blocks, rest)
 
     def _share_terms(self, work: float) -> None:
         """A reduction to few elements: each chunk of terms makes a partial result."""
@@ -342,13 +352,37 @@ class StageWriter:
         elif plan.block.reduced:
             self._store(self._reduce_all([*axes, plan.block]), 1)
         else:
-            blocks, rest = divmod(plan.block.size, plan.count)
-            if blocks == 1:
-                self._lanes(ZERO, plan.count)
-            elif blocks:
-                self._full_blocks(constant(0, "i64"), constant(blocks * plan.count, "i64"), blocks)
-            if rest:
-                self._lanes(Index.of(blocks * plan.count), rest)
+            self._blocks(plan.block.size)
+
+    def _blocks(self, size: int) -> None:
+        """All blocks of lanes along an axis of this size.
+
+        The last one may overlap with the one before: elements are computed twice then. That is quicker than a
+        vector of an odd length, and a long loop body need not be written a second time for it.
+        """
+        plan = self.plan
+        blocks, rest = divmod(size, plan.count)
+        wide = bool(self.sums and plan.inner and self._is_wide(blocks))
+        long = plan.tile is None and not wide and (bool(plan.inner) or plan.body > LONG_BODY)
+        if rest and blocks and plan.repeatable and long:
+            last = size - plan.count
+            with self.e.loop(constant(0, "i64"), constant(size, "i64"), plan.count) as loop:
+                start = self.e.call("llvm.umin", "i64", loop.index, constant(last, "i64"))
+                self._lanes(Index.along(start, 0, last), plan.count)
+            return
+        if blocks == 1:
+            self._lanes(ZERO, plan.count)
+        elif blocks:
+            self._full_blocks(constant(0, "i64"), constant(blocks * plan.count, "i64"), blocks)
+        self._rest(blocks, rest)
+
+    def _rest(self, blocks: int, rest: int) -> None:
+        """The last lanes of the block axis, after so many whole blocks."""
+        count = self.plan.count
+        if rest and blocks and self.plan.repeatable:
+            self._lanes(Index.of((blocks - 1) * count + rest), count)
+        elif rest:
+            self._lanes(Index.of(blocks * count), rest)
 
     def _full_blocks(self, start: Value, stop: Value, most: int) -> None:
         """The blocks of lanes from `start` to `stop`, at most so many."""
@@ -398,7 +432,9 @@ class StageWriter:
             pairs = zip(kinds, places, strict=True)
             return self._grouped(
                 [
-                    e.here(f"load {type_text(i.elem, count)}, ptr {p.name}, align {BYTES[i.elem]}", i.elem, count)
+                    e.here(
+                        f"load {type_text(i.elem, count)}, ptr {p.name}, align {BYTES[i.elem]}", i.elem, count
+                    )
                     for i, p in pairs
                 ]
             )
@@ -548,6 +584,10 @@ class StageWriter:
             self.at[axis.dims[-1]] = Index.of_lanes(range(count)) + index + start
             return self._reduce(axes[1:])
 
+        if rest and turns and self.plan.repeatable:
+            result = self._overlapping(axis, size, start, term)
+            self.at[axis.dims[-1]] = ZERO
+            return result
         result = self._accumulate(turns, count, term) if turns else None
         if rest:
             self.at[axis.dims[-1]] = Index.of_lanes(range(rest)) + turns * count + start
@@ -559,6 +599,42 @@ class StageWriter:
         self.at[axis.dims[-1]] = ZERO
         assert result is not None
         return result
+
+    def _overlapping(self, axis: Axis, size: int, start: Index, term: Term) -> list[tuple[Value, ...]]:
+        """Terms along the axis with the lanes whose last vector overlaps with the one before.
+
+        What the one before has is left out: it gets the value that changes nothing.
+        """
+        e, count = self.e, self.plan.count
+        turns, rest = divmod(size, count)
+        last = size - count
+
+        def final() -> list[tuple[Value, ...]]:
+            new = Value(vector_literal([k >= count - rest for k in range(count)], "i1"), "i1", count, 0)
+            return self._masked(new, term(Index.of(last)))
+
+        if self.plan.body <= LONG_BODY:
+            return self._combine(self._accumulate(turns, count, term), final())
+
+        def clamped(index: Index) -> list[tuple[Value, ...]]:
+            if index.static:
+                return term(index) if index.const <= last else final()
+            at = index.scalar(e)
+            first = e.call("llvm.umin", "i64", at, constant(last, "i64"))
+            done = e.convert("trunc", e.sub(at, first), "i32")
+            lanes = Value(vector_literal(range(count), "i32"), "i32", count, 0)
+            return self._masked(e.icmp("uge", lanes, done), term(Index.along(first, 0, last)))
+
+        return self._accumulate(turns + 1, count, clamped)
+
+    def _masked(self, condition: Value, terms: list[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
+        """The terms of the lanes where the condition holds; elsewhere what changes nothing."""
+        e, masked = self.e, []
+        for output, term in zip(self.sums, terms, strict=True):
+            assert output.reducer is not None
+            pairs = zip(term, output.reducer.identity, strict=True)
+            masked.append(tuple([e.select(condition, v, e.splat(i, condition.lanes)) for v, i in pairs]))
+        return masked
 
     def _combine(self, x: list[tuple[Value, ...]], y: list[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
         triples = zip(self.sums, x, y, strict=True)
