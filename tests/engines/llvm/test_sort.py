@@ -99,6 +99,14 @@ def test_top_k(dtype: Any, shape: tuple[int, ...]) -> None:
     agree(lambda x: lax.top_k(x, 2, axis=0), x)
 
 
+@pytest.mark.parametrize("k", [1, 5, 32])
+def test_top_k_of_ordered_elements(k: int) -> None:
+    for n in (130, 5000):
+        x = np.arange(n, dtype=np.float32)
+        for y in (x, -x, x // 100, x * 0, np.where(x % 7 == 0, np.nan, x)):
+            agree(lambda x: lax.top_k(x, k), y, guard=True)
+
+
 def test_many(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.RandomState(0).randn(70_000).astype(np.float32)
     agree(lax.sort, x, host=1)  # NumPy's own sort

@@ -1,8 +1,8 @@
 """Lowerings of `sort` and `top_k`.
 
 Elements become unsigned integers of the same order, which are sorted row by row (see `radix`), alone or with
-the numbers of the elements they stand for. Several keys are sorted by from the last to the first. Many elements
-of a single array are left to NumPy, whose vectorised sort is faster.
+the numbers of the elements they stand for. Several keys are sorted by from the last to the first. Large
+arrays that are sorted alone are left to NumPy, whose vectorised sort is faster.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ...core.program import Equation
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import HEAVY, Lowering, lowering
+from .math.base import is_any
 from .nests import variables
 from .nodes import Accesses, Node, View
 from .parallel import chunks_for, parallel_for
@@ -27,6 +28,7 @@ Out = Sequence[View | None]
 LANES = 16
 MOST = 8  # rows that are sorted at the same time
 COST = 12.0  # ns of an element
+SELECTED = 32  # greatest elements that are found without sorting
 MANY = 1 << 14  # elements from which on a call of NumPy pays
 UINT8, UINT32 = np.dtype(np.uint8), np.dtype(np.uint32)
 WORDS = {32: np.dtype(np.uint32), 64: np.dtype(np.uint64)}
@@ -361,6 +363,79 @@ def permuted(row: Row, work: Work, numbers: Value, pairs: Sequence[tuple[Node, V
             row.set(result, index, row.element(x, place), 1)
 
 
+def _selected(row: Row, work: Work, key_of: Callable[[Index], Value], k: int) -> Value:
+    """The numbers of the k least keys in order, the first of equal ones first; the address of the result.
+
+    A list of k entries is kept in order. Few elements are less than its last entry, of most vectors none. If
+    too many are (the elements are nearly in order), all are sorted.
+    """
+    e = row.e
+    limit = row.length // 8 + 4 * k
+    after = constant(-1, "i64")
+    base, held, count = work.keys, e.stack("i64", LANES), e.stack("i64", 1)
+    e.line(f"store i64 0, ptr {count.name}, align 8")
+
+    def counted() -> Value:
+        return e.here(f"load i64, ptr {count.name}, align 8", "i64", 1)
+
+    def few() -> Value:
+        return e.icmp("ult", counted(), constant(limit, "i64"))
+
+    def entry(number: Value) -> tuple[Value, Value]:
+        place = e.here(f"getelementptr i64, ptr {base.name}, i64 {number.name}", "ptr", 1)
+        return place, e.here(f"load i64, ptr {place.name}, align 8", "i64", 1)
+
+    for first in range(0, k, LANES):
+        lanes = min(LANES, k - first)
+        store(e, base, Index.of_lanes(range(lanes)) + first, work.words, e.splat(after, lanes), lanes)
+
+    def insert(value: Value) -> None:
+        """Move the larger entries on by one, beginning with the last, which is lost."""
+        with e.whilst([constant(k - 1, "i64"), constant(True, "i1")]) as loop:
+            place, _ = loop.carried
+            # The first place has nothing before it; it stands for its own neighbour, which is not used.
+            before = e.sub(place, e.convert("zext", e.icmp("ne", place, constant(0, "i64")), "i64"))
+            _, old = entry(before)
+            larger = e.and_(e.icmp("ne", place, constant(0, "i64")), e.icmp("ugt", old, value))
+            loop.test(larger)
+            to, _ = entry(place)
+            e.line(f"store i64 {old.name}, ptr {to.name}, align 8")
+            loop.update([e.sub(place, constant(1, "i64")), larger])
+        to, _ = entry(loop.results[0])
+        e.line(f"store i64 {value.name}, ptr {to.name}, align 8")
+
+    def block(index: Index, lanes: int) -> None:
+        keys = e.splat(key_of(index), lanes)
+        _, last = entry(constant(k - 1, "i64"))
+        bound = e.convert("trunc", e.lshr(last, constant(32, "i64")), "i32")
+        # An equal key comes later: it is not less, but for the list's first content.
+        some = is_any(e, e.icmp("ule", keys, e.splat(bound, lanes)))
+
+        def take() -> Sequence[Value]:
+            wide = e.shl(e.convert("zext", keys, "i64"), e.const(32, e.convert("zext", keys, "i64")))
+            numbers = e.convert("trunc", index.value(e), "i32")
+            entries = e.splat(e.or_(*e.match(wide, e.convert("zext", numbers, "i64"))), lanes)
+            store(e, held, Index.of_lanes(range(lanes)), work.words, entries, lanes)
+            with e.loop(constant(0, "i64"), constant(lanes, "i64")) as loop:
+                lane = Index.along(loop.index, 0, lanes - 1)
+                value = load(e, held, lane, work.words, e.level, object())
+                assert isinstance(value, Value)
+                _, worst = entry(constant(k - 1, "i64"))
+
+                def one() -> Sequence[Value]:
+                    insert(value)
+                    e.line(f"store {e.add(counted(), constant(1, 'i64')).typed}, ptr {count.name}, align 8")
+                    return []
+
+                e.branch(e.icmp("ult", value, worst), [one, list])
+            return []
+
+        e.branch(e.and_(some, few()), [take, list])
+
+    row.each(block)
+    return e.branch(few(), [lambda: [base], lambda: [_sorted_by(row, work, key_of, None)]])[0]
+
+
 class Number(Node):
     """The index along the sorted axis."""
 
@@ -394,7 +469,10 @@ def top_k(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> li
             key = ordered(row.e, components(row.element(x, index))[0], x.dtype, True)
             return row.e.not_(key)
 
-        numbers = _sorted_by(row, work, key_of, None)
+        if work.packed and k <= SELECTED and row.length >= 4 * k:
+            numbers = _selected(row, work, key_of, k)
+        else:
+            numbers = _sorted_by(row, work, key_of, None)
         permuted(row, work, numbers, [(x, results[0]), (Number(x.shape, axis), results[1])], k)
 
     rows(lw, x.shape, axis, width(x.dtype), True, body)
