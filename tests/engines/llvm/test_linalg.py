@@ -1,6 +1,5 @@
 """Linear algebra of the LLVM engine agrees with the NumPy engine's, and is what it should be."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,9 +61,14 @@ def test_cholesky_reads_the_lower_triangle_and_fails_with_nans(n: int) -> None:
 def test_triangular_solve(dtype: str, left_side: bool, lower: bool, operation: str) -> None:
     def solve(a: Any, b: Any, unit: bool = False) -> Any:
         return lax.linalg.triangular_solve(
-            a, b, left_side=left_side, lower=lower, transpose_a=operation in "th", conjugate_a=operation in "ch",
+            a,
+            b,
+            left_side=left_side,
+            lower=lower,
+            transpose_a=operation in "th",
+            conjugate_a=operation in "ch",
             unit_diagonal=unit,
-        )  # fmt: skip
+        )
 
     b = draw(7, 5, dtype=dtype) if left_side else draw(5, 7, dtype=dtype)
     a = regular(7, 7, dtype=dtype)
@@ -172,6 +176,30 @@ def test_among_other_operations() -> None:
     check(
         lambda a: lax.scan(lambda c, _: (jnp.linalg.solve(a, c), jnp.linalg.inv(a)[0]), a[:, :3], None, 4), x
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 7])
+def test_many_small_matrices(n: int, dtype: str) -> None:
+    tolerance = 1e-2 if dtype == "float32" else 1e-8
+    x, a, b = positive(50, n, n, dtype=dtype), draw(50, n, n, dtype=dtype), draw(50, n, 2, dtype=dtype)
+    x[3], a[3], x[4, -1, 0] = -x[3], 0, np.nan
+    check(lambda x: lax.linalg.cholesky(x, symmetrize_input=False), x, tolerance=tolerance)
+    check(lambda x: jnp.linalg.cholesky(jnp.exp(x / 100).reshape(25, 2, n, n) + x.reshape(25, 2, n, n)), x)
+    check(jnp.linalg.solve, a, b, tolerance=tolerance)
+    check(jnp.linalg.solve, a.reshape(2, 25, n, n), b.reshape(2, 25, n, 2), tolerance=tolerance)
+    check(lambda a, b: jnp.linalg.solve(a.mT, b[..., :1]), a, b, tolerance=tolerance)
+    check(jnp.linalg.inv, a[np.arange(50) != 3], tolerance=tolerance)
+    check(jnp.linalg.det, a, tolerance=tolerance)
+    check(
+        pb.grad(lambda a, b: jnp.sum(jnp.linalg.solve(a, b) ** 2), (0, 1)), x[5:], b[5:], tolerance=tolerance
+    )
+
+
+def test_exchanges_of_rows_by_zeros() -> None:
+    a = np.broadcast_to(np.array([[0, 2, 1], [0, 0, 3], [4, 1, 1]], "f"), (20, 3, 3)).copy()
+    check(jnp.linalg.det, a)
+    check(jnp.linalg.inv, a)
 
 
 def test_empty() -> None:

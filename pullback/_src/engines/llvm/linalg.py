@@ -17,11 +17,11 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.program import Equation
-from . import blas, elementwise
+from . import blas, elementwise, small_linalg
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering, lowering
-from .matrices import NARROW, RATE, TILE, arranged, as_stack, changed
+from .matrices import NARROW, RATE, TILE, arranged, as_stack, changed, gemm
 from .nodes import Constant, Iota, Map, Node, Remap, View
 from .parallel import chunks_for, parallel_for
 from .reducers import reducer
@@ -31,6 +31,7 @@ Out = Sequence[View | None]
 Lines = Callable[[Emitter, Index, Index], None]
 
 CALL = 300.0  # ns that a call of a routine takes at least
+PANEL = 64  # unknowns of a triangular system that BLAS solves for at once
 WORK = 64  # columns of a routine's work array, enough for its blocked form
 
 
@@ -179,6 +180,8 @@ def cholesky(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) ->
     where = out[0] if out[0] is not None and out[0].contiguous else None
     if isinstance(x, View) and where is not None and where.buffer is x.buffer:
         where = None
+    if small_linalg.few(math.prod(x.shape[:-2]), x):
+        return [small_linalg.cholesky(lw, x, lw.result(x, where))]
     stacks = Stacks(lw, x.shape[:-2], x.dtype, n**3 / 3)
     factor = lw.into(triangle(x, lower=True), lw.result(x, where))
 
@@ -207,6 +210,15 @@ def triangular_solve(lw: Lowering, eqn: Equation, operands: Sequence[Node], out:
     dtype, n = b.dtype, a.shape[-1]
     left, lower, transpose = params["left_side"], params["lower"], params["transpose_a"]
     conjugate = params["conjugate_a"] and dtypes.is_complex(dtype)
+    where = out[0] if out[0] is not None and out[0].contiguous else None
+    if where is not None and any(isinstance(o, View) and o.buffer is where.buffer for o in operands):
+        where = None
+    if small_linalg.few(math.prod(b.shape[:-2]), a, b):
+        solution = small_linalg.triangular_solve(
+            lw, a, b, lw.result(b, where),
+            left=left, lower=lower, transpose=transpose, unit=params["unit_diagonal"],
+        )  # fmt: skip
+        return [solution]
     rank = len(a.shape)
     groups = range(rank - 2), [rank - 2], [rank - 1]
     if conjugate and not transpose:
@@ -222,29 +234,59 @@ def triangular_solve(lw: Lowering, eqn: Equation, operands: Sequence[Node], out:
     # What LAPACK sees is X^T and B^T, and A^T (or A, if it is flipped): X^T op(A)^T = B^T.
     mode = "N" if transpose == flipped else "C" if conjugate else "T"
     stacks = Stacks(lw, b.shape[:-2], dtype, n * b.size / max(math.prod(b.shape[:-2]), 1) / 2)
-    where = out[0] if out[0] is not None and out[0].contiguous else None
-    if where is not None and any(isinstance(o, View) and o.buffer is where.buffer for o in operands):
-        where = None
     x = lw.into(b, lw.result(b, where))
     rows, columns = b.shape[-2:]
-    one_number = {"side": "R" if left else "L", "uplo": "U" if lower != flipped else "L"}
+    triangle_of = "U" if lower != flipped else "L"
     diagonal = "U" if params["unit_diagonal"] else "N"
+    # op(A) is lower triangular: rows of X depend on those before (columns of X on those behind).
+    forward = (lower != transpose) == left
+    letter = blas.letter(dtype)
+    one = blas.number(lw.e, 1.0, dtype)
+    effective = ("C" if conjugate else None) if transpose else None
 
     def solve(e: Emitter, number: Index, first: Index, count: int | Value) -> None:
-        """Solve for some of the right-hand sides: columns of B on the left side, else rows."""
-        place = x.with_layout((), (), number * (rows * columns) + first * (1 if left else columns)).pointer(e)
-        sizes = [count, rows] if left else [columns, count]
-        factor = blas.number(e, 1.0, dtype)
-        blas.call(
-            e,
-            f"{blas.letter(dtype)}trsm",
-            [one_number["side"], one_number["uplo"], mode, diagonal, *sizes, factor,
-             matrix.place(e, number), distance, place, columns],
-        )  # fmt: skip
+        """Solve for some of the right-hand sides, a block of unknowns after the other.
+
+        BLAS multiplies much faster than it solves.
+        """
+
+        def unknowns(start: int) -> Value:
+            at = number * (rows * columns) + (first + start * columns if left else first * columns + start)
+            return x.with_layout((), (), at).pointer(e)
+
+        starts = list(range(0, n, PANEL)) if n >= 2 * PANEL else [0]
+        sizes = [min(n, end) - start for start, end in zip(starts, [*starts[1:], n], strict=True)]
+        done: tuple[int, int] | None = None  # the unknowns that are known: from, to
+        for k in range(len(starts)) if forward else reversed(range(len(starts))):
+            start, size = starts[k], sizes[k]
+            if done is not None:
+                known = done[1] - done[0]
+                row, column = (start, done[0]) if left else (done[0], start)
+                if transpose:
+                    row, column = column, row
+                place = matrix.place(e, number, Index.of(row), Index.of(column))
+                coefficients = place, transpose != flipped, distance
+                others = unknowns(done[0]), False, columns
+                goal = unknowns(start), columns
+                if left:
+                    gemm(e, dtype, (size, count, known), coefficients, others, goal,
+                         subtract=True, modes=(effective, None))  # fmt: skip
+                else:
+                    gemm(e, dtype, (count, size, known), others, coefficients, goal,
+                         subtract=True, modes=(None, effective))  # fmt: skip
+            corner = matrix.place(e, number, Index.of(start), Index.of(start))
+            side, shape = ("R", [count, size]) if left else ("L", [size, count])
+            blas.call(
+                e,
+                f"{letter}trsm",
+                [side, triangle_of, mode, diagonal, *shape, one, corner, distance, unknowns(start), columns],
+            )
+            end = start + size
+            done = (start, end) if done is None else (min(start, done[0]), max(end, done[1]))
 
     sides = columns if left else rows
     work = n * n * sides * RATE[dtype.char]
-    parts = min(int(work / TILE), sides // NARROW)
+    parts = min(int(work / TILE), max(sides // NARROW, 1))
     if stacks.count == 1 and parts > 1:
         lw.flush()
         size = -(-sides // parts)
@@ -356,7 +398,10 @@ def solve(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> li
     a, b = operands
     if not supported(a, b):
         return None
-    return [solved(lw, a, b, eqn.params["transpose_a"])]
+    transpose = eqn.params["transpose_a"]
+    if small_linalg.few(math.prod(b.shape[:-2]), a, b):
+        return [small_linalg.solve(lw, a, b, lw.result(b), transpose=transpose)]
+    return [solved(lw, a, b, transpose)]
 
 
 @lowering("inv")
@@ -364,6 +409,8 @@ def inv(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list
     (a,) = operands
     if not supported(a):
         return None
+    if small_linalg.few(math.prod(a.shape[:-2]), a, a):
+        return [small_linalg.solve(lw, a, None, lw.result(a))]
     rank = len(a.shape)
     integer = np.dtype(np.int32)
     i, j = Iota(a.shape, integer, rank - 2), Iota(a.shape, integer, rank - 1)
@@ -419,6 +466,8 @@ def det(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list
     (x,) = operands
     if not supported(x):
         return None
+    if small_linalg.few(math.prod(x.shape[:-2]), x):
+        return [small_linalg.determinants(lw, x, out[0])]
     sign, logarithm = sign_and_logarithm(lw, x)
 
     def scaled(e: Any, types: Any, sign: Any, size: Any) -> Any:

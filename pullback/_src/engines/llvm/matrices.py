@@ -17,7 +17,7 @@ from .parallel import MOST_CHUNKS, chunks_for, parallel_for
 
 Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
-TILE = 250_000.0  # ns of a product's tile
+TILE = 120_000.0  # ns of a product's tile
 NARROW = 128  # rows and columns that a tile has at least: fewer make BLAS slow
 RATE = {"f": 1 / 60, "d": 1 / 30, "F": 1 / 15, "D": 1 / 8}  # ns for a multiplication and addition in BLAS
 
@@ -145,20 +145,25 @@ def gemm(
     out: tuple[Value, int],
     *,
     fresh: Value | None = None,
+    subtract: bool = False,
+    modes: tuple[str | None, str | None] = (None, None),
 ) -> None:
     """out = x y for row-major matrices: addresses, whether transposed in memory, distances of rows.
 
-    With `fresh` (i1), the product is added to what is there unless it holds.
+    With `fresh` (i1), the product is added to what is there unless it holds; `subtract` subtracts it.
+    `modes` are letters instead of whether an operand is transposed ("C": it is also conjugated).
     """
     m, n, k = sizes
     one = blas.number(e, 1.0, dtype)
     zero = blas.number(e, 0.0, dtype)
-    beta = zero if fresh is None else e.select(fresh, zero, one)
+    factor = blas.number(e, -1.0, dtype) if subtract else one
+    beta = one if subtract else zero if fresh is None else e.select(fresh, zero, one)
+    of_x, of_y = [mode or ("T" if o[1] else "N") for mode, o in zip(modes, (x, y), strict=True)]
     # What BLAS sees is the transposes: out^T = y^T x^T.
     blas.call(
         e,
         f"{blas.letter(dtype)}gemm",
-        ["T" if y[1] else "N", "T" if x[1] else "N", n, m, k, one, y[0], y[2], x[0], x[2], beta, *out],
+        [of_y, of_x, n, m, k, factor, y[0], y[2], x[0], x[2], beta, *out],
     )
 
 
