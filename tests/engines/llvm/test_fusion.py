@@ -7,12 +7,13 @@ from typing import Any
 import pullback as pb
 import pullback.lax as lax
 import pullback.numpy as jnp
+from pullback._src.engines.llvm import parallel
 
 from .agreement import check, draw
 
 
 def test_a_product_without_terms_keeps_its_operands() -> None:
-    """An outer product is a map of its operands, whose memory must not be used again before it is computed."""
+    """An outer product is a map of its operands, whose memory must stay until it is computed."""
 
     def f(a: Any, b: Any, c: Any) -> Any:
         outer = lax.dot_general(a @ a, c, (((), ()), ((0,), (0,))))
@@ -39,3 +40,43 @@ def test_a_reduction_along_a_shared_loop() -> None:
 
     check(f, draw(5, 6, 40))
     check(pb.vmap(f), draw(3, 5, 6, 40))
+
+
+def test_sums_of_what_is_the_same_in_all_lanes() -> None:
+    def f(x: Any) -> Any:
+        return jnp.broadcast_to(x[:, None], (*x.shape, 17)).sum(1), jnp.broadcast_to(x, (45, *x.shape)).sum()
+
+    check(f, draw(200))
+    check(f, draw(3))
+    check(lambda x: jnp.broadcast_to(jnp.sin(x @ x)[0, 0], (1000,)).sum(), draw(30, 30))
+
+
+def test_elements_around_padding_are_written_twice() -> None:
+    """What was stored first is not taken for the content of memory that is written again."""
+
+    def f(x: Any) -> Any:
+        return lax.pad(x, jnp.float32(1), ((2, 0, 1),)) / 20
+
+    check(f, draw(1000))
+    check(pb.vmap(f), draw(3, 33))
+
+
+def test_an_update_of_an_array_with_itself() -> None:
+    def f(x: Any) -> Any:
+        y = x @ x
+        return lax.dynamic_update_slice(y, y, (0, 0))
+
+    check(f, draw(30, 30))
+
+
+def test_loads_within_parallel_loops_within_loops(monkeypatch: Any) -> None:
+    """Levels of the function around a parallel loop mean nothing within it."""
+    monkeypatch.setattr(parallel, "CHUNK", 100.0)
+
+    def f(x: Any) -> Any:
+        def outer(c: Any, _: Any) -> Any:
+            return lax.scan(lambda d, _: (jnp.sin(d[::-1]) * 1.5, d[0]), c, None, length=3)
+
+        return lax.scan(outer, x, None, length=2)
+
+    check(f, draw(1000))

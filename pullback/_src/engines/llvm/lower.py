@@ -438,6 +438,14 @@ class Lowering:
         for buffer in freed:
             self._give(buffer)
 
+    def rewritten(self, view: View) -> View:
+        """Memory that is about to be written a second time: as another content, of which nothing is known yet."""
+        self.flush()
+        buffer = Buffer(view.buffer.base, self.e.level, view.buffer.bytes)
+        buffer.slots, view.buffer.slots = view.buffer.slots, ()
+        self.made(buffer)
+        return View(buffer, view.shape, view.dtype, view.strides, view.offset)
+
     def made(self, buffer: Buffer) -> None:
         """Memory with a result of the equation that is being lowered."""
         self._made.append(buffer)
@@ -495,9 +503,11 @@ def destinations(program: Program, out: Sequence[View | None], uses: dict[Var, i
             places.setdefault(var, view)
     for eqn in reversed(program.eqns):
         if eqn.primitive.name in in_place and eqn.outvars[0] in places:
-            var = eqn.invars[0]
-            if isinstance(var, Var) and var not in inputs and uses[var] == 1 and var not in places:
-                places[var] = places[eqn.outvars[0]]
+            changed = eqn.invars[0]
+            if not isinstance(changed, Var) or changed in inputs or changed in places:
+                continue
+            if uses[changed] == 1 and eqn.invars.count(changed) == 1:
+                places[changed] = places[eqn.outvars[0]]
     return places
 
 

@@ -34,6 +34,7 @@ class Nest:
         self.released: set[Buffer] = set()  # not needed after this nest
         # Where each buffer is written, at the variables that stand for the loops'; and by which stage.
         self.written: dict[Buffer, tuple[Index, Stage, bool]] = {}
+        self.pieced: set[Buffer] = set()  # written by several outputs
 
     def add(self, stage: Stage) -> bool:
         """Take the stage in, if it fits."""
@@ -61,7 +62,10 @@ class Nest:
     def _note(self, stage: Stage, into: Stage) -> None:
         at = variables(stage.domain)
         for output in stage.outputs:
-            self.written[output.view.buffer] = (stage.stored_at(output, at), into, output.reducer is not None)
+            buffer = output.view.buffer
+            if buffer in self.written:
+                self.pieced.add(buffer)
+            self.written[buffer] = (stage.stored_at(output, at), into, output.reducer is not None)
 
     def _reads(self, stage: Stage) -> list[tuple[View, Index]]:
         """What a stage reads of the nest's results."""
@@ -183,7 +187,7 @@ class Nest:
         for number, stage in enumerate(self.stages):
             for output in stage.outputs:
                 view = output.view
-                if view.buffer not in self.released:
+                if view.buffer not in self.released or view.buffer in self.pieced:
                     continue
                 if output.reducer is None and readers.get(view.buffer, set()) <= {number}:
                     output.needed = False  # read from registers only, if at all

@@ -193,8 +193,13 @@ class View(Node):
         for scope in reversed(e.scopes):
             if stored in scope.known:
                 return scope.known[stored]
-        # A row's content changes with each turn of the loops around.
-        level = self.buffer.level if self.buffer.row is None else self.buffer.row.level
+        buffer = self.buffer
+        if buffer.row is not None:  # its content changes with each turn of the loops around
+            level = buffer.row.level
+        elif buffer.base is not None and buffer.base.name.startswith(e.own):
+            level = buffer.level
+        else:  # a level of the function around this one, which does not change the content meanwhile
+            level = 0
         return load(e, self.address(e), index, self.storage, level, self.buffer)
 
     def visit(self, at: Position, found: Accesses) -> None:

@@ -43,13 +43,7 @@ def destination(lw: Lowering, eqn: Equation, number: int, x: Node, out: View | N
         return view
     if out is not None and isinstance(x, View) and x.buffer.base is not None:
         assert out.buffer.base is None or x.buffer.base.name != out.buffer.base.name
-    view = lw.store(lw.result(x, out), x)
-    lw.flush()
-    # What follows is another content of this memory.
-    buffer = Buffer(view.buffer.base, lw.e.level, view.buffer.bytes)
-    buffer.slots, view.buffer.slots = view.buffer.slots, ()
-    lw.made(buffer)
-    return View(buffer, view.shape, view.dtype, view.strides, view.offset)
+    return lw.rewritten(lw.store(lw.result(x, out), x))
 
 
 def independent(lw: Lowering, node: Node, x: Node) -> Node:

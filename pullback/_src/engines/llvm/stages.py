@@ -547,7 +547,7 @@ class StageWriter:
                     store(e, view.address(e), place, view.storage, element, lanes)
                 e.scope.known[view.buffer, place.key] = element
             else:
-                terms.append(components(element))
+                terms.append(tuple([e.splat(v, lanes) for v in components(element)]))
         return terms
 
     def _store(self, sums: list[tuple[Value, ...]], lanes: int) -> None:

@@ -284,8 +284,7 @@ def pad_into(lw: Lowering, view: View, x: Node, value: Node, config: Config) -> 
     if all(s == 1 for s in steps):
         _pad_border(lw, view, value, target, sizes)
     else:
-        lw.store(view, full)
-        lw.flush()  # the elements that are written twice
+        view = lw.rewritten(lw.store(view, full))
     strides = tuple([s * k for s, k in zip(view.strides, steps, strict=True)])
     offset = sum(s * k for s, k in zip(view.strides, target, strict=True))
     lw.store(view.with_layout(tuple(sizes), strides, offset), inner)

@@ -238,8 +238,7 @@ def _scatter(lw: Lowering, view: View, chosen: Node, u: Node, windows: Windows) 
         )
     )
     if not covered:
-        lw.store(view, Remap(Constant(0, view.dtype), view.shape, lambda at: ()))
-        lw.flush()
+        view = lw.rewritten(lw.store(view, Remap(Constant(0, view.dtype), view.shape, lambda at: ())))
     outputs = []
     for k, place in enumerate(np.ndindex(*windows.dimensions)):
         starts = [i * w for i, w in zip(place, windows.window_dilation, strict=True)]

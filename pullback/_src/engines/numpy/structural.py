@@ -51,4 +51,4 @@ def transpose(x: Array, *, permutation: tuple[int, ...]) -> Array:
 
 @kernel(ops.rev_p)
 def rev(x: Array, *, dimensions: tuple[int, ...]) -> Array:
-    return np.flip(x, dimensions)
+    return np.flip(x, dimensions) if dimensions else x  # without dimensions, a NumPy scalar for rank 0
