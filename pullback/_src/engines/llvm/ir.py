@@ -109,6 +109,7 @@ class Emitter:
         self.scopes = [Scope("entry")]
         self.frame: list[str] = []  # the function's first lines: its stack memory
         self.contract = True
+        self.positions = 0  # of stages that have been written, to tell them apart
         # While a tile is transposed: the variable of its rows, and which row is being written.
         self.tile: tuple[str, int] | None = None
         self._prefix = prefix
@@ -591,6 +592,7 @@ class Module:
         self._names = 0
         self.work = 0.0  # ns that the program takes, roughly
         self.turns = 1.0  # of all loops around what is being written
+        self.shared: list[int] = []  # into how many parts each loop was cut that threads share
 
     def unique(self, prefix: str) -> str:
         """A name for a function or global."""

@@ -32,6 +32,7 @@ def parallel_for(
     module = e.module
     size = -(-total // chunks)
     chunks = -(-total // size)
+    module.shared.append(chunks)
     name = module.unique("kernel")
     inner = Emitter(module, prefix=f"{name}.", outlined=True)
     chunk = Value("%" + inner.fresh("chunk"), "i64", 1, 0)
