@@ -159,8 +159,8 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
     crossing = _crossing(axes, variables, rows[: len(flats)], rows[len(flats) :], direct)
     if crossing is not None and not any(stage.reduced) and found.cost < 4:
         tile, block = crossing
-        outer = [a for a in axes if a is not tile and a is not block]
-        return Plan(outer, block, TILE, [], [], cost, tile, found.cost, repeatable)
+        others = [a for a in axes if a is not tile and a is not block]
+        return Plan(others, block, TILE, [], [], cost, tile, found.cost, repeatable)
     best = max(range(len(axes)), key=lambda k: (score(axes[k]), k))
     chosen = axes[best]
     full: list[Axis] = []
@@ -181,10 +181,10 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
     inside = math.prod(a.size for a in full)
     count = max(1, min(block.size, target // max(inside, 1)))
     if chosen.reduced:
-        outer = [a for a in rest if not a.reduced] + [a for a in rest if a.reduced]
-        return Plan(outer, block, count, [], [], cost, None, found.cost, repeatable)
-    outer, inner = [a for a in rest if not a.reduced], [a for a in rest if a.reduced]
-    return Plan(outer, block, count, full, inner, cost, None, found.cost, repeatable)
+        others = [a for a in rest if not a.reduced] + [a for a in rest if a.reduced]
+        return Plan(others, block, count, [], [], cost, None, found.cost, repeatable)
+    kept, summed = [a for a in rest if not a.reduced], [a for a in rest if a.reduced]
+    return Plan(kept, block, count, full, summed, cost, None, found.cost, repeatable)
 
 
 def _crossing(
@@ -585,9 +585,9 @@ class StageWriter:
             return self._reduce(axes[1:])
 
         if rest and turns and self.plan.repeatable:
-            result = self._overlapping(axis, size, start, term)
+            overlapping = self._overlapping(size, term)
             self.at[axis.dims[-1]] = ZERO
-            return result
+            return overlapping
         result = self._accumulate(turns, count, term) if turns else None
         if rest:
             self.at[axis.dims[-1]] = Index.of_lanes(range(rest)) + turns * count + start
@@ -600,7 +600,7 @@ class StageWriter:
         assert result is not None
         return result
 
-    def _overlapping(self, axis: Axis, size: int, start: Index, term: Term) -> list[tuple[Value, ...]]:
+    def _overlapping(self, size: int, term: Term) -> list[tuple[Value, ...]]:
         """Terms along the axis with the lanes whose last vector overlaps with the one before.
 
         What the one before has is left out: it gets the value that changes nothing.

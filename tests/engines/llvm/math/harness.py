@@ -76,7 +76,7 @@ def text(name: str, types: Types, lanes: int, outputs: int = 1, **params: Any) -
     return module.text()
 
 
-HELPERS = scalars.symbols([*scalars.QUADRANT.values(), *scalars.FMOD.values()])
+HELPERS = scalars.symbols(scalars.NAMES)
 _linked: list[Any] = []
 
 

@@ -15,6 +15,7 @@ SMALLEST_NORMAL = {"float": 2.0**-126, "double": 2.0**-1022}
 # Added to a number, it pushes the fraction out and leaves the nearest integer in the lowest bits.
 MAGIC = {"float": 1.5 * 2.0**23, "double": 1.5 * 2.0**52}
 MAGIC_BITS = {"float": 0x4B400000, "double": 0x4338000000000000}
+LANES = "_lanes"  # a scalar helper's name and this: the helper for some lanes of vectors in memory
 WIDTH = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64}
 
 
@@ -136,64 +137,61 @@ def through_double(f: Callable[..., Value]) -> Callable[..., Value]:
     return function
 
 
-def is_any(e: Emitter, condition: Value) -> Value:
-    """Whether the condition holds in some lane, as one bit."""
-    if condition.lanes == 1:
-        return condition
-    name = f"llvm.vector.reduce.or.v{condition.lanes}i1"
-    e.module.declare(name, "i1", [condition.type])
-    return e.pure(f"call i1 @{name}({condition.typed})", "i1", 1, condition.level)
+MASK = 64  # lanes of which one integer can say in which ones something holds
 
 
 def rarely(
-    e: Emitter, condition: Value, fast: Sequence[Value], helper: str, xs: Sequence[Value]
-) -> list[Value]:
+    e: Emitter, condition: Value, fast: Sequence[Value | None], helper: str, xs: Sequence[Value]
+) -> list[Any]:
     """`fast`, but for lanes where `condition` holds the results of a scalar function (see `scalars`).
 
-    `helper` returns a structure of as many scalars as `fast` has values. If no lane needs it, this costs one
-    jump. The values of a lane never depend on the other lanes.
+    `helper` returns a structure of as many scalars as `fast` has values; None stands for one that nobody
+    needs. If no lane needs it, this costs one jump. The values of a lane never depend on the other lanes.
     """
     lanes = condition.lanes
-    results = "{ " + ", ".join(f.elem for f in fast) + " }"
+    if lanes > MASK:
+        halves = []
+        for part in (range(lanes // 2), range(lanes // 2, lanes)):
+            kept = [f and e.shuffle(e.splat(f, lanes), part) for f in fast]
+            inputs = [e.shuffle(e.splat(x, lanes), part) for x in xs]
+            halves.append(rarely(e, e.shuffle(condition, part), kept, helper, inputs))
+        return [low and e.concat([low, high]) for low, high in zip(*halves, strict=True)]
+    wanted = {k: e.splat(f, lanes) for k, f in enumerate(fast) if f is not None}
     xs = [e.splat(x, lanes) for x in xs]
-    fast = [e.splat(f, lanes) for f in fast]
-    e.module.declare(helper, results, [x.elem for x in xs])
-    some = is_any(e, condition)
-    slow, loop, done = e.fresh("slow"), e.fresh("lane"), e.fresh("join")
-    before = e.scope.label
+    needed = condition
+    if lanes > 1:
+        bits = e.pure(f"bitcast {condition.typed} to i{lanes}", f"i{lanes}", 1, condition.level)
+        needed = e.pure(f"icmp ne {bits.typed}, 0", "i1", 1, bits.level)
+    slow, done, before = e.fresh("slow"), e.fresh("join"), e.scope.label
+    e.line(f"br i1 {needed.name}, label %{slow}, label %{done}")
+    e.label(slow)
+    results = {}
     if lanes == 1:
-        e.line(f"br i1 {some.name}, label %{slow}, label %{done}")
-        e.label(slow)
-        got = e.here(f"call {results} @{helper}({', '.join(x.typed for x in xs)})", "struct", 1)
-        chosen = [e.here(f"extractvalue {results} {got.name}, {k}", f.elem, 1) for k, f in enumerate(fast)]
-        e.line(f"br label %{done}")
-        last = slow
+        kinds = "{ " + ", ".join([f.elem if f else xs[0].elem for f in fast]) + " }"
+        e.module.declare(helper, kinds, [x.elem for x in xs])
+        got = e.here(f"call {kinds} @{helper}({', '.join([x.typed for x in xs])})", "struct", 1)
+        for k, f in wanted.items():
+            results[k] = e.here(f"extractvalue {kinds} {got.name}, {k}", f.elem, 1)
     else:
-        e.line(f"br i1 {some.name}, label %{slow}, label %{done}")
-        e.label(slow)
-        e.line(f"br label %{loop}")
-        e.label(loop)
-        index, following = "%" + e.fresh(), "%" + e.fresh()
-        e.line(f"{index} = phi i64 [0, %{slow}], [{following}, %{loop}]")
-        sofar = [e.here(f"phi {f.type} [{f.name}, %{slow}], [%{helper}.{k}.{done}, %{loop}]", f.elem, lanes)
-                 for k, f in enumerate(fast)]  # fmt: skip
-        scalars = [e.here(f"extractelement {x.typed}, i64 {index}", x.elem, 1) for x in xs]
-        got = e.here(f"call {results} @{helper}({', '.join(x.typed for x in scalars)})", "struct", 1)
-        for k, f in enumerate(fast):
-            part = e.here(f"extractvalue {results} {got.name}, {k}", f.elem, 1)
-            e.line(f"%{helper}.{k}.{done} = insertelement {sofar[k].typed}, {part.typed}, i64 {index}")
-        e.line(f"{following} = add nuw nsw i64 {index}, 1")
-        end = e.here(f"icmp eq i64 {following}, {lanes}", "i1", 1)
-        mixed = [
-            e.here(f"select {condition.typed}, {f.type} %{helper}.{k}.{done}, {f.typed}", f.elem, lanes)
-            for k, f in enumerate(fast)
-        ]
-        e.line(f"br i1 {end.name}, label %{done}, label %{loop}")
-        chosen, last = mixed, loop
+        # Through memory: vectors whose lanes are picked by a variable take long to compile.
+        inputs = [e.stack(x.elem, lanes) for x in xs]
+        outputs = [e.stack(f.elem if f else xs[0].elem, lanes) for f in fast]
+        for x, place in [*zip(xs, inputs, strict=True), *[(f, outputs[k]) for k, f in wanted.items()]]:
+            e.line(f"store {x.typed}, ptr {place.name}, align 8")
+        mask = bits if lanes == MASK else e.here(f"zext {bits.typed} to i64", "i64", 1)
+        pointers = [*inputs, *outputs]
+        e.module.declare(helper + LANES, "void", ["ptr"] * len(pointers) + ["i64"])
+        e.line(f"call void @{helper}{LANES}({', '.join([p.typed for p in pointers])}, {mask.typed})")
+        for k, f in wanted.items():
+            results[k] = e.here(f"load {f.type}, ptr {outputs[k].name}, align 8", f.elem, lanes)
+    e.line(f"br label %{done}")
     e.label(done)
     return [
-        e.here(f"phi {f.type} [{f.name}, %{before}], [{c.name}, %{last}]", f.elem, lanes)
-        for f, c in zip(fast, chosen, strict=True)
+        f
+        and e.here(
+            f"phi {wanted[k].type} [{wanted[k].name}, %{before}], [{results[k].name}, %{slow}]", f.elem, lanes
+        )
+        for k, f in enumerate(fast)
     ]
 
 

@@ -6,18 +6,21 @@ cost several milliseconds of code generation. Programs declare them; `symbols` h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from .. import cache as disk
 from .. import jit
 from . import scipy_functions
+from .base import INTEGER, LANES
 
 PREFIX = "pb_math_"
 # `{ double, double, i64 } f(double x)`: r, what r lacks, and q with x = q pi/2 + r (q modulo 4).
 QUADRANT = {"float": PREFIX + "quadrant_f32", "double": PREFIX + "quadrant_f64"}
 # `{ double } f(double x, double y)`: the exact remainder.
 FMOD = {"float": PREFIX + "fmod_f32", "double": PREFIX + "fmod_f64"}
+_SCALAR = (*QUADRANT.values(), *FMOD.values())
+NAMES = (*_SCALAR, *[name + LANES for name in _SCALAR])
 
 # The bits of 2/pi, after 64 zeros.
 _TWO_BY_PI = (
@@ -141,16 +144,54 @@ define {{ {t} }} @{name}({t} %x, {t} %y) {{
   ret {{ {t} }} %o
 }}"""
 
+# The results of a scalar function for the lanes that the bits of %m tell, of vectors in memory.
+_LANES = """
+define void @{name}{LANES}({parameters}, i64 %all) {{
+entry:
+  br label %head
+head:
+  %m = phi i64 [ %all, %entry ], [ %rest, %body ]
+  %more = icmp ne i64 %m, 0
+  br i1 %more, label %body, label %done
+body:
+  %k = call i64 @llvm.cttz.i64(i64 %m, i1 true)
+  %less = sub i64 %m, 1
+  %rest = and i64 %m, %less
+{lines}
+  br label %head
+done:
+  ret void
+}}"""
+
+
+def _for_lanes(name: str, inputs: Sequence[str], outputs: Sequence[str]) -> str:
+    kinds = "{ " + ", ".join(outputs) + " }"
+    lines = []
+    for n, elem in enumerate(inputs):
+        lines.append(f"  %a{n} = getelementptr {elem}, ptr %x{n}, i64 %k")
+        lines.append(f"  %v{n} = load {elem}, ptr %a{n}")
+    values = ", ".join([f"{elem} %v{n}" for n, elem in enumerate(inputs)])
+    lines.append(f"  %o = call {kinds} @{name}({values})")
+    for n, elem in enumerate(outputs):
+        lines.append(f"  %w{n} = extractvalue {kinds} %o, {n}")
+        lines.append(f"  %b{n} = getelementptr {elem}, ptr %r{n}, i64 %k")
+        lines.append(f"  store {elem} %w{n}, ptr %b{n}")
+    parameters = [f"ptr %x{n}" for n in range(len(inputs))] + [f"ptr %r{n}" for n in range(len(outputs))]
+    return _LANES.format(name=name, LANES=LANES, parameters=", ".join(parameters), lines="\n".join(lines))
+
 
 def text() -> str:
     """The module."""
     division = [_FMOD.format(t=t, name=name) for t, name in FMOD.items()]
-    return "\n".join(["declare double @llvm.fma.f64(double, double, double)", _DOUBLE, _FLOAT, *division])
+    declared = ["declare double @llvm.fma.f64(double, double, double)", "declare i64 @llvm.cttz.i64(i64, i1)"]
+    lanes = [_for_lanes(name, [t], [t, t, INTEGER[t]]) for t, name in QUADRANT.items()]
+    lanes += [_for_lanes(name, [t, t], [t]) for t, name in FMOD.items()]
+    return "\n".join([*declared, _DOUBLE, _FLOAT, *division, *lanes])
 
 
 @cache
 def _linked() -> jit.Linked:
-    linked = jit.link(disk.compiled(text()), {}, (*QUADRANT.values(), *FMOD.values()))
+    linked = jit.link(disk.compiled(text()), {}, NAMES)
     jit.keep_forever(linked)
     return linked
 

@@ -62,8 +62,8 @@ def _reduced(e: Emitter, x: Value, precise: bool = False) -> tuple[Value, Value,
         else:
             r = low = e.fma(k, third, e.fma(k, second, exact))
         huge = e.fcmp("ogt", e.fabs(x), e.const(_MODERATE[x.elem], x))
-        r, low, bits = rarely(e, huge, [r, low, bits], scalars.QUADRANT[x.elem], [x])
-        return r, low, bits
+        r, rest, bits = rarely(e, huge, [r, low if precise else None, bits], scalars.QUADRANT[x.elem], [x])
+        return r, rest or r, bits
 
     return remember(e, ("quadrant", precise, x.name, x.type), compute)
 
