@@ -2,6 +2,7 @@
 
 from ._src.base.errors import (
     ConcretizationTypeError,
+    DeletedArrayError,
     DTypeError,
     KeyReuseError,
     NonConcreteBooleanIndexError,
@@ -19,6 +20,7 @@ from ._src.base.errors import (
 __all__ = [
     "ConcretizationTypeError",
     "DTypeError",
+    "DeletedArrayError",
     "KeyReuseError",
     "NonConcreteBooleanIndexError",
     "NotDifferentiableError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -14,20 +15,22 @@ from ..control.call import executable, jit_p
 from ..core.array import Array, ConcreteArray
 from ..core.aval import ShapedArray
 from ..core.axis_env import bind_axis, bound_axes
-from ..core.program import Program
+from ..core.engine import donating_executable, logger
 from ..core.trace import CURRENT, EVAL, Tracer
-from ..transforms.simplify import eliminate_dead_code
+from .cache_misses import explain
 from .common import check_callable, name_of, to_array, wraps
 from .stage import StagedFunction, abstractify, argument_names, shape_struct, stage_function
+from .stages import Lowered
 
 
 class _Traced:
     """A traced function, and the native function that calls its compiled program."""
 
-    __slots__ = ("staged", "_compiled", "_entry", "_direct", "_direct_tried")
+    __slots__ = ("staged", "donated", "_compiled", "_entry", "_direct", "_direct_tried")
 
-    def __init__(self, staged: StagedFunction) -> None:
+    def __init__(self, staged: StagedFunction, donated: tuple[int, ...]) -> None:
         self.staged = staged
+        self.donated = donated  # numbers of the open program's inputs whose memory may be used
         self._compiled: Any = None
         self._entry: Callable[..., Any] | None = None
         self._direct: Callable[..., Any] | None = None
@@ -92,6 +95,8 @@ class JitFunction:
         static_argnums: tuple[int, ...],
         static_argnames: frozenset[str],
         inline: bool,
+        donate_argnums: tuple[int, ...] = (),
+        donate_argnames: frozenset[str] = frozenset(),
     ) -> None:
         wraps(fun, "")(self)
         self.__wrapped__ = fun
@@ -99,6 +104,8 @@ class JitFunction:
         self._static_argnums = static_argnums
         self._static_argnames = static_argnames
         self._inline = inline
+        self._donate_argnums = donate_argnums
+        self._donate_argnames = donate_argnames
         self._cache: dict[Any, _Traced] = {}
         # Native functions for calls like the last ones: the last call's with positional arguments only
         # (`_Traced.direct_entry`), and the last one's for each structure of arguments, to be called with
@@ -139,7 +146,11 @@ class JitFunction:
         traced = self._cache.get(key)
         known = traced is not None
         if traced is None:
-            traced = _Traced(self._stage(tree, [v.aval for v in values], static))
+            if settings().explain_cache_misses:
+                explain(self._fun, key, self._cache)
+            staged = self._stage(tree, [v.aval for v in values], static)
+            bound = len(staged.consts)
+            traced = _Traced(staged, tuple([bound + k for k in self._donated(tree, static)]))
             # Constants that are tracers end with their transformation.
             if not any(isinstance(c, Tracer) for c in traced.staged.consts):
                 self._cache[key] = traced
@@ -149,6 +160,9 @@ class JitFunction:
                 if type(v) is not ConcreteArray:
                     break
             else:
+                if traced.donated:
+                    run = donating_executable(staged.open_program, traced.donated)
+                    return staged.unflatten(run([*staged.consts, *values]))
                 if known:  # what is called once is not worth an entry
                     entry = traced.native_entry()
                     if entry is not None:
@@ -201,13 +215,48 @@ class JitFunction:
                 args, kwargs = _merge(args, kwargs, static)
             return self._fun(*args, **kwargs)
 
-        return stage_function(self._fun, pytree.canonical_structure(tree), avals, call, purpose="jit")
+        started = time.perf_counter()
+        in_tree = pytree.canonical_structure(tree)
+        staged = stage_function(self._fun, in_tree, avals, call, purpose="jit")
+        if settings().log_compiles:
+            types = zip(argument_names(self._fun, in_tree), avals, strict=True)
+            logger.warning(
+                "Traced %s(%s) in %.1f ms: %d equations",
+                name_of(self._fun),
+                ", ".join([f"{name}: {aval.str_short()}" for name, aval in types]),
+                1e3 * (time.perf_counter() - started),
+                len(staged.program.eqns),
+            )
+        return staged
+
+    def _donated(self, tree: Any, static: Any) -> list[int]:
+        """The numbers of the leaves of the donated arguments."""
+        if not self._donate_argnums and not self._donate_argnames:
+            return []
+        args, kwargs = tree.children()
+        given = args.children()
+        fixed = [where for where, _, _ in static[1:] if isinstance(where, int)] if static else []
+        count = len(given) + len(fixed)
+        positions = {n % count for n in self._donate_argnums if -count <= n < count}
+        donated: list[int] = []
+        start = 0
+        for position, subtree in zip([n for n in range(count) if n not in fixed], given, strict=True):
+            if position in positions:
+                donated.extend(range(start, start + subtree.num_leaves))
+            start += subtree.num_leaves
+        for name, subtree in zip(kwargs.entries(), kwargs.children(), strict=True):
+            if name in self._donate_argnames:
+                donated.extend(range(start, start + subtree.num_leaves))
+            start += subtree.num_leaves
+        return donated
 
     def stage(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], axis_env: Iterable[tuple[Any, int]] = ()
     ) -> StagedFunction:
         """Trace at these arguments' types (arrays, or anything with shape and dtype), without a cache."""
-        dynamic, static = self._split(args, kwargs)
+        return self._stage_split(*self._split(args, kwargs), axis_env)
+
+    def _stage_split(self, dynamic: Any, static: Any, axis_env: Iterable[tuple[Any, int]]) -> StagedFunction:
         leaves, tree = pytree.flatten(dynamic)
         with ExitStack() as stack:
             for name, size in axis_env:
@@ -216,7 +265,9 @@ class JitFunction:
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """Trace for arguments of these types, without running; see `Lowered`."""
-        return Lowered(self.stage(args, kwargs), self)
+        dynamic, static = self._split(args, kwargs)
+        staged = self._stage_split(dynamic, static, ())
+        return Lowered(staged, self._donated(pytree.flatten(dynamic)[1], static))
 
     trace = lower
 
@@ -267,65 +318,6 @@ def _merge(args: tuple[Any, ...], kwargs: dict[str, Any], static: Any) -> tuple[
     return merged, {**kwargs, **{where: value for where, _, value in entries if isinstance(where, str)}}
 
 
-class Lowered:
-    """A traced function, not yet compiled."""
-
-    def __init__(self, staged: StagedFunction, function: JitFunction) -> None:
-        self._staged = staged
-        self._function = function
-
-    @property
-    def jaxpr(self) -> Program:
-        """The recorded program."""
-        return self._staged.program
-
-    @property
-    def out_info(self) -> Any:
-        """The shapes and dtypes of the results."""
-        return self._staged.unflatten([shape_struct(a) for a in self._staged.program.out_avals])
-
-    def as_text(self, dialect: str | None = None) -> str:
-        """The program as text."""
-        return str(self._staged.program)
-
-    def lower(self) -> Lowered:
-        return self
-
-    def compile(self, compiler_options: Any = None) -> Compiled:
-        """Compile for the default engine."""
-        return Compiled(self._staged)
-
-
-class Compiled:
-    """A compiled function for arguments of fixed types."""
-
-    def __init__(self, staged: StagedFunction) -> None:
-        self._staged = staged
-        self._executable = executable(staged.open_program)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, _ = pytree.flatten((args, kwargs))
-        values = [to_array(v, "an argument of a compiled function") for v in leaves]
-        expected = self._staged.program.in_avals
-        found = [v.aval for v in values]
-        if len(found) != len(expected) or any(
-            f.shape != e.shape or f.dtype != e.dtype for f, e in zip(found, expected, strict=True)
-        ):
-            raise TypeError(
-                f"a compiled function was called with arguments of types [{_types(found)}]; it was compiled "
-                f"for [{_types(expected)}]"
-            )
-        return self._staged.unflatten(self._executable([*self._staged.consts, *values]))
-
-    def as_text(self) -> str:
-        """The compiled program as text."""
-        return str(eliminate_dead_code(self._staged.program))
-
-
-def _types(avals: Sequence[ShapedArray]) -> str:
-    return ", ".join(a.str_short() for a in avals)
-
-
 def _ints(name: str, value: Any) -> tuple[int, ...]:
     if value is None:
         return ()
@@ -373,16 +365,21 @@ def jit(
         static_argnums: positions of arguments on whose value the program may depend: hashable, passed as
             they are.
         static_argnames: the same by name. An argument given by name or number is static either way.
-        donate_argnums, donate_argnames: arguments whose memory may be reused for results.
+        donate_argnums: positions of arguments that the caller does not need any more: the program may use
+            their memory for results. An array whose memory was used is *deleted*: reading it is an error.
+            Memory to which something else refers (NumPy arrays, other arrays) is never used.
+        donate_argnames: the same by name.
         inline: when the function is called inside another that is being traced, record its operations there.
         keep_unused, device, backend, in_shardings, out_shardings: accepted for compatibility; no effect on
             one CPU.
 
     Returns:
         A function with the same signature, with the methods `lower`, `eval_shape`, `clear_cache`.
+        `lower(*args).compile()` shows how it is compiled: see `stages`.
 
     Raises:
-        TypeError: an argument is no pytree of arrays; ValueError: a static argument is not hashable.
+        TypeError: an argument is no pytree of arrays.
+        ValueError: a static argument is not hashable, or an argument is static and donated.
     """
     if fun is None:
         options = {k: v for k, v in locals().items() if k != "fun"}
@@ -390,14 +387,20 @@ def jit(
     check_callable("jit", fun)
     numbers = _ints("static_argnums", static_argnums)
     names = _strings("static_argnames", static_argnames)
-    _ints("donate_argnums", donate_argnums)
-    _strings("donate_argnames", donate_argnames)
-    numbers, names = _resolve_static(fun, numbers, names)
-    return JitFunction(fun, numbers, frozenset(names), inline)
+    numbers, names = _resolve(fun, "static", numbers, names)
+    given = _ints("donate_argnums", donate_argnums), _strings("donate_argnames", donate_argnames)
+    donated = _resolve(fun, "donate", *given)
+    both = sorted({*map(str, numbers), *names} & {*map(str, donated[0]), *donated[1]})
+    if both:
+        raise ValueError(
+            f"jit({name_of(fun)}): arguments cannot be both static and donated, but these are: "
+            f"{', '.join(both)}. Static values are no arrays, so they have no memory to give away."
+        )
+    return JitFunction(fun, numbers, frozenset(names), inline, donated[0], frozenset(donated[1]))
 
 
-def _resolve_static(
-    fun: Callable[..., Any], numbers: tuple[int, ...], names: tuple[str, ...]
+def _resolve(
+    fun: Callable[..., Any], option: str, numbers: tuple[int, ...], names: tuple[str, ...]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Complete numbers by names and names by numbers from the function's signature, and check them."""
     if not numbers and not names:
@@ -417,13 +420,13 @@ def _resolve_static(
     for number in numbers:
         if not variadic and not -count <= number < count:
             raise ValueError(
-                f"jit({name_of(fun)}): static_argnums={number} is out of range: the function has {count} "
+                f"jit({name_of(fun)}): {option}_argnums={number} is out of range: the function has {count} "
                 f"positional parameters ({', '.join(positional) or 'none'})"
             )
     for name in names:
         if name not in {p.name for p in parameters} and not keywords:
             raise ValueError(
-                f"jit({name_of(fun)}): static_argnames names {name!r}, but the parameters are "
+                f"jit({name_of(fun)}): {option}_argnames names {name!r}, but the parameters are "
                 f"{', '.join(p.name for p in parameters) or 'none'}"
             )
     if variadic:

@@ -69,5 +69,9 @@ class UnexpectedTracerError(PullbackError, TypeError):
     """A traced value was used after the transformation that made it had ended (a leak)."""
 
 
+class DeletedArrayError(PullbackError, RuntimeError):
+    """An array was read whose memory had been given away by donation, or freed."""
+
+
 class KeyReuseError(PullbackError, ValueError):
     """A random key was used twice."""

@@ -7,11 +7,12 @@ in two slots at fixed offsets, so that compiled code can read both without runni
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..base.errors import DeletedArrayError
 from ..base.pytree import mark_leaf_type
 from . import dtypes
 from .aval import ShapedArray, shaped_array
@@ -236,6 +237,16 @@ class ConcreteArray(Array):
         """Return the array; its value is always ready on this engine."""
         return self
 
+    def is_deleted(self) -> bool:
+        """Whether the array's memory has been given away (`donate_argnums` of `jit`) or freed (`delete`)."""
+        return False
+
+    def delete(self) -> None:
+        """Drop the array's memory; reading the array is an error from now on."""
+        if id(self) not in CONSTANTS:
+            _drop_data(self)
+            self.__class__ = DeletedArray
+
     def __deepcopy__(self, memo: Any) -> ConcreteArray:
         return self  # immutable
 
@@ -246,7 +257,48 @@ class ConcreteArray(Array):
         return _rebuild, (self._data, self.aval)
 
 
+_drop_data: Callable[[Any], None] = ConcreteArray.__dict__["_data"].__delete__  # of the slot
+
+
+class DeletedArray(ConcreteArray):
+    """What an array becomes when its memory is given away: it still has a type, but no value.
+
+    It is a class of its own so that code which knows the type of its operands need not ask.
+    """
+
+    __slots__ = ()
+
+    @property
+    def _data(self) -> Any:  # type: ignore[override]
+        raise DeletedArrayError(
+            f"the array of type {self.aval.str_short()} has been deleted: it was donated to a jitted "
+            "function (donate_argnums or donate_argnames), which used its memory for a result, or its method "
+            "delete() was called. Use the function's result, pass a copy, or do not donate the argument."
+        )
+
+    def __repr__(self) -> str:
+        return f"Array(deleted, {self.aval.str_short()})"
+
+    __str__ = __repr__
+
+    def is_deleted(self) -> bool:
+        return True
+
+    def delete(self) -> None:
+        """Nothing is left to be deleted."""
+
+    def block_until_ready(self) -> ConcreteArray:
+        return self._data
+
+    def __deepcopy__(self, memo: Any) -> ConcreteArray:
+        return self._data
+
+    def __copy__(self) -> ConcreteArray:
+        return self._data
+
+
 mark_leaf_type(ConcreteArray)
+mark_leaf_type(DeletedArray)
 
 
 def _rebuild(data: np.ndarray[Any, Any], aval: ShapedArray) -> ConcreteArray:

@@ -1,7 +1,7 @@
 """The Engine protocol, the registry of engines, and the kernels of the eager engine.
 
-What an engine knows about a program that it has compiled is an `Inspection`. Each compilation of a program for
-the default engine is logged (logger `pullback`, flag `log_compiles`).
+What an engine knows about a program that it has compiled is an `Inspection`. Each compilation is logged
+(logger `pullback`, flag `log_compiles`).
 
 No layer imports an engine: engines are reached by name through this registry, which imports them when
 they are first needed.
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextvars
 import importlib
-import os
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence

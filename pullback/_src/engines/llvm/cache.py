@@ -41,15 +41,21 @@ _broken: set[Path] = set()  # folders that could not be written to
 
 def compiled(text: str, *, opt: int = 1) -> bytes:
     """The object code of a module, from disk if it was compiled before (see `jit.compile_ir`)."""
+    return compiled_or_known(text, opt=opt)[0]
+
+
+def compiled_or_known(text: str, *, opt: int = 1) -> tuple[bytes, bool]:
+    """The object code of a module, and whether it was on disk."""
     folder = _folder()
     if folder is None:
-        return jit.compile_ir(text, opt=opt)
+        return jit.compile_ir(text, opt=opt), False
     name = _key(text, opt)
     code = _read(folder / name[:2] / (name + _SUFFIX), name)
-    if code is None:
-        code = jit.compile_ir(text, opt=opt)
-        _write(folder, name, code)
-    return code
+    if code is not None:
+        return code, True
+    code = jit.compile_ir(text, opt=opt)
+    _write(folder, name, code)
+    return code, False
 
 
 def _key(text: str, opt: int) -> str:

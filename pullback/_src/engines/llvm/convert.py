@@ -28,7 +28,7 @@ def bitcast_convert_type(
         view = lw.store(lw.result(x), view)  # at an address that suits the wider type
     lw.settle(view)
     lw.flush()
-    if view.buffer.base is None:
+    if view.buffer.address is None:
         return None  # there is nothing of it
     return [
         lw.computed(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.array import ConcreteArray
+from ...core.array import ConcreteArray, DeletedArray
 from ...core.aval import ShapedArray
 from . import runtime
 from .entry import (
@@ -43,15 +43,14 @@ class Executable:
         constants: C-contiguous arrays that the frame points to after the inputs.
         arena_bytes: the size of the program's scratch memory.
         release_gil: whether other Python threads may run meanwhile: for programs that take more than about
-        ten
-            microseconds. It must hold for programs that call back into Python from a parallel loop.
+            ten microseconds. It must hold for programs that call back into Python from a parallel loop.
         on_failure: called after the program returned 2; raises the exception that its host callback kept.
         name: the exported function, `i32 name(ptr frame)`.
     """
 
     __slots__ = (
-        "arguments", "results", "_code", "_constants", "_arena_bytes", "_release_gil", "_on_failure",
-        "_address", "_native", "_entry", "__weakref__",
+        "arguments", "results", "report", "_code", "_constants", "_arena_bytes", "_release_gil",
+        "_on_failure", "_address", "_native", "_entry", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +67,7 @@ class Executable:
     ) -> None:
         self.arguments = list(arguments)
         self.results = list(results)
+        self.report = ""  # how it was compiled
         self._code = code
         self._constants = [np.require(c, requirements=("C", "A")) for c in constants]
         self._arena_bytes = arena_bytes
@@ -166,6 +166,8 @@ class Executable:
         prepared = []
         for number, (array, expected) in enumerate(zip(args, self.arguments, strict=True)):
             if type(array) is not ConcreteArray:
+                if type(array) is DeletedArray:
+                    _ = array._data  # raises what is to be said
                 raise TypeError(
                     f"argument {number} of a compiled program must be an array of type "
                     f"{expected.str_short()}, got {type(array).__name__}"

@@ -123,8 +123,9 @@ class Gather(Node):
         view = self.source if isinstance(self.source, View) else self.source.in_memory(e)
         flat, valid = self.places.start(e, self.indices, batch, view)
         flat = self.places.within(flat, window, view)
-        assert view.buffer.base is not None
-        element = load(e, e.local(view.buffer.base), flat, view.storage, view.buffer.level, view.buffer)
+        base = view.buffer.base_in(e)
+        assert base is not None
+        element = load(e, e.local(base), flat, view.storage, view.buffer.level, view.buffer)
         if self.fill is None or valid is None:
             return element
         return masked(e, valid, element, self.fill)

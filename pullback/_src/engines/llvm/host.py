@@ -42,7 +42,7 @@ def host_call(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -
             [(v.shape, v.dtype) for v in views],
             [(r.shape, r.dtype) for r in results],
             eqn.primitive.multiple_results,
-            eqn.primitive.name,
+            eqn,
         )
     )
     lw.module.declare("pb_host", "i32", ["i64", "ptr"])
@@ -60,10 +60,14 @@ class HostCall:
         operands: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
         results: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
         several: bool,
-        name: str,
+        eqn: Equation,
     ) -> None:
         self.function, self.operands, self.results, self.several = function, operands, results, several
-        self.name = name
+        self.name, self.location = eqn.primitive.name, eqn.location
+        operand_types, result_types = [
+            " ".join([v.aval.str_short() for v in group]) for group in (eqn.invars, eqn.outvars)
+        ]
+        self.types = f"{operand_types} -> {result_types}"
 
     def __call__(self, addresses: Sequence[int]) -> None:
         count = len(self.operands)

@@ -132,6 +132,13 @@ def assembly(text: str, *, opt: int = 1) -> str:
         return result
 
 
+def code_size(obj: bytes) -> int:
+    """The bytes of machine code in what `compile_ir` returned."""
+    with lock:
+        sections = binding().ObjectFileRef.from_data(obj).sections()
+        return sum(section.size() for section in sections if section.is_text())
+
+
 @cache
 def _linker() -> Any:
     llvm = binding()

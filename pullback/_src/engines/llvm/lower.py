@@ -225,7 +225,7 @@ class Lowering:
         if not all(s or n == 1 for n, s in zip(node.shape, node.strides, strict=True)):
             return None  # elements that are one
         self.flush()
-        if node.buffer.base is None:
+        if node.buffer.address is None:
             return None  # nothing was written
         readers = [
             v
@@ -248,7 +248,7 @@ class Lowering:
         if readers:
             self.flush()
         old = node.buffer
-        self.renewals.add(old.base.name)
+        self.renewals.add(node.buffer.address.name)
         new = Buffer(old.base, self.e.level, old.bytes)
         new.slots, old.slots = old.slots, ()
         self._made.append(new)
@@ -346,7 +346,7 @@ class Lowering:
 
     def place(self, buffer: Buffer) -> None:
         """Give a buffer its memory, if it has none yet."""
-        if buffer.base is None:
+        if buffer.address is None:
             slot = self.arena.take(buffer.bytes)
             buffer.slots = (slot,)
             buffer.base = self.e.pure(

@@ -35,6 +35,10 @@ class Nest:
         # Where each buffer is written, at the variables that stand for the loops'; and by which stage.
         self.written: dict[Buffer, tuple[Index, Stage, bool]] = {}
         self.pieced: set[Buffer] = set()  # written by several outputs
+        # What writing it found out: what is kept for a turn of the common loops (and its size), and into how
+        # many parts the loops were cut for threads.
+        self.rows: dict[Buffer, int] = {}
+        self.parts: list[int] = []
 
     def add(self, stage: Stage) -> bool:
         """Take the stage in, if it fits."""
@@ -131,7 +135,7 @@ class Nest:
 
     def write(self, e: Emitter, place: Callable[[Buffer], None]) -> None:
         """Write all stages; `place` gives a buffer its memory."""
-        rows = self._forward()
+        rows = self.rows = self._forward()
         for stage in self.stages:
             for output in stage.outputs:
                 if output.needed and output.view.buffer not in rows:

@@ -49,8 +49,14 @@ class Buffer:
         return self.base
 
     def base_in(self, e: Emitter) -> Value | None:
-        """The address, for an access by the loops that are being written."""
+        """The address, for an access to this content that is being written."""
         return self.base
+
+    def precedes(self, other: Buffer) -> bool:
+        """Whether writing `other` may write over this content."""
+        if self is other or self.address is None or other.address is None:
+            return False
+        return self.address.name == other.address.name
 
 
 class Row(NamedTuple):
@@ -207,8 +213,9 @@ class View(Node):
 
     def pointer(self, e: Emitter) -> Value:
         """The address of the first element."""
-        assert self.buffer.base is not None
-        base = e.local(self.buffer.base)
+        address = self.buffer.base_in(e)
+        assert address is not None
+        base = e.local(address)
         offset = (self.offset * self.storage.components).scalar(e)
         if offset.name == "0":
             return base

@@ -18,6 +18,7 @@ class Reducer(NamedTuple):
     identity: tuple[Value, ...]
     combine: Callable[[Emitter, tuple[Value, ...], tuple[Value, ...]], tuple[Value, ...]]
     inexact: bool = False  # whether the order matters for accuracy
+    name: str = "reduction"
 
     def lanes(self, e: Emitter, element: tuple[Value, ...]) -> tuple[Value, ...]:
         """All lanes combined into one, as a balanced tree."""
@@ -96,6 +97,10 @@ def _extreme(dtype: np.dtype[Any], greatest: bool) -> Reducer:
 
 def reducer(kind: str, dtype: np.dtype[Any]) -> Reducer:
     """The reducer called `sum`, `prod`, `max`, `min`, `and`, `or` or `xor` for a dtype."""
+    return _reducer(kind, dtype)._replace(name=kind)
+
+
+def _reducer(kind: str, dtype: np.dtype[Any]) -> Reducer:
     elem = _register(dtype)
     inexact = dtypes.is_inexact(dtype)
     if kind in ("max", "min"):

@@ -41,8 +41,8 @@ def destination(lw: Lowering, eqn: Equation, number: int, x: Node, out: View | N
     view = lw.renewed(eqn, number)
     if view is not None:
         return view
-    if out is not None and isinstance(x, View) and x.buffer.base is not None:
-        assert out.buffer.base is None or x.buffer.base.name != out.buffer.base.name
+    if out is not None and isinstance(x, View) and x.buffer.address is not None:
+        assert out.buffer.address is None or x.buffer.address.name != out.buffer.address.name
     return lw.rewritten(lw.store(lw.result(x, out), x))
 
 

@@ -150,12 +150,9 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
     cost = 0.05 + found.cost + sum(0.05 * v.storage.bytes for v, _ in found.views) + 0.2 * len(stores)
     if not axes:
         return Plan([], None, 1, [], [], cost)
-    written = {o.view.buffer.base.name: o.view.buffer for o in stage.outputs if o.view.buffer.base}
     # What has the very buffer of an output is its element in a register.
-    repeatable = not any(
-        v.buffer.base is not None and written.get(v.buffer.base.name, v.buffer) is not v.buffer
-        for v, _ in found.views
-    )
+    written = {o.view.buffer for o in stage.outputs}
+    repeatable = not any(v.buffer.precedes(buffer) for v, _ in found.views for buffer in written)
     crossing = _crossing(axes, variables, rows[: len(flats)], rows[len(flats) :], direct)
     if crossing is not None and not any(stage.reduced) and found.cost < 4:
         tile, block = crossing

@@ -6,7 +6,7 @@ tracing, no dispatch and no wrapping between operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -58,6 +58,13 @@ def _generate(program: Program, *, wrap: bool = True) -> tuple[Callable[..., Any
 
     With `wrap` False it takes and returns NumPy arrays.
     """
+    text, namespace, pure = _write(program, wrap)
+    exec(compile_source(text, program.name), namespace)
+    return namespace["run"], pure
+
+
+def _write(program: Program, wrap: bool) -> tuple[str, dict[str, Any], bool]:
+    """The function's text, the names that it uses, and whether it calls kernels only."""
     namespace: dict[str, Any] = {"Array": ConcreteArray}
     names: dict[Any, str] = {}
     constants: dict[int, str] = {}
@@ -103,8 +110,7 @@ def _generate(program: Program, *, wrap: bool = True) -> tuple[Callable[..., Any
         namespace[f"a{number}"] = atom.aval
         results.append(f"Array({name_of(atom)}, a{number})" if wrap else name_of(atom))
     lines.append(f"    return [{', '.join(results)}]")
-    exec(compile_source("\n".join(lines), program.name), namespace)
-    return namespace["run"], pure
+    return "\n".join(lines), namespace, pure
 
 
 def _raw(program: Program) -> tuple[Callable[..., Any], bool]:
@@ -137,6 +143,35 @@ def function_of(eqn: Equation) -> tuple[Callable[..., Any], bool]:
     return evaluate_wrapped, False
 
 
+class NumpyInspection:
+    """What there is to see of a program that runs on NumPy arrays (`core.engine.Inspection`).
+
+    Its scratch memory is not planned, so its size is not known; it is given as zero.
+    """
+
+    stages: Sequence[str] = ("simplified", "python")
+    temp_bytes = 0
+    code_bytes = 0
+    host_calls: Sequence[registry.HostCall] = ()
+    aliases: Mapping[int, int] = {}
+
+    def __init__(self, program: Program) -> None:
+        registry.load_eager()
+        self._program = eliminate_dead_code(program)
+
+    def text(self, stage: str) -> str:
+        """One of `stages` as text; "python" has a comment at each line with the equation behind it."""
+        if stage == "simplified":
+            return str(self._program)
+        text, _, _ = _write(self._program, wrap=True)
+        calls = iter(self._program.eqns)
+        lines = []
+        for line in text.splitlines():
+            called = "= k" in line or line.lstrip().startswith("k")
+            lines.append(f"{line}  # {next(calls).primitive.name}" if called else line)
+        return "\n".join(lines)
+
+
 class NumpyEngine:
     """The engine that runs programs with NumPy."""
 
@@ -144,6 +179,10 @@ class NumpyEngine:
 
     def compile(self, program: Program) -> NumpyExecutable:
         return NumpyExecutable(program)
+
+    def inspect(self, program: Program, donated: Sequence[int] = ()) -> NumpyInspection:
+        """The stages of compilation, to look at. Donated memory is not used."""
+        return NumpyInspection(program)
 
 
 engine = NumpyEngine()
