@@ -137,6 +137,16 @@ def through_double(f: Callable[..., Value]) -> Callable[..., Value]:
     return function
 
 
+def is_any(e: Emitter, condition: Value) -> Value:
+    """Whether the condition holds in some lane, as one bit."""
+    if condition.lanes == 1:
+        return condition
+    bits = e.pure(
+        f"bitcast {condition.typed} to i{condition.lanes}", f"i{condition.lanes}", 1, condition.level
+    )
+    return e.pure(f"icmp ne {bits.typed}, 0", "i1", 1, bits.level)
+
+
 MASK = 64  # lanes of which one integer can say in which ones something holds
 
 
