@@ -204,7 +204,9 @@ def _by_blocks(
 
     nearest = [d for d in range(len(shape)) if abs(strides[d]) == 1 and shape[d] > 1]
     inner = max(nearest, key=lambda d: shape[d]) if nearest else 1
-    spatial = inner >= 2
+    # Which layout the operands have: places last, or features. With one feature, only the kernel shows it.
+    near = [d for d in memory_order(w) if w.shape[d] > 1]
+    spatial = bool(near) and near[-1] >= 2 if 1 in shape[:2] else inner >= 2
     # Blocks go along the dimension whose neighbours are farthest apart, then along the next one of its kind.
     first = min(
         [d for d in range(len(shape)) if shape[d] > 1] or [0], key=lambda d: (-abs(strides[d]), -shape[d])
