@@ -168,10 +168,7 @@ def rarely(
         return [low and e.concat([low, high]) for low, high in zip(*halves, strict=True)]
     wanted = {k: e.splat(f, lanes) for k, f in enumerate(fast) if f is not None}
     xs = [e.splat(x, lanes) for x in xs]
-    needed = condition
-    if lanes > 1:
-        bits = e.pure(f"bitcast {condition.typed} to i{lanes}", f"i{lanes}", 1, condition.level)
-        needed = e.pure(f"icmp ne {bits.typed}, 0", "i1", 1, bits.level)
+    needed = is_any(e, condition)
     slow, done, before = e.fresh("slow"), e.fresh("join"), e.scope.label
     e.line(f"br i1 {needed.name}, label %{slow}, label %{done}")
     e.label(slow)
@@ -188,7 +185,9 @@ def rarely(
         outputs = [e.stack(f.elem if f else xs[0].elem, lanes) for f in fast]
         for x, place in [*zip(xs, inputs, strict=True), *[(f, outputs[k]) for k, f in wanted.items()]]:
             e.line(f"store {x.typed}, ptr {place.name}, align 8")
-        mask = bits if lanes == MASK else e.here(f"zext {bits.typed} to i64", "i64", 1)
+        mask = e.pure(f"bitcast {condition.typed} to i{lanes}", f"i{lanes}", 1, condition.level)
+        if lanes < MASK:
+            mask = e.here(f"zext {mask.typed} to i64", "i64", 1)
         pointers = [*inputs, *outputs]
         e.module.declare(helper + LANES, "void", ["ptr"] * len(pointers) + ["i64"])
         e.line(f"call void @{helper}{LANES}({', '.join([p.typed for p in pointers])}, {mask.typed})")
