@@ -161,7 +161,7 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         parts = [element_of(y, at) for y in ys]
         assert all(isinstance(part, View) for part in parts)
         now = state.nodes(loop.carried, level)
-        places = [*state.places(loop.carried, level), *parts]
+        places = [*state.places(loop.carried, level), *[part for part in parts if isinstance(part, View)]]
         around, lw.module.turns = lw.module.turns, lw.module.turns * length
         results = lw.run(program, [*consts, *now, *slices], places, state.given(now))
         lw.flush()
