@@ -107,7 +107,7 @@ def _conv(ins: _Avals, outs: _Avals, params: dict[str, Any]) -> int:
 
 
 def _window(ins: _Avals, outs: _Avals, params: dict[str, Any]) -> int:
-    return outs[0].size * (math.prod(params["window_dimensions"]) - 1)
+    return outs[0].size * (math.prod(params["windows"].dimensions) - 1)
 
 
 def _matrices(times: float) -> Callable[[_Avals, _Avals, dict[str, Any]], int]:

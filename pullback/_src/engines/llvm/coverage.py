@@ -9,7 +9,12 @@ from .lower import lowerings
 NUMPY = "an algorithm of NumPy's, SciPy's or LAPACK's, called as it is"
 
 # Primitives that always run in Python, and why.
-always: dict[str, str] = {}
+_CALLBACK = "it runs the user's Python function"
+always: dict[str, str] = {
+    "debug_callback": _CALLBACK,
+    "io_callback": _CALLBACK,
+    "pure_callback": _CALLBACK,
+}
 
 # Primitives that run in Python in some cases, and in which.
 sometimes: dict[str, str] = {}

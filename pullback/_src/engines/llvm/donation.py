@@ -100,32 +100,34 @@ class Watch(Observer):
         self._span.append([self._time, self._time])
         self._period = len(self._span) - 1
 
-    def equation(self, eqn: Equation, depth: int) -> None:
+    def equation(self, eqn: Equation, depth: int, level: int) -> None:
         if depth == 1:
             self._begin()
-        self._observer.equation(eqn, depth)
+        self._observer.equation(eqn, depth, level)
 
-    def lowered(self, eqn: Equation, operands: Sequence[Node], results: Sequence[Node], depth: int) -> None:
-        self._observer.lowered(eqn, operands, results, depth)
+    def lowered(
+        self, eqn: Equation, operands: Sequence[Node], results: Sequence[Node], depth: int, level: int
+    ) -> None:
+        self._observer.lowered(eqn, operands, results, depth, level)
 
     def end(self, depth: int) -> None:
         if depth == 1:
             self._begin()
 
-    def nest(self, nest: Nest, depth: int) -> None:
+    def nest(self, nest: Nest, depth: int, level: int) -> None:
         if depth <= 1:
             self._around = self._period
             self._begin()
             self._nests[self._period] = nest
-        self._observer.nest(nest, depth)
+        self._observer.nest(nest, depth, level)
 
-    def written(self, nest: Nest, depth: int) -> None:
+    def written(self, nest: Nest, depth: int, level: int) -> None:
         if depth <= 1:
             self._time += 1
             self._period = self._around
             # An address may have been taken before the nest, and be used after it.
             self._span[self._period][1] = self._time
-        self._observer.written(nest, depth)
+        self._observer.written(nest, depth, level)
 
     def overwrites(self, source: WatchedBuffer, target: WatchedBuffer) -> bool:
         """Whether the program would compute the same if `target` were the memory of `source`."""

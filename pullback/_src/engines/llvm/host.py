@@ -87,7 +87,7 @@ def array_at(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.n
     if size == 0:
         return np.empty(shape, dtype)
     block = (ctypes.c_char * size).from_address(address)
-    return np.frombuffer(block, dtype).reshape(shape)
+    return np.frombuffer(memoryview(block), dtype).reshape(shape)
 
 
 class HostCalls:

@@ -23,24 +23,35 @@ class Listing(Observer):
         self._lines: list[str] = []
         self._buffers: dict[Buffer, str] = {}
         self._written: set[Buffer] = set()
+        # The equations around with programs of their own: their levels and titles, until those are written.
+        self._open: list[tuple[int, str | None]] = []
 
     def text(self) -> str:
         """The listing."""
         return "\n".join(self._lines)
 
-    def _line(self, depth: int, text: str) -> None:
-        self._lines.append("  " * depth + text)
+    def _line(self, level: int, text: str, inside: int = 0) -> None:
+        """Append a line about what is written at a level, `inside` of so many loops of a nest's own."""
+        for number, (around, title) in enumerate(self._open):
+            if title is not None and around < level:
+                self._lines.append("  " * around + title)
+                self._open[number] = around, None
+        self._lines.append("  " * (level + inside) + text)
 
     # What happens ----------------------------------------------------------------------------------------
 
-    def equation(self, eqn: Equation, depth: int) -> None:
-        inner = list(subprograms(eqn.params))
-        if inner:
-            turns = f", {eqn.params['length']} turns" if "length" in eqn.params else ""
-            self._line(depth - 1, f"{eqn.primitive.name}{turns}:")
-
-    def lowered(self, eqn: Equation, operands: Sequence[Node], results: Sequence[Node], depth: int) -> None:
+    def equation(self, eqn: Equation, depth: int, level: int) -> None:
         if any(True for _ in subprograms(eqn.params)):
+            turns = f", {eqn.params['length']} turns" if "length" in eqn.params else ""
+            self._open.append((level, f"{eqn.primitive.name}{turns}:"))
+
+    def lowered(
+        self, eqn: Equation, operands: Sequence[Node], results: Sequence[Node], depth: int, level: int
+    ) -> None:
+        if any(True for _ in subprograms(eqn.params)):
+            around, title = self._open.pop()
+            if title is not None:
+                self._line(around, f"{title} in registers")
             return
         own = [
             node
@@ -53,29 +64,28 @@ class Listing(Observer):
         if own:
             made = ", ".join([f"{self._memory(node)} : {_type(node)}" for node in own])
             used = ", ".join([self._formula(x, 0)[:WIDTH] for x in operands])
-            self._line(depth - 1, f"{eqn.primitive.name}: {made} = {eqn.primitive.name}({used})")
+            self._line(level, f"{made} = {eqn.primitive.name}({used})")
             self._written.update([node.buffer for node in own])
 
-    def nest(self, nest: Nest, depth: int) -> None:
+    def nest(self, nest: Nest, depth: int, level: int) -> None:
         self._written.update(nest.written)
 
-    def written(self, nest: Nest, depth: int) -> None:
+    def written(self, nest: Nest, depth: int, level: int) -> None:
         first = nest.stages[0]
-        level = max(depth - 1, 0)
         chunks = f", {max(nest.parts)} parts for threads" if nest.parts else ""
         if len(nest.stages) == 1:
-            self._stage(first, nest, level, 0, chunks)
+            self._stage(first, nest, level, 0, 0, chunks)
             return
         shared = first.domain[: nest.shared]
         self._line(level, f"for each of {_times(shared)}{chunks}:")
         for stage in nest.stages:
-            self._stage(stage, nest, level + 1, nest.shared, "")
+            self._stage(stage, nest, level, 1, nest.shared, "")
 
-    def _stage(self, stage: Stage, nest: Nest, level: int, shared: int, chunks: str) -> None:
+    def _stage(self, stage: Stage, nest: Nest, level: int, inside: int, shared: int, chunks: str) -> None:
         domain = stage.domain[shared:]
         reduced = [str(n) for n, r in zip(stage.domain, stage.reduced, strict=True) if r]
         how = f", {_times(reduced)} of it reduced" if reduced else ""
-        self._line(level, f"loop over {_times(domain)}{how}{chunks}:")
+        self._line(level, f"loop over {_times(domain)}{how}{chunks}:", inside)
         for output in stage.outputs:
             reducer = "" if output.reducer is None else f"{output.reducer.name} of "
             where = self._memory(output.view)
@@ -87,7 +97,7 @@ class Listing(Observer):
             formula = self._formula(output.node, 8)
             if len(formula) > WIDTH:
                 formula = formula[: WIDTH - 3] + "..."
-            self._line(level + 1, f"{where}{kind} = {reducer}{formula}")
+            self._line(level, f"{where}{kind} = {reducer}{formula}", inside + 1)
 
     # Names -----------------------------------------------------------------------------------------------
 

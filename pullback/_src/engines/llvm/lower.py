@@ -78,22 +78,25 @@ class Walk:
 class Observer:
     """Is told what a lowering does, in the order in which code is written. This one does not care.
 
-    `depth` is the number of programs that are being walked, one within the other.
+    `depth` is the number of programs that are being walked, one within the other, `level` that of the loops and
+    branches that are open.
     """
 
-    def equation(self, eqn: Equation, depth: int) -> None:
+    def equation(self, eqn: Equation, depth: int, level: int) -> None:
         """An equation is about to be lowered."""
 
-    def lowered(self, eqn: Equation, operands: Sequence[Node], results: Sequence[Node], depth: int) -> None:
+    def lowered(
+        self, eqn: Equation, operands: Sequence[Node], results: Sequence[Node], depth: int, level: int
+    ) -> None:
         """An equation has been lowered."""
 
     def end(self, depth: int) -> None:
         """All equations of the innermost program have been lowered."""
 
-    def nest(self, nest: Nest, depth: int) -> None:
+    def nest(self, nest: Nest, depth: int, level: int) -> None:
         """A nest is about to be written."""
 
-    def written(self, nest: Nest, depth: int) -> None:
+    def written(self, nest: Nest, depth: int, level: int) -> None:
         """A nest has been written."""
 
 
@@ -156,21 +159,21 @@ class Lowering:
             where = [places.get(v) for v in eqn.outvars]
             before = len(self._made)
             walk.number = number
-            results = None
-            self.observer.equation(eqn, len(self._walks))
+            results: list[Node] | None = None
+            self.observer.equation(eqn, len(self._walks), self.e.level)
             if all(v.aval.size == 0 for v in eqn.outvars) and not eqn.primitive.effectful:
                 results = [self.empty(v.aval, w) for v, w in zip(eqn.outvars, where, strict=True)]
             elif lower is not None:
                 results = lower(self, eqn, operands, where)
             if results is None:
-                results = self.fallback(self, eqn, operands, where)
+                results = self.fallback(self, eqn, operands, where) or []
             for var, node in zip(eqn.outvars, results, strict=True):
                 if isinstance(node, Map) and node.depth > DEEP:
                     node = self.memory(node, places.get(var))
                 elif isinstance(node, (Map, Remap)) and uses.get(var, 0) > 1:
                     node = self._keep(node, places.get(var))
                 env[var] = node
-            self.observer.lowered(eqn, operands, results, len(self._walks))
+            self.observer.lowered(eqn, operands, results, len(self._walks), self.e.level)
             made = self._made[before:]
             del self._made[before:]
             if made:
@@ -185,11 +188,11 @@ class Lowering:
                 for buffer in owned.pop(var, ()):
                     self.release(buffer)
         self.observer.end(len(self._walks))
-        results = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
+        ends = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
         stays = [*given, *[None] * (len(out) - len(given))]
         final = [
             node if view is None or (home is not None and same_place(node, home)) else self.into(node, view)
-            for node, view, home in zip(results, out, stays, strict=True)
+            for node, view, home in zip(ends, out, stays, strict=True)
         ]
         self._walks.pop()
         kept = {n.buffer for n in final if isinstance(n, View)}
@@ -426,11 +429,11 @@ class Lowering:
         """Write the open nest."""
         nest, self.nest = self.nest, Nest()
         if nest.stages:
-            self.observer.nest(nest, len(self._walks))
+            self.observer.nest(nest, len(self._walks), self.e.level)
             before = len(self.module.shared)
             nest.write(self.e, self.place)
             nest.parts = self.module.shared[before:]
-            self.observer.written(nest, len(self._walks))
+            self.observer.written(nest, len(self._walks), self.e.level)
             for stage in nest.stages:
                 for output in stage.outputs:
                     output.view.buffer.pending = False
@@ -524,8 +527,8 @@ def use_counts(program: Program) -> dict[Var, int]:
     """How many equations and results read each variable."""
     counts: dict[Var, int] = {}
     for eqn in program.eqns:
-        for v in set(v for v in eqn.invars if isinstance(v, Var)):
-            counts[v] = counts.get(v, 0) + 1
+        for var in {v for v in eqn.invars if isinstance(v, Var)}:
+            counts[var] = counts.get(var, 0) + 1
     for v in program.outvars:
         if isinstance(v, Var):
             counts[v] = counts.get(v, 0) + 1

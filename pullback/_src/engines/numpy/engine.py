@@ -163,6 +163,8 @@ class NumpyInspection:
         """One of `stages` as text; "python" has a comment at each line with the equation behind it."""
         if stage == "simplified":
             return str(self._program)
+        if stage != "python":
+            raise ValueError(f"there is no stage {stage!r}; there are {', '.join(self.stages)}")
         text, _, _ = _write(self._program, wrap=True)
         calls = iter(self._program.eqns)
         lines = []
