@@ -35,7 +35,7 @@ from .structural import pad_into
 
 Out = Sequence[View | None]
 
-BLOCK = 1 << 18  # bytes of gathered windows
+BLOCK = 1 << 17  # bytes of gathered windows
 OWN = 20_000  # multiplications up to which loops of our own are taken
 FEW = 4  # output features of a group, up to which they are, too
 PARTS = 16  # into which the blocks are divided for threads at most
@@ -344,15 +344,16 @@ def _by_blocks(
                 left, right, goal = right.transposed, left.transposed, goal.transposed
             (lt, ll), (rt, rl), (gt, gl) = left.leading, right.leading, goal.leading  # type: ignore[misc]
             assert not gt
-            gemm(
-                e,
-                dtype,
-                (left.rows, right.columns, left.columns),
-                (left.place(e), lt, ll),
-                (right.place(e), rt, rl),
-                (goal.place(e), gl),
-                fresh=fresh,
-            )
+            with blas.alone(e):
+                gemm(
+                    e,
+                    dtype,
+                    (left.rows, right.columns, left.columns),
+                    (left.place(e), lt, ll),
+                    (right.place(e), rt, rl),
+                    (goal.place(e), gl),
+                    fresh=fresh,
+                )
 
         if sizes.groups == 1:
             group(ZERO)
@@ -365,11 +366,10 @@ def _by_blocks(
             fresh = e.icmp("eq", loop.index, start) if adding else None
             one_block(e, loop.index, chunk, fresh)
 
-    with blas.alone(e):
-        if parts > 1:
-            parallel_for(e, blocks, parts, some_blocks)
-        else:
-            some_blocks(e, constant(0, "i64"), constant(blocks, "i64"), None)
+    if parts > 1:
+        parallel_for(e, blocks, parts, some_blocks)
+    else:
+        some_blocks(e, constant(0, "i64"), constant(blocks, "i64"), None)
     final = result
     if partial:
         final = lw.result(Node((result_size,), dtype))

@@ -5,6 +5,9 @@ columns exchanged (which it overwrites), and what it returns is seen through exc
 copied. Where a routine can be told so, matrices are read as they are (triangular systems, Cholesky).
 
 Each matrix of a stack is one call; stacks are shared among threads. A routine that fails gives NaNs.
+
+Pivoted QR, general eigenvalues, Schur, Hessenberg and tridiagonal forms, tridiagonal systems, cofactors,
+pseudoinverses, permutations of given pivots, and matrices without elements are left to the NumPy engine.
 """
 
 from __future__ import annotations
@@ -77,16 +80,16 @@ class Stacks:
 
         def some(e: Emitter, start: Value, stop: Value, chunk: Value | None = None) -> None:
             part = ZERO if chunk is None else Index.along(chunk, 0, self.parts - 1)
-            with e.loop(start, stop) as loop:
+            with blas.alone(e), e.loop(start, stop) as loop:
                 lines(e, Index.along(loop.index, 0, self.count - 1), part)
 
-        with blas.alone(e):
-            if self.count == 1:
+        if self.count == 1:
+            with blas.alone(e):
                 lines(e, ZERO, ZERO)
-            elif self.parts > 1:
-                parallel_for(e, self.count, self.parts, some)
-            else:
-                some(e, constant(0, "i64"), constant(self.count, "i64"))
+        elif self.parts > 1:
+            parallel_for(e, self.count, self.parts, some)
+        else:
+            some(e, constant(0, "i64"), constant(self.count, "i64"))
 
     def at(self, e: Emitter, view: View, matrix: Index) -> Value:
         """The address of a matrix's part of an array without gaps."""
@@ -292,10 +295,10 @@ def triangular_solve(lw: Lowering, eqn: Equation, operands: Sequence[Node], out:
         size = -(-sides // parts)
 
         def some(e: Emitter, start: Value, stop: Value, chunk: Value) -> None:
-            solve(e, ZERO, Index.along(start, 0, sides - 1), e.sub(stop, start))
+            with blas.alone(e):
+                solve(e, ZERO, Index.along(start, 0, sides - 1), e.sub(stop, start))
 
-        with blas.alone(lw.e):
-            parallel_for(lw.e, sides, -(-sides // size), some)
+        parallel_for(lw.e, sides, -(-sides // size), some)
         return [changed(lw, x)]
     stacks.run(lambda e, number, chunk: solve(e, number, ZERO, sides))
     return [changed(lw, x)]

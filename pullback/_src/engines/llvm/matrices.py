@@ -179,33 +179,34 @@ def multiply(lw: Lowering, x: Stack, y: Stack, out: Stack, batch: int) -> None:
         right = y.place(e, b, ZERO, j), yt, ldy
         gemm(e, dtype, (rows, columns, k), left, right, (out.place(e, b, i, j), out.row))
 
-    with blas.alone(e):
-        if batch > 1:
+    if batch > 1:
 
-            def some(e: Emitter, start: Value, stop: Value, chunk: Value | None = None) -> None:
-                with e.loop(start, stop) as loop:
-                    product(e, Index.along(loop.index, 0, batch - 1), ZERO, ZERO, m, n)
+        def some(e: Emitter, start: Value, stop: Value, chunk: Value | None = None) -> None:
+            with blas.alone(e), e.loop(start, stop) as loop:
+                product(e, Index.along(loop.index, 0, batch - 1), ZERO, ZERO, m, n)
 
-            chunks = chunks_for(work * batch, batch)
-            if chunks > 1:
-                parallel_for(e, batch, chunks, some)
-            else:
-                some(e, constant(0, "i64"), constant(batch, "i64"))
-            return
-        down, across = tiles(m, n, work)
-        if down * across == 1:
+        chunks = chunks_for(work * batch, batch)
+        if chunks > 1:
+            parallel_for(e, batch, chunks, some)
+        else:
+            some(e, constant(0, "i64"), constant(batch, "i64"))
+        return
+    down, across = tiles(m, n, work)
+    if down * across == 1:
+        with blas.alone(e):
             product(e, ZERO, ZERO, ZERO, m, n)
-            return
-        height, width = -(-m // down), -(-n // across)
+        return
+    height, width = -(-m // down), -(-n // across)
 
-        def tile(e: Emitter, first: Value, end: Value, chunk: Value) -> None:
-            i = e.mul(e.binary("udiv", chunk, constant(across, "i64")), constant(height, "i64"))
-            j = e.mul(e.binary("urem", chunk, constant(across, "i64")), constant(width, "i64"))
-            rows = e.call("llvm.smin", "i64", e.sub(constant(m, "i64"), i), constant(height, "i64"))
-            columns = e.call("llvm.smin", "i64", e.sub(constant(n, "i64"), j), constant(width, "i64"))
+    def tile(e: Emitter, first: Value, end: Value, chunk: Value) -> None:
+        i = e.mul(e.binary("udiv", chunk, constant(across, "i64")), constant(height, "i64"))
+        j = e.mul(e.binary("urem", chunk, constant(across, "i64")), constant(width, "i64"))
+        rows = e.call("llvm.smin", "i64", e.sub(constant(m, "i64"), i), constant(height, "i64"))
+        columns = e.call("llvm.smin", "i64", e.sub(constant(n, "i64"), j), constant(width, "i64"))
+        with blas.alone(e):
             product(e, ZERO, Index.along(i, 0, m - 1), Index.along(j, 0, n - 1), rows, columns)
 
-        parallel_for(e, down * across, down * across, tile)
+    parallel_for(e, down * across, down * across, tile)
 
 
 def tiles(rows: int, columns: int, work: float) -> tuple[int, int]:
