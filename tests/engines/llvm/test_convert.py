@@ -15,7 +15,8 @@ from .comparison import agree
 
 PAIRS = [
     (np.float32, np.uint8), (np.float64, np.int32), (np.int64, np.uint16), (np.int16, np.int8),
-    (np.float16, np.uint8), (np.float32, np.float16), (np.float32, np.int32), (np.int16, np.float16), (np.uint64, np.float64),
+    (np.float16, np.uint8), (np.float32, np.float16), (np.float32, np.int32), (np.int16, np.float16),
+    (np.uint64, np.float64),
 ]  # fmt: skip
 
 

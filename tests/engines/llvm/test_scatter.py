@@ -100,7 +100,12 @@ def test_index_dtypes(dtype: Any, mode: str) -> None:
     info = np.iinfo(dtype)
     indices = np.array([info.min, info.max, 5, 5, 0], dtype)
     for n in (7, 300):
-        agree(lambda x, i: x.at[i].add(jnp.arange(5.0, dtype=np.float32), mode=mode), numbers(n), indices, guard=True)
+        agree(
+            lambda x, i: x.at[i].add(jnp.arange(5.0, dtype=np.float32), mode=mode),
+            numbers(n),
+            indices,
+            guard=True,
+        )
 
 
 def test_last_update_wins() -> None:

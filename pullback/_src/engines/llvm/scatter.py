@@ -1,6 +1,6 @@
 """Lowerings of `scatter` and its kind: updates one after the other, in place if nothing else needs the array.
 
-The order of the updates is that of the index vectors, as in the NumPy engine. A window is written with vectors.
+The order of the updates is that of the index vectors, as in the NumPy engine; vectors write the windows.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from ...core.program import Equation
 from .index import ZERO, Index
 from .ir import Value, constant, vector_literal
 from .lower import Lowering, in_place, lowering
-from .nodes import Buffer, Node, Registers, View, row_major, whole
+from .nodes import Node, Registers, View, row_major, whole
 from .storage import components, load, store
 from .structural import clamped
 
