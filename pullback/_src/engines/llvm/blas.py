@@ -223,7 +223,7 @@ def letter(dtype: np.dtype[Any]) -> str | None:
 
 @contextmanager
 def alone(e: Emitter) -> Iterator[None]:
-    """Code in which BLAS keeps to the calling thread; no loop for several threads, which may be left early."""
+    """Code in which BLAS keeps to the calling thread; not around a parallel loop, which may be left early."""
     controlled = bool(library().symbols)
     if controlled:
         e.module.declare("pb_blas_begin", "void", [])
