@@ -185,3 +185,23 @@ def test_gradient_of_indexing_in_a_loop() -> None:
         return lax.scan(lambda c, k: (c + x[k] * x[k - 1], None), 0.0, jnp.arange(1, 90))[0]
 
     agree(pb.grad(f), numbers(100), rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("mode", MODES)
+def test_single_windows_of_small_arrays(method: str, mode: str) -> None:
+    x, row = numbers(4, 5), numbers(5) + 1
+
+    def f(x: Any, i: Any, row: Any) -> Any:
+        def change(place: Any, value: Any) -> Any:
+            return getattr(place, method)(value, mode=mode)
+
+        return (
+            change(x.at[i], row), change(x.at[:, i], 2.0), change(x.at[i, i], row[1]),
+            change(x[:1].at[0, i], 3.0),
+            change(x.astype(np.int8).at[i, 1:3], np.int8(3)), change(x.reshape(2, 2, 5).at[:, i], x[:2, :]),
+            change(x[:, :1].at[i], 5.0), change(x.reshape(5, 4).at[2, i], 9.0),
+        )  # fmt: skip
+
+    for i in (-(2**31), -5, -1, 0, 1, 3, 4, 2**31 - 1):
+        agree(f, x, np.int32(i), row)

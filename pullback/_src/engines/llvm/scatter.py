@@ -14,13 +14,13 @@ import numpy as np
 from ...core.program import Equation
 from ...ops.scatter import ScatterDimensionNumbers, window_sizes
 from . import elementwise
-from .gather import Places
+from .gather import Places, placed
 from .index import ZERO, Index
-from .ir import Emitter, Value, constant
+from .ir import Emitter, Value, constant, vector_literal
 from .lower import Lowering, in_place, lowering
 from .nodes import Buffer, Map, Node, Position, Registers, Types, View, whole
 from .slicing import destination, independent
-from .storage import Element, load, store
+from .storage import Element, components, load, store
 
 Out = Sequence[View | None]
 Combine = Callable[[Emitter, Element, Element], Element]
@@ -67,6 +67,12 @@ def scatter(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> 
     updates, indices = independent(lw, updates, x), independent(lw, indices, x)
     if lw.small(x):
         lw.settle(x, updates, indices)
+        single = math.prod(indices.shape[:-1]) == 1 < x.size and not wide
+        if single and all(
+            sizes[d] == (1 if d in places.index_map or d in places.batch_of else n) or n == 1
+            for d, n in enumerate(x.shape)
+        ):
+            return [_selected(lw, lw.registers(x), indices, lw.registers(updates), places, sizes, combine)]
         view = _on_stack(lw, converted(lw.registers(x), dtype))
     elif wide:
         # Sums of halves are kept in single precision and rounded once.
@@ -96,6 +102,40 @@ def scatter(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> 
     after.buffer.slots, view.buffer.slots = view.buffer.slots, ()
     lw.made(after.buffer)
     return [after]
+
+
+def _selected(
+    lw: Lowering,
+    x: Registers,
+    indices: Node,
+    updates: Registers,
+    places: Places,
+    sizes: Sequence[int],
+    combine: Combine,
+) -> Registers:
+    """One window of a small array, of size 1 along the dimensions with an index: its lanes are selected."""
+    e = lw.e
+    grid = np.unravel_index(np.arange(x.size), x.shape)
+    batch = (ZERO,) * (len(indices.shape) - 1)
+    chosen: Value = constant(True, "i1", x.size)
+    for c, (d, limit) in enumerate(zip(places.index_map, places.limits, strict=True)):
+        raw = components(indices.element(e, (*batch, Index.of(c))))[0]
+        start, inside = placed(e, raw, indices.dtype, limit)
+        numbers = Value(vector_literal([int(k) for k in grid[d]], "i32"), "i32", x.size, 0)
+        here = e.icmp("eq", numbers, e.splat(e.convert("trunc", start, "i32"), x.size))
+        chosen = e.and_(chosen, here)
+        if places.drop:
+            chosen = e.and_(chosen, e.splat(inside, x.size))
+    # The other dimensions are covered whole.
+    source = np.zeros(x.size, int)
+    for d in places.kept:
+        source = source * sizes[d] + (grid[d] if sizes[d] > 1 else 0)
+    moved = tuple([e.shuffle(e.splat(v, updates.size), [int(k) for k in source]) for v in updates.values])
+    old = tuple([e.splat(v, x.size) for v in x.values])
+    several = len(old) > 1
+    new = components(combine(e, old if several else old[0], moved if several else moved[0]))
+    parts = [e.select(chosen, e.splat(b, x.size), a) for a, b in zip(old, new, strict=True)]
+    return Registers(x.shape, x.dtype, tuple(parts) if several else parts[0])
 
 
 def converted(x: Node, dtype: np.dtype) -> Node:
