@@ -17,6 +17,7 @@ from . import (  # noqa: F401 (imported for what they declare)
     search,
     slicing,
     sort,
+    spectral,
     structural,
     windows,
 )
