@@ -202,7 +202,7 @@ class View(Node):
         buffer = self.buffer
         if buffer.row is not None:  # its content changes with each turn of the loops around
             level = buffer.row.level
-        elif buffer.base is not None and buffer.base.name.startswith(e.own):
+        elif buffer.address is not None and buffer.address.name.startswith(e.own):
             level = buffer.level
         else:  # a level of the function around this one, which does not change the content meanwhile
             level = 0
