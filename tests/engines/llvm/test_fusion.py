@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pytest
+
 import pullback as pb
 import pullback.lax as lax
 import pullback.numpy as jnp
@@ -80,3 +83,15 @@ def test_loads_within_parallel_loops_within_loops(monkeypatch: Any) -> None:
         return lax.scan(outer, x, None, length=2)
 
     check(f, draw(1000))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_vectors_of_half_precision(dtype: str) -> None:
+    """Moving their lanes: LLVM aborts at vectors of its own 16-bit types on many CPUs."""
+
+    def f(x: Any, i: Any) -> Any:
+        parts = x[0, 0], x[i, 0], x[::2, 1], -x[::13, 1], -x[::19, 1], x[i % 3, i % 2], x.sum(0)
+        return [jnp.concatenate([jnp.broadcast_to(p, (2, 3, 5)) for p in parts[:2]]), *parts, x.T[i % 2] * 2]
+
+    check(f, draw(40, 17, dtype=dtype), np.arange(5))
+    check(f, draw(5, 3, dtype=dtype), np.arange(5))

@@ -526,7 +526,9 @@ def regions(shape: tuple[int, ...], node: Node, most: int) -> list[list[tuple[in
 
     A part is given by its first index and size along each dimension.
     """
-    at = tuple([ZERO if n == 1 else Index.along(Value(f"?{d}", "i64", 1, 0), 0, n - 1) for d, n in enumerate(shape)])
+    at = tuple(
+        [ZERO if n == 1 else Index.along(Value(f"?{d}", "i64", 1, 0), 0, n - 1) for d, n in enumerate(shape)]
+    )
     found = Accesses()
     node.visit(at, found)
     cuts = [{0, n} for n in shape]
@@ -559,7 +561,7 @@ def depth_of(node: Node) -> int:
 
 def rounded(e: Emitter, element: Element, storage: Storage) -> Element:
     """Half-precision results, rounded as if each operation stored its result."""
-    if storage.memory in ("half", "bfloat") and isinstance(element, Value):
+    if storage.narrow is not None and isinstance(element, Value):
         return to_register(e, to_memory(e, element, storage), storage)
     return element
 

@@ -58,7 +58,7 @@ def scatter(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> 
         numbers.scatter_indices_batching_dims,
         eqn.params["mode"],
     )
-    wide = operation in ("add", "sub", "mul") and x.storage.memory in ("half", "bfloat")
+    wide = operation in ("add", "sub", "mul") and x.storage.narrow is not None
     dtype = FLOAT32 if wide else x.dtype
 
     def combine(e: Emitter, old: Element, new: Element) -> Element:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...core import dtypes
 from .index import Index
 from .ir import Emitter, Value, mangle, type_text, vector_literal
-from .math.convert import rounded_bits
+from .math.convert import from_stored_bits, rounded_bits
 
 Element = Value | tuple[Value, ...]
 
@@ -42,6 +42,9 @@ class Storage(NamedTuple):
     register: str
     components: int
     bytes: int  # of one component
+    # The dtype if it is a 16-bit float: its bits are loaded and stored, since vectors of LLVM's own types
+    # for them are not implemented on all CPUs.
+    narrow: np.dtype[Any] | None = None
 
     @property
     def computable(self) -> bool:
@@ -55,15 +58,17 @@ def storage_of(dtype: np.dtype) -> Storage:
     if dtypes.is_key(dtype):
         return Storage("i32", "i32", 2, 4)
     if dtype == dtypes.bfloat16:
-        return Storage("bfloat", "float", 1, 2)
+        return Storage("i16", "float", 1, 2, dtype)
     match dtype.kind:
         case "b":
             return Storage("i8", "i1", 1, 1)
         case "i" | "u":
             return Storage(f"i{8 * dtype.itemsize}", f"i{8 * dtype.itemsize}", 1, dtype.itemsize)
         case "f":
-            memory = {2: "half", 4: "float", 8: "double"}[dtype.itemsize]
-            return Storage(memory, "float" if memory == "half" else memory, 1, dtype.itemsize)
+            if dtype.itemsize == 2:
+                return Storage("i16", "float", 1, 2, dtype)
+            kind = "float" if dtype.itemsize == 4 else "double"
+            return Storage(kind, kind, 1, dtype.itemsize)
         case "c":
             part = "float" if dtype.itemsize == 8 else "double"
             return Storage(part, part, 2, dtype.itemsize // 2)
@@ -306,7 +311,8 @@ def to_register(e: Emitter, x: Value, storage: Storage) -> Value:
         return x
     if storage.register == "i1":
         return e.icmp("ne", x, e.const(0, x))
-    return e.convert("fpext", x, "float")
+    assert storage.narrow is not None
+    return from_stored_bits(e, x, storage.narrow)
 
 
 def to_memory(e: Emitter, x: Value, storage: Storage) -> Value:
@@ -315,9 +321,8 @@ def to_memory(e: Emitter, x: Value, storage: Storage) -> Value:
         return x
     if storage.register == "i1":
         return e.convert("zext", x, "i8")
-    if storage.memory == "bfloat":
-        return e.bitcast(rounded_bits(e, x, dtypes.bfloat16), "bfloat")
-    return e.convert("fptrunc", x, storage.memory)
+    assert storage.narrow is not None
+    return rounded_bits(e, x, storage.narrow)
 
 
 def store(e: Emitter, base: Value, at: Index, storage: Storage, element: Element, lanes: int) -> None:
