@@ -20,10 +20,20 @@ Key = tuple[Any, tuple[ShapedArray, ...], Any, Any, tuple[Any, ...]]
 _seen: set[CodeType] = set()  # of functions whose first call was explained
 
 
-def explain(fun: Callable[..., Any], key: Key, known: Iterable[Key]) -> None:
-    """Write to the log why a call of a jitted function with this key is traced."""
+def explain(fun: Callable[..., Any], key: Key, known: Iterable[Key], forgets: bool) -> None:
+    """Write to the log why a call of a jitted function with this key is traced.
+
+    `known`: the keys of the calls before; `forgets`: whether one of those could not be kept.
+    """
     found = [_differences(fun, key, other) for other in known]
-    if found:
+    if forgets:
+        reasons = [
+            (
+                "because the programs of calls before could not be kept: the function closes over values of a "
+                "transformation that is going on; pass them as arguments"
+            )
+        ]
+    elif found:
         reasons = min(found, key=lambda lines: (lines[0] > 1, len(lines[1])))[1]
     else:
         reasons = _first(fun)
@@ -71,8 +81,6 @@ def _differences(fun: Callable[..., Any], new: Key, old: Key) -> tuple[int, list
         ]
     if axes != old_axes:
         lines.append(f"because the axes {dict(axes)} are bound and {dict(old_axes)} were")
-    if not lines:
-        lines.append("because the program of the last call could not be kept: it closes over traced values")
     return weight, lines
 
 

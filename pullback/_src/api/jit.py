@@ -107,6 +107,7 @@ class JitFunction:
         self._donate_argnums = donate_argnums
         self._donate_argnames = donate_argnames
         self._cache: dict[Any, _Traced] = {}
+        self._forgets = False  # whether a traced program could not be kept
         # Native functions for calls like the last ones: the last call's with positional arguments only
         # (`_Traced.direct_entry`), and the last one's for each structure of arguments, to be called with
         # their leaves (`_Traced.native_entry`). They find out by themselves whether a call is such a call.
@@ -147,13 +148,15 @@ class JitFunction:
         known = traced is not None
         if traced is None:
             if settings().explain_cache_misses:
-                explain(self._fun, key, self._cache)
+                explain(self._fun, key, self._cache, self._forgets)
             staged = self._stage(tree, [v.aval for v in values], static)
             bound = len(staged.consts)
             traced = _Traced(staged, tuple([bound + k for k in self._donated(tree, static)]))
             # Constants that are tracers end with their transformation.
             if not any(isinstance(c, Tracer) for c in traced.staged.consts):
                 self._cache[key] = traced
+            else:
+                self._forgets = True
         staged = traced.staged
         if CURRENT.get() is EVAL:
             for v in (*staged.consts, *values):
