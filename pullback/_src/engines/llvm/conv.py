@@ -25,8 +25,19 @@ from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering, lowering
 from .matrices import RATE, converted, gemm, stack_of
-from .nests import variables
-from .nodes import Accesses, Buffer, Constant, Map, Node, Position, Registers, Remap, View, row_major
+from .nodes import (
+    Accesses,
+    Buffer,
+    Constant,
+    Map,
+    Node,
+    Position,
+    Registers,
+    Remap,
+    View,
+    row_major,
+    variables,
+)
 from .parallel import chunks_for, parallel_for
 from .reducers import reducer
 from .reduction import reduced

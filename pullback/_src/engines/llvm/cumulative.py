@@ -17,8 +17,7 @@ from . import elementwise
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import HEAVY, Lowering, lowering
-from .nests import variables
-from .nodes import Accesses, Node, Position, Registers, Types, View, whole
+from .nodes import Accesses, Node, Position, Registers, Types, View, variables, whole
 from .parallel import chunks_for, parallel_for
 from .reducers import Reducer, reducer
 from .storage import Element, components, store

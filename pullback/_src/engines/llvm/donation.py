@@ -25,8 +25,8 @@ from ...core.program import Equation
 from . import runtime
 from .ir import Emitter, Value
 from .lower import Observer
-from .nests import Nest, reads_of, variables
-from .nodes import Buffer, Node
+from .nests import Nest, reads_of
+from .nodes import Buffer, Node, variables
 from .stages import Output, Stage
 
 

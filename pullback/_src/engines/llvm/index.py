@@ -14,7 +14,8 @@ from .ir import Emitter, Value, constant, vector_literal
 class Index:
     """`const + Σ coefficient * variable + lanes[k]` in lane k; `low` and `high` bound it over the loops.
 
-    `lanes` is None when it is the same in all lanes. `vector` is a part that only run time knows, lane by lane.
+    `lanes` is None when it is the same in all lanes. `vector` is a part that only run time knows, lane by
+    lane.
     """
 
     __slots__ = ("terms", "const", "lanes", "vector", "low", "high")

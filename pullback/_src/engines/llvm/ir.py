@@ -424,7 +424,8 @@ class Emitter:
         )
 
     def mix(self, x: Value, y: Value, lanes: Sequence[int]) -> Value:
-        """Lanes of two vectors of equal length: lane k of the result is lane `lanes[k]` of x followed by y."""
+        """Lanes of two vectors of equal length: lane k of the result is lane `lanes[k]` of x followed by y.
+        Lanes of two vectors of equal length: lane k of the result is lane `lanes[k]` of x followed by y."""
         mask = ", ".join([f"i32 {k}" for k in lanes])
         return self.pure(
             f"shufflevector {x.typed}, {y.typed}, <{len(lanes)} x i32> <{mask}>",

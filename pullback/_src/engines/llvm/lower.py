@@ -1,8 +1,9 @@
 """Lowering: one walk over a program's equations, from nodes to nodes.
 
-`lowerings` maps the name of a primitive to a function `(lw, eqn, operands, out) -> nodes`. `out` tells, for each
-result, where it should go if it has to be in memory; `lw.result(aval, out)` makes that memory. A lowering
-either returns a node that is not computed yet, or uses `lw.store`, `lw.memory` and `lw.registers` to compute.
+`lowerings` maps the name of a primitive to a function `(lw, eqn, operands, out) -> nodes`. `out` tells, for
+each result, where it should go if it has to be in memory; `lw.result(aval, out)` makes that memory. A
+lowering either returns a node that is not computed yet, or uses `lw.store`, `lw.memory` and `lw.registers` to
+compute.
 """
 
 from __future__ import annotations
@@ -17,8 +18,22 @@ from ...core.aval import ShapedArray
 from ...core.program import Equation, Literal, Program, Var
 from .ir import Emitter, Module, Value
 from .memory import Arena
-from .nests import Nest, variables
-from .nodes import Accesses, Buffer, Constant, Map, Node, Pieces, Position, Registers, Remap, View, regions, whole
+from .nests import Nest
+from .nodes import (
+    Accesses,
+    Buffer,
+    Constant,
+    Map,
+    Node,
+    Pieces,
+    Position,
+    Registers,
+    Remap,
+    View,
+    regions,
+    variables,
+    whole,
+)
 from .reducers import Reducer
 from .stages import Output, Stage
 from .storage import components
@@ -63,8 +78,8 @@ def _always(eqn: Equation) -> bool:
 class Walk:
     """Where the lowering of a program stands, as far as liveness is concerned.
 
-    `mine` are the buffers that the walk may write over when nothing reads their content any more: those made in it,
-    and those that the caller has given away. The program's inputs and constants are never among them.
+    `mine` are the buffers that the walk may write over when nothing reads their content any more: those made
+    in it, and those that the caller has given away. The program's inputs and constants are never among them.
     """
 
     def __init__(self, program: Program, given: Sequence[Buffer]) -> None:
@@ -78,8 +93,8 @@ class Walk:
 class Observer:
     """Is told what a lowering does, in the order in which code is written. This one does not care.
 
-    `depth` is the number of programs that are being walked, one within the other, `level` that of the loops and
-    branches that are open.
+    `depth` is the number of programs that are being walked, one within the other, `level` that of the loops
+    and branches that are open.
     """
 
     def equation(self, eqn: Equation, depth: int, level: int) -> None:
@@ -211,11 +226,11 @@ class Lowering:
         return self.memory(node, where) if found.cost > HEAVY else node
 
     def renewed(self, eqn: Equation, number: int) -> View | None:
-        """The memory of operand `number` of the equation that is being lowered, to be written over with a new content.
+        """The memory of an operand of the equation that is being lowered, to be written over.
 
-        None if that is not possible: it is not this walk's memory (the program's inputs and constants, other loops'
-        states), or it may still be read: by later equations through any variable, or by another operand.
-        What reads little of it is computed before. The caller reads the old content through the
+        None if that is not possible: it is not this walk's memory (the program's inputs and constants, other
+        loops' states), or it may still be read: by later equations through any variable, or by another
+        operand. What reads little of it is computed before. The caller reads the old content through the
         operand before it writes, and flushes between the two.
         """
         walk = self._walks[-1]
@@ -279,7 +294,7 @@ class Lowering:
     def small(self, node: Node | ShapedArray) -> bool:
         """Whether an array should live in registers."""
         dtype = node.dtype
-        return 0 < node.size and node.size * dtype.itemsize <= SMALL
+        return node.size > 0 and node.size * dtype.itemsize <= SMALL
 
     def registers(self, node: Node) -> Registers:
         """The node computed as one vector."""
@@ -379,9 +394,8 @@ class Lowering:
             starts, shape = [first for first, _ in part], tuple([size for _, size in part])
             offset = sum(first * stride for first, stride in zip(starts, view.strides, strict=True))
             inner = Remap(node, shape, shifted(starts))
-            self.stage(
-                Stage(shape, (False,) * len(shape), [Output(view.with_layout(shape, view.strides, offset), inner)])
-            )
+            place = view.with_layout(shape, view.strides, offset)
+            self.stage(Stage(shape, (False,) * len(shape), [Output(place, inner)]))
         return view
 
     def _joined(self, node: Node, done: dict[Node, Node]) -> Node:
@@ -442,7 +456,8 @@ class Lowering:
             self._give(buffer)
 
     def rewritten(self, view: View) -> View:
-        """Memory that is about to be written a second time: as another content, of which nothing is known yet."""
+        """Memory that is about to be written a second time: as another content, of which nothing is known
+        yet."""
         self.flush()
         buffer = Buffer(view.buffer.base, self.e.level, view.buffer.bytes)
         buffer.slots, view.buffer.slots = view.buffer.slots, ()

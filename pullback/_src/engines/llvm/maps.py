@@ -17,7 +17,8 @@ Out = Sequence[View | None]
 WEIGHTS = dict.fromkeys(
     ("exp", "exp2", "expm1", "log", "log1p", "sin", "cos", "tanh", "logistic", "cbrt", "erf", "erfc"), 0.6
 ) | dict.fromkeys(
-    ("tan", "sinh", "cosh", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh", "pow", "erf_inv", "lgamma",
+    ("tan", "sinh", "cosh", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh", "pow", "erf_inv",
+    "lgamma",
      "digamma", "threefry2x32"), 1.5
 )  # fmt: skip
 ORDINARY = 0.03

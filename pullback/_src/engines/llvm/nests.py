@@ -1,8 +1,9 @@
 """Nests: stages that share loops.
 
-Stages are collected in an open nest. A stage joins the nest's last stage if their domains agree and it reads what
-that writes only at the same place; or the nest, as a further loop within the leading dimensions' loops, if it
-reads what the nest writes only from the same place along those. Otherwise the nest is written and a new one begins.
+Stages are collected in an open nest. A stage joins the nest's last stage if their domains agree and it reads
+what that writes only at the same place; or the nest, as a further loop within the leading dimensions' loops,
+if it reads what the nest writes only from the same place along those. Otherwise the nest is written and a new
+one begins.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
-from .nodes import Accesses, Buffer, Position, Row
+from .nodes import Accesses, Buffer, Row, variables
 from .parallel import chunks_for, parallel_for
 from .stages import Stage, plan, write_stage
 
@@ -182,7 +183,8 @@ class Nest:
             self._loops(e, d + 1, {**fixed, d: Index.along(loop.index, 0, n - 1)}, None, rows)
 
     def _forward(self) -> dict[Buffer, int]:
-        """Find what need not be stored, and what is needed for one turn of the shared loops only (with its size)."""
+        """Find what need not be stored, and what is needed for one turn of the shared loops only (with its
+        size)."""
         readers: dict[Buffer, set[int]] = {}
         for number, stage in enumerate(self.stages):
             for view, _ in reads_of(stage):
@@ -202,13 +204,6 @@ class Nest:
                     if low >= 0 and size <= SCRATCH:
                         rows[view.buffer] = size
         return rows
-
-
-def variables(domain: tuple[int, ...]) -> Position:
-    """Variables that stand for the loops'; dimensions of size 1 have none."""
-    return tuple(
-        [ZERO if n == 1 else Index.along(Value(f"?{d}", "i64", 1, 0), 0, n - 1) for d, n in enumerate(domain)]
-    )
 
 
 def _reach(index: Index, leading: int, domain: tuple[int, ...]) -> tuple[int, int]:
@@ -232,4 +227,4 @@ def reads_of(stage: Stage) -> list[tuple[View, Index]]:
     return stage.reads[1]
 
 
-__all__ = ["Nest", "reads_of", "variables"]
+__all__ = ["Nest", "reads_of"]

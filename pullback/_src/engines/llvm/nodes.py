@@ -1,7 +1,7 @@
 """Nodes: arrays as functions from an index to an element.
 
-A node is what the lowering knows of an array: memory (`View`), a vector in a register (`Registers`), or how its
-elements are computed from other nodes'. Nothing here decides what is computed when; see `stages`.
+A node is what the lowering knows of an array: memory (`View`), a vector in a register (`Registers`), or how
+its elements are computed from other nodes'. Nothing here decides what is computed when; see `stages`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ Position = tuple[Index, ...]
 
 
 class Buffer:
-    """Memory: an address, known once the buffer has its place, holding this content in scopes from `level` on."""
+    """Memory: an address, known once the buffer has its place, holding this content in scopes from `level`
+    on."""
 
     __slots__ = ("base", "level", "bytes", "slots", "pending", "row")
 
@@ -60,7 +61,8 @@ class Buffer:
 
 
 class Row(NamedTuple):
-    """A part of a buffer, for one turn of loops: its address, the loops' variables, the level of the innermost."""
+    """A part of a buffer, for one turn of loops: its address, the loops' variables, the level of the
+    innermost."""
 
     base: Value
     dropped: frozenset[str]
@@ -68,7 +70,8 @@ class Row(NamedTuple):
 
 
 class Accesses:
-    """What nodes read at a position: the memory, with the flat index; and dimensions whose index is used itself."""
+    """What nodes read at a position: the memory, with the flat index; and dimensions whose index is used
+    itself."""
 
     def __init__(self) -> None:
         self.views: list[tuple[View, Index]] = []
@@ -417,7 +420,7 @@ class Map(Node):
         self.operands = tuple(operands)
         self.params = params
         self.weight = weight
-        self._pieced = any([o.pieced for o in operands])
+        self._pieced = any(o.pieced for o in operands)
         self.depth = 1 + max([depth_of(o) for o in operands], default=0)
         self.types = Types(tuple([o.dtype for o in operands]), dtype)
 
@@ -439,7 +442,8 @@ class Map(Node):
 class Pieces(Node):
     """Nodes one after the other along an axis.
 
-    Which of them an element comes from is known when the index's bounds tell: stages are cut where it changes.
+    Which of them an element comes from is known when the index's bounds tell: stages are cut where it
+    changes.
     """
 
     __slots__ = ("parts", "axis", "starts")
@@ -492,7 +496,8 @@ class Pieces(Node):
         return result if len(result) > 1 else result[0]
 
     def _by_lanes(self, e: Emitter, at: Position, lanes: Sequence[int]) -> Element:
-        """The element where each lane's part is known: parts whose other lanes do not matter, and a choice."""
+        """The element where each lane's part is known: parts whose other lanes do not matter, and a choice.
+        The element where each lane's part is known: parts whose other lanes do not matter, and a choice."""
         result: tuple[Value, ...] = ()
         for k, part in enumerate(self.parts):
             low, high = self.starts[k], self.starts[k + 1] - 1
@@ -521,16 +526,20 @@ class Pieces(Node):
             part.visit(self._within(at, k, index + -self.starts[k]), found)
 
 
+def variables(domain: tuple[int, ...]) -> Position:
+    """Variables that stand for the loops'; dimensions of size 1 have none."""
+    return tuple(
+        [ZERO if n == 1 else Index.along(Value(f"?{d}", "i64", 1, 0), 0, n - 1) for d, n in enumerate(domain)]
+    )
+
+
 def regions(shape: tuple[int, ...], node: Node, most: int) -> list[list[tuple[int, int]]] | None:
     """The parts of a domain in each of which all elements come from the same nodes; None if more than `most`.
 
     A part is given by its first index and size along each dimension.
     """
-    at = tuple(
-        [ZERO if n == 1 else Index.along(Value(f"?{d}", "i64", 1, 0), 0, n - 1) for d, n in enumerate(shape)]
-    )
     found = Accesses()
-    node.visit(at, found)
+    node.visit(variables(shape), found)
     cuts = [{0, n} for n in shape]
     for index, bound in found.cuts:
         if len(index.terms) != 1 or index.vector is not None or index.lanes is not None:
@@ -546,7 +555,7 @@ def regions(shape: tuple[int, ...], node: Node, most: int) -> list[list[tuple[in
     if math.prod([len(c) - 1 for c in cuts]) > most:
         return None
     edges = [sorted(c) for c in cuts]
-    spans = [[(a, b - a) for a, b in zip(e[:-1], e[1:], strict=True)] for e in edges]
+    spans = [[(a, b - a) for a, b in itertools.pairwise(e)] for e in edges]
     return [list(region) for region in itertools.product(*spans)]
 
 
@@ -644,6 +653,7 @@ def whole(shape: Sequence[int]) -> Position:
 
 
 __all__ = [
-    "Accesses", "Buffer", "Constant", "Iota", "Map", "Node", "Part", "Pieces", "Position", "Registers", "Remap", "Results", "Types",
-    "View", "lanes_of", "regions", "reshaped_strides", "row_major", "whole",
+    "Accesses", "Buffer", "Constant", "Iota", "Map", "Node", "Part", "Pieces", "Position", "Registers",
+    "Remap", "Results", "Row", "Types", "View", "lanes_of", "regions", "reshaped_strides", "row_major",
+    "variables", "whole",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Loops that several threads share.
 
-The loop's body becomes a function of its own, called for one *chunk* of the range at a time. Chunks follow from the
-program alone and never from the number of threads, so results do not depend on it.
+The loop's body becomes a function of its own, called for one *chunk* of the range at a time. Chunks follow
+from the program alone and never from the number of threads, so results do not depend on it.
 """
 
 from __future__ import annotations

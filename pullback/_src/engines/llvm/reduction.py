@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...core.program import Equation
-from .lower import Lowering, lowering, takes_pieces
 from .index import Index
+from .lower import Lowering, lowering, takes_pieces
 from .nodes import Constant, Node, Registers, Remap, View
 from .reducers import Reducer, reducer
 from .storage import components
@@ -78,6 +78,7 @@ def _in_registers(
     if pending is not None:
         parts = r.combine(e, parts, pending)
     return Registers(shape, x.dtype, parts if len(parts) > 1 else parts[0])
+
 
 takes_pieces.update(KINDS)
 

@@ -17,8 +17,7 @@ from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import HEAVY, Lowering, lowering
 from .math.base import is_any
-from .nests import variables
-from .nodes import Accesses, Node, View
+from .nodes import Accesses, Node, View, variables
 from .parallel import chunks_for, parallel_for
 from .radix import sort_row
 from .storage import Element, components, load, storage_of, store

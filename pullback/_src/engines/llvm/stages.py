@@ -1,7 +1,7 @@
 """Stages: loops over a domain that store and accumulate elements of nodes.
 
-`plan` looks at what a stage reads and writes and decides the loops: which dimensions can be merged, along which the
-vector lanes go, what is around them. `emit` writes them.
+`plan` looks at what a stage reads and writes and decides the loops: which dimensions can be merged, along
+which the vector lanes go, what is around them. `emit` writes them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class Axis:
 
 @dataclass(eq=False)
 class Plan:
-    """The loops of a stage: `outer` around `lanes`, of which the first is cut into blocks; then `inner` reductions."""
+    """The loops of a stage: `outer` around `lanes`, of which the first is cut into blocks; then `inner`
+    reductions."""
 
     outer: list[Axis]
     block: Axis | None
@@ -672,7 +673,7 @@ class StageWriter:
         return groups
 
     def _pairwise(self, turns: int, step: int, term: Term) -> list[tuple[Value, ...]]:
-        """Sums of blocks of terms, combined as a balanced tree with a stack of one partial sum for each level.
+        """Sums of blocks of terms, combined as a balanced tree with a stack of one partial sum a level.
 
         After a block, the partial sums of as many levels are combined as the number of blocks before it has
         trailing ones: as a binary counter carries.

@@ -1,7 +1,7 @@
 """How dtypes lie in memory and in registers, and the loads and stores between the two.
 
-In registers an element is a `Value`; of complex numbers and random keys it is a pair of them. Booleans are bytes in
-memory and i1 in registers; half-precision floats are widened to float.
+In registers an element is a `Value`; of complex numbers and random keys it is a pair of them. Booleans are
+bytes in memory and i1 in registers; half-precision floats are widened to float.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _load(
     if width <= max(2 * count, 8):
         window = _load_run(e, base, _at(at, low), storage, width, level, version)
         return e.shuffle(window, [k - low for k in offsets])
-    if e.tile is not None and count == TILE and dict((v.name, c) for v, c in at.terms).get(e.tile[0]) == 1:
+    if e.tile is not None and count == TILE and {v.name: c for v, c in at.terms}.get(e.tile[0]) == 1:
         return _from_tile(e, base, at, storage, level, version)
     if _apart(offsets) and elem in _SUFFIX:
         return _load_apart(e, base, at, storage, level, version)
@@ -165,7 +165,8 @@ def _from_tile(e: Emitter, base: Value, at: Index, storage: Storage, level: int,
     return rows[row]
 
 
-# Lanes of two vectors a step of the transposition takes, for two results: single elements, pairs and halves are
+# Lanes of two vectors a step of the transposition takes, for two results: single elements, pairs and halves
+# are
 # exchanged, as the instructions of x86 for this do.
 _STEPS = (
     ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)),

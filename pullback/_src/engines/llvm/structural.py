@@ -73,7 +73,7 @@ def rev(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list
 @lowering("slice", defers=True)
 def slice_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     (x,) = operands
-    starts, limits = eqn.params["start_indices"], eqn.params["limit_indices"]
+    starts = eqn.params["start_indices"]
     steps = eqn.params["strides"] or (1,) * len(starts)
     return [sliced(lw, x, starts, steps, eqn.outvars[0].aval.shape)]
 
@@ -132,7 +132,7 @@ def _reshaped(x: Node, shape: tuple[int, ...]) -> Node | None:
         operands = []
         for o in x.operands:
             if o.size == 1:
-                operands.append(Remap(o, (), lambda at, rank=len(o.shape): (ZERO,) * rank) if o.shape else o)
+                operands.append(_single(o))
                 continue
             inner = _reshaped(o, shape) if o.shape == x.shape else None
             if inner is None:
@@ -140,6 +140,12 @@ def _reshaped(x: Node, shape: tuple[int, ...]) -> Node | None:
             operands.append(inner)
         return Map(x.rule, operands, shape, x.dtype, x.params, x.weight)
     return None
+
+
+def _single(x: Node) -> Node:
+    """The only element of a node, as a node without dimensions."""
+    at = (ZERO,) * len(x.shape)
+    return Remap(x, (), lambda _: at) if x.shape else x
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[int, list[int]]] | None:
@@ -259,8 +265,8 @@ Config = Sequence[tuple[int, int, int]]
 def kept(
     shape: Sequence[int], padded: Sequence[int], config: Config
 ) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Of the elements of an array that are not cut off by padding: where the first is, where it goes, the steps there,
-    and their number, in each dimension."""
+    """Of the elements of an array that padding does not cut off: where the first is, where it goes, the steps
+    there, and their number, in each dimension."""
     source, target, steps, sizes = [], [], [], []
     for n, total, (low, _, interior) in zip(shape, padded, config, strict=True):
         step = interior + 1
@@ -297,7 +303,7 @@ def _framed(node: Node, value: Node, starts: Sequence[int], shape: tuple[int, ..
         have = node.shape[d]
         if have == total:
             continue
-        parts = []
+        parts: list[Node] = []
         for size in (start, have, total - start - have):
             box = (*node.shape[:d], size, *node.shape[d + 1 :])
             parts.append(node if len(parts) == 1 else Remap(value, box, lambda at: ()))
@@ -358,4 +364,6 @@ def dynamic_slice(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Ou
     return [moved(lw, x, sizes, lambda p: tuple([i + s for i, s in zip(p, at, strict=True)]))]
 
 
-takes_pieces.update(("broadcast_in_dim", "transpose", "rev", "slice", "split", "reshape", "concatenate", "pad"))
+takes_pieces.update(
+    ("broadcast_in_dim", "transpose", "rev", "slice", "split", "reshape", "concatenate", "pad")
+)
