@@ -21,6 +21,7 @@ from .math import scalars
 from .nodes import Buffer, Node, View
 
 LONG = 20_000.0  # ns of a program during which other Python threads may run
+LONG_PROGRAM = 96  # equations
 
 
 class Compilation:
@@ -43,6 +44,7 @@ class Compilation:
         registry.load_eager()
         self.program = eliminate_dead_code(inline_calls(program))
         module = Module()
+        module.long = len(self.program.eqns) >= LONG_PROGRAM
         e = Emitter(module)
         watch = Watch(observer or Observer())
         # The frame's pointers. Constants are found while lowering; their names come before their places.

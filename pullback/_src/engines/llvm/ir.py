@@ -590,7 +590,9 @@ class Module:
         self.declarations: dict[str, str] = {}
         self.functions: list[str] = []
         self.globals: list[str] = []
+        self.long = False  # whether nests become functions of their own
         self._names = 0
+        self._written: dict[str, str] = {}  # the names of internal functions by their text
         self.work = 0.0  # ns that the program takes, roughly
         self.turns = 1.0  # of all loops around what is being written
         self.shared: list[int] = []  # into how many parts each loop was cut that threads share
@@ -599,6 +601,14 @@ class Module:
         """A name for a function or global."""
         self._names += 1
         return f"{prefix}{self._names}"
+
+    def function(self, prefix: str, text: str) -> str:
+        """The name of an internal function; `text` is what stands after its name."""
+        name = self._written.get(text)
+        if name is None:
+            name = self._written[text] = self.unique(prefix)
+            self.functions.append(f"define internal void @{name}{text}")
+        return name
 
     def declare(self, name: str, result: str, parameters: Sequence[str]) -> None:
         if name not in self.declarations:

@@ -129,7 +129,7 @@ class Lowering:
         self.e = e
         self.arena = Arena()
         self.arena_base = arena_base
-        self.nest = Nest()
+        self.nest = Nest(module.long)
         self.host_calls: list[Any] = []
         self._made: list[Buffer] = []  # by the equation that is being lowered
         self._walks: list[Walk] = []  # one within the other
@@ -183,7 +183,7 @@ class Lowering:
             if results is None:
                 results = self.fallback(self, eqn, operands, where) or []
             for var, node in zip(eqn.outvars, results, strict=True):
-                if isinstance(node, Map) and node.depth > DEEP:
+                if isinstance(node, Map) and (node.depth > DEEP or self.nest.is_long(node.chain, node.size)):
                     node = self.memory(node, places.get(var))
                 elif isinstance(node, (Map, Remap)) and uses.get(var, 0) > 1:
                     node = self._keep(node, places.get(var))
@@ -441,7 +441,7 @@ class Lowering:
 
     def flush(self) -> None:
         """Write the open nest."""
-        nest, self.nest = self.nest, Nest()
+        nest, self.nest = self.nest, Nest(self.module.long)
         if nest.stages:
             self.observer.nest(nest, len(self._walks), self.e.level)
             before = len(self.module.shared)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .nodes import Accesses, Buffer, Row, variables
-from .parallel import chunks_for, parallel_for
+from .parallel import CHUNK, apart, chunks_for, parallel_for
 from .stages import Stage, plan, write_stage
 
 if TYPE_CHECKING:
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 WORTH_SHARING = 32  # elements within a shared loop, for some stage, that make it worth while
 MOST = 24  # results of a nest
+LONGEST = 8.0  # ns of operations on an element, above which nothing is gained by doing more in the same loop
+HEAVY_CHAIN = 2.0  # likewise in a long program
+CACHED = 1 << 16  # elements of an array that costs next to nothing to write and read again
 SCRATCH = 1 << 16  # bytes of a row that may be kept on the stack
 
 
 class Nest:
     """Stages to be written together."""
 
-    def __init__(self) -> None:
+    def __init__(self, long: bool = False) -> None:
+        self.long = long  # whether it is one of many in a long program
         self.stages: list[Stage] = []
         self.shared = 0  # leading dimensions with common loops
         self.released: set[Buffer] = set()  # not needed after this nest
@@ -51,9 +55,15 @@ class Nest:
             return False
         reads = self._reads(stage)
         last = self.stages[-1]
-        if self._same_loops(last, stage) and all(self._same_place(view, flat, last) for view, flat in reads):
+        if (
+            self._same_loops(last, stage)
+            and not self.is_long(operations_of(last) + operations_of(stage), math.prod(stage.domain))
+            and all(self._same_place(view, flat, last) for view, flat in reads)
+        ):
             last.reduced = tuple([a or b for a, b in zip(last.reduced, stage.reduced, strict=True)])
+            both = [*reads_of(last), *reads_of(stage)], last.operations + stage.operations
             last.outputs.extend(stage.outputs)
+            last.reads, last.operations = (len(last.outputs), both[0]), both[1]
             self._note(stage, last)
             return True
         shared = self._common(stage, reads)
@@ -63,6 +73,13 @@ class Nest:
             self._note(stage, stage)
             return True
         return False
+
+    def is_long(self, operations: float, size: int) -> bool:
+        """Whether a loop with so many nanoseconds of operations on an element should not be extended.
+
+        Short loops of a long program are often the same, and then they are compiled once.
+        """
+        return operations > (HEAVY_CHAIN if self.long and size <= CACHED else LONGEST)
 
     def _note(self, stage: Stage, into: Stage) -> None:
         at = variables(stage.domain)
@@ -141,11 +158,21 @@ class Nest:
             for output in stage.outputs:
                 if output.needed and output.view.buffer not in rows:
                     place(output.view.buffer)
+        if e.module.long and not e.outlined and self._work() < 2 * CHUNK:
+            apart(e, lambda inner: self._write(inner, rows))
+        else:
+            self._write(e, rows)
+
+    def _work(self) -> float:
+        """Nanoseconds that the nest takes, roughly."""
+        return sum(plan(s, {}).cost * math.prod(s.domain) for s in self.stages)
+
+    def _write(self, e: Emitter, rows: dict[Buffer, int]) -> None:
         if len(self.stages) == 1:
             write_stage(e, self.stages[0])
             return
         domain = self.stages[0].domain[: self.shared]
-        work = sum(plan(s, {}).cost * math.prod(s.domain) for s in self.stages)
+        work = self._work()
         first = next((d for d, n in enumerate(domain) if n > 1), 0)
         chunks = 1 if e.outlined else chunks_for(work, domain[first])
         if chunks > 1:
@@ -224,7 +251,14 @@ def reads_of(stage: Stage) -> list[tuple[View, Index]]:
         for output in stage.outputs:
             output.node.visit(at, found)
         stage.reads = len(stage.outputs), found.views
+        stage.operations = found.cost
     return stage.reads[1]
+
+
+def operations_of(stage: Stage) -> float:
+    """Nanoseconds that the operations on an element take, roughly."""
+    reads_of(stage)
+    return stage.operations
 
 
 __all__ = ["Nest", "reads_of"]

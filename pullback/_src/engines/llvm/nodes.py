@@ -404,7 +404,7 @@ class Types(NamedTuple):
 class Map(Node):
     """An elementwise function of nodes, which broadcast as in NumPy."""
 
-    __slots__ = ("rule", "operands", "types", "params", "weight", "depth", "_pieced")
+    __slots__ = ("rule", "operands", "types", "params", "weight", "depth", "chain", "_pieced")
 
     def __init__(
         self,
@@ -422,6 +422,7 @@ class Map(Node):
         self.weight = weight
         self._pieced = any(o.pieced for o in operands)
         self.depth = 1 + max([depth_of(o) for o in operands], default=0)
+        self.chain = weight + max([chain_of(o) for o in operands], default=0.0)
         self.types = Types(tuple([o.dtype for o in operands]), dtype)
 
     @property
@@ -566,6 +567,15 @@ def depth_of(node: Node) -> int:
     if isinstance(node, Part):
         return 1 + max([depth_of(o) for o in node.whole.operands], default=0)
     return node.depth if isinstance(node, Map) else 0
+
+
+def chain_of(node: Node) -> float:
+    """Nanoseconds that the operations in a row take which a node's element needs."""
+    while isinstance(node, Remap):
+        node = node.source
+    if isinstance(node, Part):
+        return node.whole.weight + max([chain_of(o) for o in node.whole.operands], default=0.0)
+    return node.chain if isinstance(node, Map) else 0.0
 
 
 def rounded(e: Emitter, element: Element, storage: Storage) -> Element:

@@ -1,7 +1,10 @@
-"""Loops that several threads share.
+"""Parts of a program as functions of their own: loops that several threads share, and nests of long programs.
 
-The loop's body becomes a function of its own, called for one *chunk* of the range at a time. Chunks follow
-from the program alone and never from the number of threads, so results do not depend on it.
+The body of a shared loop is called for one *chunk* of the range at a time. Chunks follow from the program
+alone and never from the number of threads, so results do not depend on it.
+
+Functions with the same text are written once. So a Python loop that was unrolled while tracing costs the code
+generator little more than one turn of it, and no function is so long that it takes more than linear time.
 """
 
 from __future__ import annotations
@@ -33,8 +36,7 @@ def parallel_for(
     size = -(-total // chunks)
     chunks = -(-total // size)
     module.shared.append(chunks)
-    name = module.unique("kernel")
-    inner = Emitter(module, prefix=f"{name}.", outlined=True)
+    inner = Emitter(module, prefix="k.", outlined=True)
     chunk = Value("%" + inner.fresh("chunk"), "i64", 1, 0)
     first = inner.mul(chunk, constant(size, "i64"))
     end = inner.call("llvm.smin", "i64", inner.add(first, constant(size, "i64")), constant(total, "i64"))
@@ -56,9 +58,7 @@ def parallel_for(
         lines.append((outer, offset))
         offset += size_of
     inner.frame.extend(context)
-    module.functions.append(
-        f"define internal void @{name}(ptr %context, i64 {chunk.name}) {{\nentry:\n{inner.text()}\n}}"
-    )
+    name = module.function("kernel", f"(ptr %context, i64 {chunk.name}) {{\nentry:\n{inner.text()}\n}}")
     shared = e.stack("i8", max(offset, 1))
     for outer, at in lines:
         place_value = e.here(f"getelementptr i8, ptr {shared.name}, i64 {at}", "ptr", 1)
@@ -67,3 +67,13 @@ def parallel_for(
     status = e.here(f"call i32 @pb_parallel(ptr @{name}, ptr {shared.name}, i64 {chunks})", "i32", 1)
     leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
     return chunks
+
+
+def apart(e: Emitter, body: Callable[[Emitter], None]) -> None:
+    """Write `body(emitter)` as a function, and a call of it; it must not share loops between threads."""
+    inner = Emitter(e.module, prefix="p.", outlined=True)
+    body(inner)
+    inner.line("ret void")
+    parameters = ", ".join([inner.captures[v.name].typed for v in inner.captured])
+    name = e.module.function("part", f"({parameters}) {{\nentry:\n{inner.text()}\n}}")
+    e.line(f"call void @{name}({', '.join([e.local(v).typed for v in inner.captured])})")

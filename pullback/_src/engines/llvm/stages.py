@@ -47,6 +47,7 @@ class Stage:
     outputs: list[Output] = field(default_factory=list)
     # What the first outputs read, once somebody has asked: their number, views and flat indices.
     reads: tuple[int, list[tuple[View, Index]]] | None = None
+    operations: float = 0.0  # ns on an element, roughly; as old as `reads`
 
     def stored_at(self, output: Output, at: Position) -> Index:
         """Where an output's element of a position goes."""

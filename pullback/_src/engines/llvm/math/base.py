@@ -147,6 +147,16 @@ def is_any(e: Emitter, condition: Value) -> Value:
     return e.pure(f"icmp ne {bits.typed}, 0", "i1", 1, bits.level)
 
 
+def _scratch(e: Emitter, elem: str, lanes: int, number: int) -> Value:
+    """Memory of a function for its rare lanes, wherever they occur."""
+    known = e.scopes[0].known
+    key = "rarely", elem, lanes, number
+    if key not in known:
+        known[key] = e.stack(elem, lanes)
+    place: Value = known[key]
+    return place
+
+
 MASK = 64  # lanes of which one integer can say in which ones something holds
 
 
@@ -181,8 +191,8 @@ def rarely(
             results[k] = e.here(f"extractvalue {kinds} {got.name}, {k}", f.elem, 1)
     else:
         # Through memory: vectors whose lanes are picked by a variable take long to compile.
-        inputs = [e.stack(x.elem, lanes) for x in xs]
-        outputs = [e.stack(f.elem if f else xs[0].elem, lanes) for f in fast]
+        inputs = [_scratch(e, x.elem, lanes, k) for k, x in enumerate(xs)]
+        outputs = [_scratch(e, f.elem if f else xs[0].elem, lanes, len(xs) + k) for k, f in enumerate(fast)]
         for x, place in [*zip(xs, inputs, strict=True), *[(f, outputs[k]) for k, f in wanted.items()]]:
             e.line(f"store {x.typed}, ptr {place.name}, align 8")
         mask = e.pure(f"bitcast {condition.typed} to i{lanes}", f"i{lanes}", 1, condition.level)
