@@ -95,3 +95,37 @@ def test_vectors_of_half_precision(dtype: str) -> None:
 
     check(f, draw(40, 17, dtype=dtype), np.arange(5))
     check(f, draw(5, 3, dtype=dtype), np.arange(5))
+
+
+def test_parts_of_concatenations_with_merged_loops() -> None:
+    def f(a: Any) -> Any:
+        return jnp.concatenate([a, a, a], 2)[:3, :3, :3, :3]
+
+    check(f, draw(3, 11, 3, 11))
+
+    def g(a: Any) -> Any:
+        return jnp.split(lax.pad(a, jnp.float32(0), ((0, 997, 0), (0, 6, 0))), 3, axis=1)
+
+    check(g, draw(3, 3))
+
+
+def test_a_branch_reads_its_result() -> None:
+    """What a branch writes is not read before the branch, where the memory is known already."""
+
+    def f(x: Any) -> Any:
+        def branch(x: Any) -> Any:
+            y = jnp.sin(x) @ x
+            return y, (y * 2)[::-1] @ x
+
+        return lax.cond(x[0, 0] > -100, branch, lambda x: (x, x), x)
+
+    check(f, draw(10, 10))
+
+
+def test_a_cumulative_sum_that_a_loop_stacks() -> None:
+    def f(x: Any) -> Any:
+        _, sums = lax.scan(lambda c, row: (c, jnp.cumsum(row)), 0, x)
+        return sums[0, :3] * 2, sums
+
+    check(f, draw(1, 100))
+    check(f, draw(4, 100))

@@ -61,7 +61,6 @@ def cumulative(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) 
     lw.settle(x)
     lw.flush()
     lw.place(view.buffer)
-    view.buffer.level = lw.e.level
     Scan(lw.e, x, view, axis, reverse, r, found.cost).write()
     return [view]
 

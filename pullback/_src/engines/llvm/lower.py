@@ -153,6 +153,7 @@ class Lowering:
         """
         walk = Walk(program, [v.buffer for v in given if v is not None])
         self._walks.append(walk)
+        out = [None if v is None else self._inside(v) for v in out]
         env = walk.env
         env.update(zip(program.invars, args, strict=True))
         for var, value in zip(program.constvars, program.consts, strict=True):
@@ -218,6 +219,19 @@ class Lowering:
                 else:
                     self._made.append(buffer)
         return final
+
+    def _inside(self, view: View) -> View:
+        """Memory of the code around, as a content that is made in the scope that is being written."""
+        level = self.e.level
+        if view.buffer.level == level or view.buffer.address is None:
+            return view
+        return View(
+            Buffer(view.buffer.address, level, view.buffer.bytes),
+            view.shape,
+            view.dtype,
+            view.strides,
+            view.offset,
+        )
 
     def _keep(self, node: Node, where: View | None) -> Node:
         """A deferred node that is used several times: computed now if that is better than doing it again."""

@@ -517,10 +517,10 @@ class Pieces(Node):
     def visit(self, at: Position, found: Accesses) -> None:
         index = at[self.axis]
         only = None if index.vector is not None else self._only(index)
+        found.direct.append(index)  # its bounds are those of one dimension, not of several merged ones
         if only is not None:
             self.parts[only].visit(self._within(at, only, index + -self.starts[only]), found)
             return
-        found.direct.append(index)
         for k, part in enumerate(self.parts):
             if k:
                 found.cuts.append((index, self.starts[k]))
