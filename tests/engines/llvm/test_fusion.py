@@ -129,3 +129,16 @@ def test_a_cumulative_sum_that_a_loop_stacks() -> None:
 
     check(f, draw(1, 100))
     check(f, draw(4, 100))
+
+
+def test_gathers_within_parallel_loops_within_loops(monkeypatch: Any) -> None:
+    monkeypatch.setattr(parallel, "CHUNK", 100.0)
+
+    def f(x: Any, i: Any) -> Any:
+        def outer(c: Any, _: Any) -> Any:
+            return lax.scan(lambda d, _: (jnp.sin(d[i]) * 1.5, d[0]), c, None, length=3)
+
+        return lax.scan(outer, x, None, length=2)
+
+    check(f, draw(100), np.arange(100) * 7 % 100)
+    check(f, draw(1000), np.arange(1000) * 7 % 1000)

@@ -125,7 +125,7 @@ class Gather(Node):
         flat = self.places.within(flat, window, view)
         base = view.buffer.base_in(e)
         assert base is not None
-        element = load(e, e.local(base), flat, view.storage, view.buffer.level, view.buffer)
+        element = load(e, e.local(base), flat, view.storage, view.level(e), view.buffer)
         if self.fill is None or valid is None:
             return element
         return masked(e, valid, element, self.fill)

@@ -202,14 +202,16 @@ class View(Node):
         for scope in reversed(e.scopes):
             if stored in scope.known:
                 return scope.known[stored]
+        return load(e, self.address(e), index, self.storage, self.level(e), self.buffer)
+
+    def level(self, e: Emitter) -> int:
+        """The level from which on the memory holds the content, in the function that is being written."""
         buffer = self.buffer
         if buffer.row is not None:  # its content changes with each turn of the loops around
-            level = buffer.row.level
-        elif buffer.address is not None and buffer.address.name.startswith(e.own):
-            level = buffer.level
-        else:  # a level of the function around this one, which does not change the content meanwhile
-            level = 0
-        return load(e, self.address(e), index, self.storage, level, self.buffer)
+            return buffer.row.level
+        if buffer.address is not None and buffer.address.name.startswith(e.own):
+            return buffer.level
+        return 0  # memory of the function around this one, which does not change it meanwhile
 
     def visit(self, at: Position, found: Accesses) -> None:
         found.views.append((self, self.flat(at)))
