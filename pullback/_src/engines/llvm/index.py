@@ -18,7 +18,7 @@ class Index:
     lane.
     """
 
-    __slots__ = ("terms", "const", "lanes", "vector", "low", "high")
+    __slots__ = ("terms", "const", "lanes", "vector", "low", "high", "_key")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Index:
         self.vector = vector
         self.low = low
         self.high = high
+        self._key: tuple[object, ...] | None = None
 
     @staticmethod
     def of(value: int) -> Index:
@@ -53,13 +54,16 @@ class Index:
 
     @property
     def key(self) -> tuple[object, ...]:
-        terms = [(v.name, c) for v, c in self.terms]
-        return (
-            tuple(terms if len(terms) < 2 else sorted(terms)),
-            self.const,
-            self.lanes,
-            self.vector.name if self.vector is not None else None,
-        )
+        """What tells indices apart."""
+        if self._key is None:
+            terms = [(v.name, c) for v, c in self.terms]
+            self._key = (
+                tuple(terms if len(terms) < 2 else sorted(terms)),
+                self.const,
+                self.lanes,
+                self.vector.name if self.vector is not None else None,
+            )
+        return self._key
 
     @property
     def static(self) -> bool:

@@ -15,6 +15,7 @@ written as an explicit `llvm.fma` (`contract`), so that results do not depend on
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ BITS = {
     "half": 16, "bfloat": 16, "float": 32, "double": 64, "ptr": 64,
 }  # fmt: skip
 FLOATS = frozenset({"half", "bfloat", "float", "double"})
+_FLOAT, _DOUBLE, _BITS = struct.Struct("<f"), struct.Struct("<d"), struct.Struct("<Q")
 
 
 def type_text(elem: str, lanes: int) -> str:
@@ -72,10 +74,12 @@ def literal_text(value: Any, elem: str) -> str:
 
         return f"0xR{int(np.asarray(value, ml_dtypes.bfloat16).view(np.uint16)):04X}"
     if elem == "float":
-        with np.errstate(all="ignore"):
-            value = float(np.float32(value))
+        try:
+            (value,) = _FLOAT.unpack(_FLOAT.pack(value))
+        except OverflowError:
+            value = math.copysign(math.inf, value)
     # Both types are written as the bits of a double.
-    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+    return f"0x{_BITS.unpack(_DOUBLE.pack(value))[0]:016X}"
 
 
 def vector_literal(values: Sequence[Any], elem: str) -> str:

@@ -49,6 +49,7 @@ takes_pieces: set[str] = set()
 in_place: set[str] = set()
 
 SMALL = 256  # bytes of an array that lives in registers
+TINY = 64  # likewise in a long program
 OPERATION = 3.0  # ns that an operation takes at least
 MOST_REGIONS = 9  # parts of a domain with loops of their own
 DEEP = 60  # operations in a row that are computed in one loop
@@ -308,7 +309,7 @@ class Lowering:
     def small(self, node: Node | ShapedArray) -> bool:
         """Whether an array should live in registers."""
         dtype = node.dtype
-        return node.size > 0 and node.size * dtype.itemsize <= SMALL
+        return 0 < node.size * dtype.itemsize <= (TINY if self.module.long else SMALL)
 
     def registers(self, node: Node) -> Registers:
         """The node computed as one vector."""

@@ -133,6 +133,8 @@ class Node:
     def broadcast(self, at: Position) -> Position:
         """The position of an operand that broadcasts to a result at `at`."""
         first = len(at) - len(self.shape)
+        if not first and 1 not in self.shape:
+            return at
         return tuple([ZERO if n == 1 else i for n, i in zip(self.shape, at[first:], strict=True)])
 
 
