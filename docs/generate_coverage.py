@@ -18,6 +18,7 @@ import pullback._src.control
 import pullback._src.ops
 from pullback._src.core import engine, rules
 from pullback._src.core.primitive import Primitive
+from pullback._src.engines.llvm import coverage
 
 PAGE = Path(__file__).with_name("coverage.md")
 
@@ -27,6 +28,10 @@ _HEAD = """# Coverage
 
 Each primitive, with where its rules come from. An empty cell under *transpose* means that the operation is
 linear in none of its operands. **decompose**: the rule follows from a decomposition into other primitives.
+
+The last two columns are the engines. With **llvm**, ✓ is native code; ✓ (3) is native code except in the
+cases that are named below; and *Python* (4) is a call of the NumPy engine from native code, for the reason
+given below. All operations on operands $NARROW are such calls.
 """
 
 
@@ -39,6 +44,7 @@ def _modules() -> Iterator[ModuleType]:
 def primitives() -> dict[str, list[Primitive]]:
     """All primitives of the library by the module that defines them ("ops.sort"), loading every module."""
     engine.load_eager()
+    engine.get("llvm")  # which fills the table of its lowerings
     families: dict[str, list[Primitive]] = {}
     for module in list(_modules()):
         source = Path(str(module.__file__)).read_text()
@@ -70,28 +76,41 @@ def _row(primitive: Primitive) -> list[str]:
         transpose,
         _rule(primitive, "batch", "collective", "decompose"),
         numpy,
+        _llvm(primitive.name),
     ]
 
 
+def _llvm(name: str) -> str:
+    if not coverage.is_native(name):
+        return "Python (4)"
+    return "✓ (3)" if name in coverage.sometimes else "✓"
+
+
 def _reasons(title: str, table: dict[Primitive, Any]) -> list[str]:
-    rows = sorted((p.name, reason) for p, reason in table.items())
-    return [f"## {title}", "", *(f"* `{name}`: {reason}" for name, reason in rows), ""]
+    return _named(title, {p.name: reason for p, reason in table.items()})
+
+
+def _named(title: str, table: dict[str, str]) -> list[str]:
+    return [f"## {title}", "", *(f"* `{name}`: {reason}" for name, reason in sorted(table.items())), ""]
 
 
 def page() -> str:
     """The page's text."""
-    lines = [_HEAD]
+    lines = [_HEAD.replace("$NARROW", coverage.NARROW)]
     for family, members in sorted(primitives().items()):
         lines += [
             f"## {family}",
             "",
-            "| primitive | shape | jvp | transpose | batch | numpy |",
-            "|---|---|---|---|---|---|",
+            "| primitive | shape | jvp | transpose | batch | numpy | llvm |",
+            "|---|---|---|---|---|---|---|",
         ]
         lines += ["| " + " | ".join(_row(p)) + " |" for p in sorted(members, key=lambda p: p.name)]
         lines.append("")
     lines += _reasons("(1) Not differentiable, because", rules.not_differentiable)
     lines += _reasons("(2) Not transposable, because", rules.not_transposable)
+    lines += _named("(3) In Python with the LLVM engine are", coverage.sometimes)
+    called = [p.name for group in primitives().values() for p in group if not coverage.is_native(p.name)]
+    lines += _named("(4) In Python with the LLVM engine, because", {n: coverage.reason(n) for n in called})
     return "\n".join(lines)
 
 

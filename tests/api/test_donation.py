@@ -369,14 +369,35 @@ STEPS: list[Callable[[Any, Any], Any]] = [
     lambda x, y: pnp.where(x > 0, x, y),
     lambda x, y: pnp.pad(x, [(1, 1)] * x.ndim)[tuple([slice(2, None)] * x.ndim)],
     lambda x, y: lax.cond(pnp.sum(x) > 0, lambda a, b: a + 1, lambda a, b: b * 2, x, y),
-    lambda x, y: x[pnp.argsort(y, axis=0).ravel()[: x.shape[0]] % x.shape[0]],
+    lambda x, y: x[pnp.arange(x.shape[0]) * 7 % x.shape[0]] + y,
 ]
+
+
+@pytest.mark.parametrize("step", range(len(STEPS)))
+@pytest.mark.parametrize("shape", [(65,), (40, 40)], ids=str)
+def test_what_is_read_later_is_not_overwritten(step: int, shape: tuple[int, ...]) -> None:
+    args = [fresh(*shape, seed=k) for k in range(2)]
+    x, y = (np.asarray(a).copy() for a in args)
+    first = np.asarray(pb.jit(STEPS[step])(*args)).copy()
+    for f in (
+        lambda x, y: (STEPS[step](x, y), x),
+        lambda x, y: (STEPS[step](x, y), x + y, y),
+        lambda x, y: (STEPS[step](x, y), STEPS[step](y, x), x[::-1]),
+    ):
+        results = pb.jit(f, donate_argnums=(0, 1))(*map(pnp.asarray, (x, y)))
+        expected = pb.jit(f)(x, y)
+        for a, b in zip(results, expected, strict=True):
+            np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(results[0]), first, rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=120)
 @given(data=st.data())
 def test_donation_changes_no_value(data: Any) -> None:
-    """Random programs give the same numbers with and without donation, bit by bit."""
+    """Random programs compute the same with and without donation.
+
+    Loops may be fused otherwise, so that other products are contracted with sums: results differ by rounding.
+    """
     shape = data.draw(st.sampled_from(SIZES))
     inputs = data.draw(st.integers(1, 3))
     steps = data.draw(
@@ -400,7 +421,7 @@ def test_donation_changes_no_value(data: Any) -> None:
     kept = [np.asarray(x).copy() for x in args]
     found = pb.jit(f, donate_argnums=tuple(donated))(*args)
     for x, y in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(np.asarray(x), y)
+        np.testing.assert_allclose(np.asarray(x), y, rtol=1e-4, atol=1e-5)
     for k, x in enumerate(args):
         if not x.is_deleted():
             np.testing.assert_array_equal(np.asarray(x), kept[k])

@@ -13,7 +13,7 @@ _SPECIAL = "the function is SciPy's, or computed by a loop of NumPy's operations
 _REPLACED = "transformations replace it before a program is compiled, unless it is what remains of one"
 _NAMED = "it needs a named axis, which `vmap` replaces before a program is compiled"
 _SAMPLED = "samples are drawn by rejection, in a loop of NumPy's operations"
-_FACTORS = "matrices of half precision"
+_FACTORS = "matrices without rows or columns"
 _WIDE = "indices of a dtype too narrow for the axis; empty arrays; complex numbers"
 _ORDER = "complex numbers, whose order is that of their parts"
 

@@ -26,7 +26,7 @@ from . import runtime
 from .ir import Emitter, Value
 from .lower import Observer
 from .nests import Nest, reads_of
-from .nodes import Buffer, Node, variables
+from .nodes import Buffer, Node, WatchedAddress, variables
 from .stages import Output, Stage
 
 
@@ -36,12 +36,13 @@ class Use(NamedTuple):
     Attributes:
         buffer: whose address it is.
         period: the equation or nest that was being lowered.
-        position: what was being written: the function, and how many positions of stages had begun there.
+        position: what was being written: the function, and how many positions of stages had begun there;
+            None if the address was taken and not used.
     """
 
     buffer: WatchedBuffer
     period: int
-    position: tuple[Emitter, int]
+    position: tuple[Emitter, int] | None
 
 
 class WatchedBuffer(Buffer):
@@ -52,6 +53,10 @@ class WatchedBuffer(Buffer):
     def __init__(self, address: Value, watch: Watch) -> None:
         self._watch = watch
         super().__init__(address)
+        self._address = WatchedAddress(address, self._taken)
+
+    def _taken(self) -> None:
+        self._watch.lose(self)
 
     @property
     def base(self) -> Value | None:
@@ -89,7 +94,8 @@ class Watch(Observer):
         self._lost: set[Buffer] = set()
 
     def lose(self, buffer: WatchedBuffer) -> None:
-        """Somebody has taken a buffer's address for purposes of his own: when it is used is not known."""
+        """Somebody has taken a buffer's address for purposes of his own: it is used from now on."""
+        self._uses.append(Use(buffer, self._period, None))
         self._lost.add(buffer)
 
     def note(self, buffer: WatchedBuffer, position: tuple[Emitter, int]) -> None:
@@ -133,7 +139,7 @@ class Watch(Observer):
         """Whether the program would compute the same if `target` were the memory of `source`."""
         reads = [use for use in self._uses if use.buffer is source]
         writes = [use for use in self._uses if use.buffer is target]
-        if source in self._lost or target in self._lost:
+        if source in self._lost:  # when it was last used is not known
             return False
         if not reads or not writes:
             return True
@@ -175,6 +181,8 @@ class Watch(Observer):
         written: set[tuple[Emitter, int]] = set()
         for buffer, period, position in self._uses:
             if period != writing:
+                continue
+            if position is None:
                 continue
             if buffer is target:
                 written.add(position)

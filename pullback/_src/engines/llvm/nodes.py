@@ -30,6 +30,16 @@ from .storage import (
 Position = tuple[Index, ...]
 
 
+class WatchedAddress(Value):
+    """An address whose owner wants to know of all contents that are given to its memory."""
+
+    __slots__ = ("taken",)
+
+    def __init__(self, address: Value, taken: Callable[[], None]) -> None:
+        super().__init__(address.name, address.elem, address.lanes, address.level)
+        self.taken = taken
+
+
 class Buffer:
     """Memory: an address, known once the buffer has its place, holding this content in scopes from `level`
     on."""
@@ -38,6 +48,8 @@ class Buffer:
 
     def __init__(self, base: Value | None, level: int = 0, size: int = 0) -> None:
         self.base = base
+        if isinstance(base, WatchedAddress):
+            base.taken()
         self.level = level
         self.bytes = size
         self.slots: tuple[Any, ...] = ()  # its places in the arena: several if run time decides which it is

@@ -64,7 +64,7 @@ def storage_of(dtype: np.dtype) -> Storage:
             return Storage("i8", "i1", 1, 1)
         case "i" | "u":
             return Storage(f"i{8 * dtype.itemsize}", f"i{8 * dtype.itemsize}", 1, dtype.itemsize)
-        case "f":
+        case "f" if dtype.itemsize > 1:
             if dtype.itemsize == 2:
                 return Storage("i16", "float", 1, 2, dtype)
             kind = "float" if dtype.itemsize == 4 else "double"
