@@ -1,0 +1,90 @@
+"""The memory that programs use at their peak is what `memory_analysis` says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+import pullback.lax as lax
+import pullback.nn as nn
+import pullback.numpy as pnp
+from pullback._src.engines.llvm import runtime
+
+
+def mlp(params: Any, x: Any, y: Any) -> Any:
+    for w, b in params[:-1]:
+        x = nn.relu(x @ w + b)
+    w, b = params[-1]
+    return -pnp.mean(pnp.sum(y * nn.log_softmax(x @ w + b), axis=1))
+
+
+def chain(x: Any, y: Any) -> Any:
+    for _ in range(20):
+        x = pnp.tanh(x * y) + x
+        y = pnp.where(x > 0, y, x) * 0.5
+    return x, y
+
+
+def recurrence(w: Any, xs: Any) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        h = pnp.tanh(h @ w + x)
+        return h, h
+
+    return pnp.sum(lax.scan(step, pnp.zeros_like(xs[0]), xs)[1] ** 2)
+
+
+def f32(*shape: int) -> Any:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32) / 10
+
+
+LAYERS = [(f32(n, m), f32(m)) for n, m in ((200, 500), (500, 300), (300, 10))]
+LABELS = np.eye(10, dtype=np.float32)[[1] * 1000]
+PROGRAMS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "gradient of a network": (
+        pb.grad(mlp),
+        (LAYERS, f32(1000, 200), LABELS),
+    ),
+    "gradient of a scan": (pb.grad(recurrence), (f32(100, 100), f32(50, 64, 100))),
+    "elementwise operations": (chain, (f32(500_000), f32(500_000))),
+    "a small sort": (lambda x: pnp.sort(x, axis=0), (f32(2000, 50),)),
+    "a sort of pairs": (lambda x, y: lax.sort((x, y), num_keys=1), (f32(300_000), f32(300_000))),
+    "a softmax": (nn.softmax, (f32(2000, 300),)),
+    "a product": (lambda x: x @ x.T, (f32(500, 400),)),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_peak_is_the_analysis(name: str) -> None:
+    function, args = PROGRAMS[name]
+    args = pb.tree.map(pnp.asarray, args)
+    compiled = pb.jit(function).lower(*args).compile()
+    memory = compiled.memory_analysis()
+    out = compiled(*args)  # what is allocated once is there
+    del out
+    before = runtime.memory_statistics(reset_peak=True)["used"]
+    out = compiled(*args)
+    peak = runtime.memory_statistics()["peak"] - before
+    # Blocks are rounded up to eighths of powers of two; the arguments lie in NumPy's memory.
+    planned = memory.output_size_in_bytes + memory.temp_size_in_bytes
+    assert peak <= 1.2 * planned
+    assert peak + memory.argument_size_in_bytes <= 1.2 * (planned + memory.argument_size_in_bytes)
+    assert peak >= 0.8 * sum(a.nbytes for a in pb.tree.leaves(out) if a.nbytes >= 1 << 16)
+
+
+def test_donation_lowers_the_peak() -> None:
+    n = 1 << 20
+    x = pb.jit(lambda: pnp.ones(n))()  # in the pool
+
+    def peak(**options: Any) -> int:
+        nonlocal x
+        f = pb.jit(lambda x: x * 0.5 + 1, **options)
+        x = f(x)
+        before = runtime.memory_statistics(reset_peak=True)["used"]
+        x = f(x)
+        return runtime.memory_statistics()["peak"] - before
+
+    assert peak() >= 4 * n
+    assert peak(donate_argnums=0) < 4 * n // 8
