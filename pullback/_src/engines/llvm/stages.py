@@ -15,7 +15,7 @@ import numpy as np
 
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant, type_text, vector_literal
-from .nodes import Accesses, Node, Position, View, rounded
+from .nodes import Accesses, Node, Position, View, chain_of, rounded
 from .parallel import chunks_for, parallel_for
 from .reducers import Reducer
 from .storage import BYTES, TILE, components, store
@@ -25,6 +25,7 @@ BLOCK = 64  # terms that a lane adds one after the other before sums are combine
 KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
 PANEL = 64  # indices of a second axis between which a transposing loop goes back and forth
 UNROLL = 16  # terms of a reduction that are written out instead of looped over
+HEAVY_BODY = 1.2  # ns of operations that may be worth shorter vectors
 LONG_BODY = 0.25  # ns of operations: what takes longer is not written twice
 
 
@@ -147,7 +148,9 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
 
     widest = max([o.node.storage.bytes for o in stage.outputs] + [v.storage.bytes for v, _ in found.views])
     target = LANE_BYTES // max(widest, 4)
-    if found.cost > 4:
+    # Vectors of half the length compile sooner, and are as quick if enough goes on at the same time anyway.
+    chain = max([chain_of(o.node) for o in stage.outputs])
+    if found.cost > 4 or found.cost > max(HEAVY_BODY, 2.5 * chain):
         target //= 2
     cost = 0.05 + found.cost + sum(0.05 * v.storage.bytes for v, _ in found.views) + 0.2 * len(stores)
     if not axes:

@@ -191,7 +191,7 @@ def text() -> str:
 
 @cache
 def _linked() -> jit.Linked:
-    linked = jit.link(disk.compiled(text()), {}, NAMES)
+    linked = jit.link(disk.compiled(text(), opt=0), {}, NAMES)
     jit.keep_forever(linked)
     return linked
 
@@ -199,5 +199,6 @@ def _linked() -> jit.Linked:
 def symbols(names: Iterable[str]) -> dict[str, int]:
     """The addresses of those functions that are among the names (SciPy's too), for `jit.link`."""
     names = list(names)
-    own = {name: _linked().address(name) for name in names if name.startswith(PREFIX)}
+    linked = _linked()  # with the first program, as the rest of what all programs share
+    own = {name: linked.address(name) for name in names if name.startswith(PREFIX)}
     return {**own, **scipy_functions.symbols(names)}
