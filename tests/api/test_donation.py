@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -427,3 +429,78 @@ def test_donation_changes_no_value(data: Any) -> None:
             np.testing.assert_array_equal(np.asarray(x), kept[k])
         else:
             assert k in donated
+
+
+# While programs run -------------------------------------------------------------------------------------
+
+
+def test_deleting_an_argument_within_the_program() -> None:
+    """The memory stays until the program has ended."""
+    x = fresh(1 << 18)
+    expected = 2 * np.asarray(x)
+
+    def drop(v: Any) -> Any:
+        x.delete()
+        np.ones(1 << 18, np.float32)  # would take freed memory
+        return v
+
+    @pb.jit
+    def f(x: Any) -> Any:
+        one = pb.pure_callback(drop, pb.ShapeDtypeStruct((), np.float32), np.float32(2))
+        return x * one
+
+    np.testing.assert_array_equal(np.asarray(f(x)), expected)
+    assert x.is_deleted()
+
+
+def test_memory_in_use_by_a_program_is_not_used() -> None:
+    x = fresh(1 << 18)
+    expected = 2 * np.asarray(x)
+    double = pb.jit(lambda x: x * 2, donate_argnums=0)
+
+    def give(v: Any) -> Any:
+        double(x)
+        return v
+
+    @pb.jit
+    def f(x: Any) -> Any:
+        one = pb.pure_callback(give, pb.ShapeDtypeStruct((), np.float32), np.float32(2))
+        return x * one
+
+    for _ in range(3):  # the last ones by a native entry
+        np.testing.assert_array_equal(np.asarray(f(x)), expected)
+        assert not x.is_deleted()
+
+
+def test_donation_in_threads() -> None:
+    """What one thread reads, another does not overwrite."""
+    n = 1 << 18
+    square = pb.jit(lambda x: pnp.sum(pnp.tanh(x) * x))
+    double = pb.jit(lambda x: x * 2 + 1, donate_argnums=0)
+    x = fresh(n)
+    expected = float(square(x))
+    stop = threading.Event()
+    wrong: list[Any] = []
+
+    def read(y: Any) -> None:
+        while not stop.is_set() and not y.is_deleted():
+            try:
+                value = float(square(y))
+            except DeletedArrayError:
+                return
+            if abs(value - expected) > 1e-3 * abs(expected):
+                wrong.append(value)
+
+    for _ in range(20):
+        y = pnp.asarray(np.asarray(x))
+        thread = threading.Thread(target=read, args=(y,))
+        thread.start()
+        time.sleep(0.002)
+        for _ in range(20):
+            double(y)
+            if y.is_deleted():
+                break
+        stop.set()
+        thread.join()
+        stop.clear()
+    assert not wrong

@@ -549,6 +549,7 @@ prepare:
   %length = load i64, ptr %length_place
   %frame = alloca ptr, i64 %length, align 16
   %scratch = alloca i64, i64 %count, align 16
+  %held = alloca ptr, i64 %count, align 16
   %template_place = getelementptr i64, ptr %table, i64 3
   %template = load ptr, ptr %template_place
   %frame_bytes = mul i64 %length, 8
@@ -659,6 +660,32 @@ choose:
   %release_place = getelementptr i64, ptr %table, i64 12
   %release = load i64, ptr %release_place
   %releases = icmp ne i64 %release, 0
+  br label %hold
+
+hold:  ; meanwhile, another thread or a callback may delete arrays, or give their memory away
+  %h = phi i64 [0, %choose], [%h_more, %hold_one], [%h_more, %hold_none]
+  %h_there = icmp ult i64 %h, %count
+  br i1 %h_there, label %hold_look, label %start
+hold_look:
+  %h_place = getelementptr ptr, ptr %arguments, i64 %h
+  %h_value = load ptr, ptr %h_place
+  %h_slot = getelementptr ptr, ptr %held, i64 %h
+  %h_more = add i64 %h, 1
+  %h_type_place = getelementptr i8, ptr %h_value, i64 8
+  %h_type = load ptr, ptr %h_type_place
+  %h_concrete = icmp eq ptr %h_type, @concrete_type
+  br i1 %h_concrete, label %hold_one, label %hold_none
+hold_one:
+  %h_data_place = getelementptr i8, ptr %h_value, i64 16
+  %h_data = load ptr, ptr %h_data_place
+  call void @Py_IncRef(ptr %h_data)
+  store ptr %h_data, ptr %h_slot
+  br label %hold
+hold_none:
+  store ptr null, ptr %h_slot
+  br label %hold
+
+start:
   br i1 %releases, label %without_gil, label %with_gil
 without_gil:
   %thread = call ptr @PyEval_SaveThread()
@@ -670,6 +697,21 @@ with_gil:
   br label %after
 after:
   %status = phi i32 [%status_without, %without_gil], [%status_with, %with_gil]
+  br label %drop
+drop:
+  %d = phi i64 [0, %after], [%d_more, %drop_next], [%d_more, %drop_one]
+  %d_there = icmp ult i64 %d, %count
+  br i1 %d_there, label %drop_next, label %dropped
+drop_next:
+  %d_slot = getelementptr ptr, ptr %held, i64 %d
+  %d_data = load ptr, ptr %d_slot
+  %d_more = add i64 %d, 1
+  %d_none = icmp eq ptr %d_data, null
+  br i1 %d_none, label %drop, label %drop_one
+drop_one:
+  call void @Py_DecRef(ptr %d_data)
+  br label %drop
+dropped:
   br i1 %small_arena, label %settle, label %give
 give:
   call void @pb_arena_give(ptr %arena, i64 %arena_bytes)
