@@ -61,7 +61,9 @@ def test_defaults_are_those_of_jax_but_for_the_stated_ones() -> None:
     ours = dict(config.values)
     assert ours.pop("jax_threefry_partitionable") is False  # the numbers of JAX's older documentation
     assert ours.pop("jax_softmax_custom_jvp") is True
-    assert ours.pop("jax_num_threads") is None  # JAX has no such flag
+    # JAX has no such flags.
+    assert ours.pop("jax_num_threads") is None
+    assert ours.pop("jax_engine") == "llvm"
     # JAX keeps its command-line flags elsewhere.
     assert ours.pop("jax_platform_name") is None
     for name, value in ours.items():

@@ -27,12 +27,11 @@ def explain(fun: Callable[..., Any], key: Key, known: Iterable[Key], forgets: bo
     """
     found = [_differences(fun, key, other) for other in known]
     if forgets:
-        reasons = [
-            (
-                "because the programs of calls before could not be kept: the function closes over values of a "
-                "transformation that is going on; pass them as arguments"
-            )
-        ]
+        reason = (
+            "because the programs of calls before could not be kept: the function closes over values of a "
+            "transformation that is going on; pass them as arguments"
+        )
+        reasons = [reason]
     elif found:
         reasons = min(found, key=lambda lines: (lines[0] > 1, len(lines[1])))[1]
     else:

@@ -53,7 +53,7 @@ class WatchedBuffer(Buffer):
     def __init__(self, address: Value, watch: Watch) -> None:
         self._watch = watch
         super().__init__(address)
-        self._address = WatchedAddress(address, self._taken)
+        self._address: Value = WatchedAddress(address, self._taken)
 
     def _taken(self) -> None:
         self._watch.lose(self)
