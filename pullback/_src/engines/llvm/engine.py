@@ -22,6 +22,7 @@ from .nodes import Buffer, Node, View
 
 LONG = 20_000.0  # ns of a program during which other Python threads may run
 LONG_PROGRAM = 96  # equations
+LONG_TEXT = 4000  # lines without loops
 
 
 class Compilation:
@@ -123,6 +124,12 @@ class Compilation:
                     break
         self.overwritten = sorted({*self.overwritten, *self.aliases.values()})
 
+    def _effort(self) -> int:
+        """The level of the code generator: the least for straight code, where it makes no difference."""
+        if self.lowering.module.loops:
+            return 1
+        return 0 if " phi " not in self.text or self.text.count("\n") > LONG_TEXT else 1
+
     def finish(self) -> Any:
         """Generate code and link it."""
         native = runtime.native()
@@ -131,7 +138,7 @@ class Compilation:
         symbols = {**native.symbols, **blas.symbols(names), **scalars.symbols(names)}
         symbols["pb_host"] = host.address
         times = [time.perf_counter()]
-        machine_code, known = cache.compiled_or_known(self.text, opt=1)
+        machine_code, known = cache.compiled_or_known(self.text, opt=self._effort())
         times.append(time.perf_counter())
         code = jit.link(machine_code, symbols, ("program",))
         times.append(time.perf_counter())

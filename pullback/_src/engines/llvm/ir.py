@@ -506,6 +506,7 @@ class Loop:
         self._start = start
         self._head, self._exit = e.fresh("head"), e.fresh("exit")
         e.inside(self._head)
+        e.module.loops += 1
         level = e.level
         self.index = Value("%" + e.fresh("i"), "i64", 1, level)
         self._carries = list(carries)
@@ -554,6 +555,7 @@ class While:
         self._before = e.scope.label
         self._head, self._body, self._exit = e.fresh("head"), e.fresh("body"), e.fresh("exit")
         e.inside(self._head)
+        e.module.loops += 1
         self._carries = list(carries)
         self.carried = [Value("%" + e.fresh("c"), c.elem, c.lanes, e.level) for c in carries]
         self._next: list[Value] = list(self.carried)
@@ -595,6 +597,7 @@ class Module:
         self.functions: list[str] = []
         self.globals: list[str] = []
         self.long = False  # whether nests become functions of their own
+        self.loops = 0
         self._names = 0
         self._written: dict[str, str] = {}  # the names of internal functions by their text
         self.work = 0.0  # ns that the program takes, roughly
