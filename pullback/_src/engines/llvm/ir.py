@@ -19,6 +19,7 @@ import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ FLOATS = frozenset({"half", "bfloat", "float", "double"})
 _FLOAT, _DOUBLE, _BITS = struct.Struct("<f"), struct.Struct("<d"), struct.Struct("<Q")
 
 
+@cache
 def type_text(elem: str, lanes: int) -> str:
     """The LLVM type of `lanes` elements: a scalar for one, a vector for more."""
     return elem if lanes == 1 else f"<{lanes} x {elem}>"
@@ -89,8 +91,24 @@ def vector_literal(values: Sequence[Any], elem: str) -> str:
 
 def constant(value: Any, elem: str, lanes: int = 1) -> Value:
     """A literal, the same in all lanes."""
+    # Zeros and other types of numbers may be equal without being the same.
+    if type(value) in (int, float) and value:
+        return _known_constant(value, elem, lanes)
+    return _constant(value, elem, lanes)
+
+
+def _constant(value: Any, elem: str, lanes: int) -> Value:
     text = literal_text(value, elem)
     return Value(text if lanes == 1 else f"splat ({elem} {text})", elem, lanes, 0)
+
+
+_known_constant = lru_cache(maxsize=4096, typed=True)(_constant)
+
+
+@lru_cache(maxsize=1024)
+def _mask(lanes: tuple[int, ...]) -> str:
+    """The mask of a shuffle."""
+    return ", ".join([f"i32 {k}" for k in lanes])
 
 
 class Scope:
@@ -254,7 +272,7 @@ class Emitter:
 
     def match(self, *xs: Value) -> list[Value]:
         """The values with equal numbers of lanes."""
-        lanes = max(x.lanes for x in xs)
+        lanes = max([x.lanes for x in xs])
         return [x if x.lanes == lanes else self.splat(x, lanes) for x in xs]
 
     def binary(self, op: str, x: Value, y: Value) -> Value:
@@ -271,11 +289,11 @@ class Emitter:
         if suffix is None:
             suffix = mangle(xs[0].elem, lanes)
         name = f"{function}.{suffix}" if suffix else function
-        self.module.declare(name, type_text(result, lanes), [x.type for x in xs])
+        if name not in self.module.declarations:
+            self.module.declare(name, type_text(result, lanes), [x.type for x in xs])
         operands = ", ".join([x.typed for x in xs])
-        return self.pure(
-            f"call {type_text(result, lanes)} @{name}({operands})", result, lanes, max(x.level for x in xs)
-        )
+        level = max([x.level for x in xs])
+        return self.pure(f"call {type_text(result, lanes)} @{name}({operands})", result, lanes, level)
 
     # Floating point
 
@@ -419,7 +437,7 @@ class Emitter:
             return self.splat(x, len(lanes))
         if len(lanes) == 1:
             return self.extract(x, lanes[0])
-        mask = ", ".join([f"i32 {k}" for k in lanes])
+        mask = _mask(tuple(lanes))
         return self.pure(
             f"shufflevector {x.typed}, {x.type} poison, <{len(lanes)} x i32> <{mask}>",
             x.elem,
@@ -430,7 +448,7 @@ class Emitter:
     def mix(self, x: Value, y: Value, lanes: Sequence[int]) -> Value:
         """Lanes of two vectors of equal length: lane k of the result is lane `lanes[k]` of x followed by y.
         Lanes of two vectors of equal length: lane k of the result is lane `lanes[k]` of x followed by y."""
-        mask = ", ".join([f"i32 {k}" for k in lanes])
+        mask = _mask(tuple(lanes))
         return self.pure(
             f"shufflevector {x.typed}, {y.typed}, <{len(lanes)} x i32> <{mask}>",
             x.elem,

@@ -16,7 +16,7 @@ from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .nodes import Accesses, Buffer, Row, variables
 from .parallel import CHUNK, apart, chunks_for, parallel_for
-from .stages import Stage, plan, write_stage
+from .stages import Stage, element_cost, write_stage
 
 if TYPE_CHECKING:
     from .nodes import View
@@ -165,7 +165,7 @@ class Nest:
 
     def _work(self) -> float:
         """Nanoseconds that the nest takes, roughly."""
-        return sum(plan(s, {}).cost * math.prod(s.domain) for s in self.stages)
+        return sum(cost_of(s) * math.prod(s.domain) for s in self.stages)
 
     def _write(self, e: Emitter, rows: dict[Buffer, int]) -> None:
         if len(self.stages) == 1:
@@ -253,6 +253,11 @@ def reads_of(stage: Stage) -> list[tuple[View, Index]]:
         stage.reads = len(stage.outputs), found.views
         stage.operations = found.cost
     return stage.reads[1]
+
+
+def cost_of(stage: Stage) -> float:
+    """Nanoseconds that an element takes, roughly."""
+    return element_cost(operations_of(stage), [v for v, _ in reads_of(stage)], len(stage.outputs))
 
 
 def operations_of(stage: Stage) -> float:
