@@ -142,3 +142,26 @@ def test_gathers_within_parallel_loops_within_loops(monkeypatch: Any) -> None:
 
     check(f, draw(100), np.arange(100) * 7 % 100)
     check(f, draw(1000), np.arange(1000) * 7 % 1000)
+
+
+def _repeated(step: Any, times: int) -> Any:
+    def f(x: Any) -> Any:
+        x = jnp.sin(x)
+        for _ in range(times):
+            x = step(x)
+        return x
+
+    return f
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda x: lax.rev(x, (0,)),
+        lambda x: jnp.concatenate([x[1:], x[:1]]),
+        lambda x: lax.pad(x[1:], jnp.float32(0), ((0, 1, 0),)),
+    ],
+)
+def test_long_chains_of_what_only_moves_elements(step: Any) -> None:
+    """Nodes are neither nested without end nor walked once for each way to them."""
+    check(_repeated(step, 400), draw(1000))

@@ -53,6 +53,7 @@ TINY = 64  # likewise in a long program
 OPERATION = 3.0  # ns that an operation takes at least
 MOST_REGIONS = 9  # parts of a domain with loops of their own
 DEEP = 60  # operations in a row that are computed in one loop
+NESTED = 100  # operations in a row, of any kind, that are not computed yet: nodes are walked recursively
 HEAVY = 0.25  # ns: an element that costs more is stored if it is used again
 
 
@@ -89,6 +90,7 @@ class Walk:
         self.mine: set[Buffer] = set(given)
         self.read_until = last_reads(program)
         self.owned: dict[Var, list[Buffer]] = {}  # memory that is needed as long as a variable
+        self.nested: dict[Var, int] = {}  # how many equations' nodes lie within each other
 
 
 class Observer:
@@ -184,11 +186,17 @@ class Lowering:
                 results = lower(self, eqn, operands, where)
             if results is None:
                 results = self.fallback(self, eqn, operands, where) or []
+            read = [v for v in eqn.invars if isinstance(v, Var)]
             for var, node in zip(eqn.outvars, results, strict=True):
                 if isinstance(node, Map) and (node.depth > DEEP or self.nest.is_long(node.chain, node.size)):
                     node = self.memory(node, places.get(var))
-                elif isinstance(node, (Map, Remap)) and uses.get(var, 0) > 1:
+                elif isinstance(node, (Map, Remap, Pieces)) and uses.get(var, 0) > 1:
                     node = self._keep(node, places.get(var))
+                if not isinstance(node, (View, Registers, Constant)):
+                    nested = 1 + max([walk.nested.get(v, 0) for v in read], default=0)
+                    if nested > NESTED:
+                        node, nested = self.memory(node, places.get(var)), 0
+                    walk.nested[var] = nested
                 env[var] = node
             self.observer.lowered(eqn, operands, results, len(self._walks), self.e.level)
             made = self._made[before:]
@@ -238,7 +246,8 @@ class Lowering:
         """A deferred node that is used several times: computed now if that is better than doing it again."""
         found = Accesses()
         node.visit(variables(node.shape), found)
-        return self.memory(node, where) if found.cost > HEAVY else node
+        # Pieces of pieces, each read several times, would be an exponential number of regions.
+        return self.memory(node, where) if found.cost > HEAVY or node.pieced else node
 
     def renewed(self, eqn: Equation, number: int) -> View | None:
         """The memory of an operand of the equation that is being lowered, to be written over.
