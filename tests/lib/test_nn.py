@@ -36,7 +36,10 @@ def test_activations(name: str) -> None:
     np.testing.assert_allclose(
         np.asarray(with_vmap), jax.vmap(jax.grad(theirs))(_POINTS), rtol=1e-5, atol=1e-6
     )
-    np.testing.assert_allclose(np.asarray(pb.jit(ours)(_POINTS)), np.asarray(ours(_POINTS)), rtol=1e-6)
+    # 1 + tanh cancels in some of them: units of 1 are what can be asked for.
+    np.testing.assert_allclose(
+        np.asarray(pb.jit(ours)(_POINTS)), np.asarray(ours(_POINTS)), rtol=1e-6, atol=2 * np.finfo("f").eps
+    )
 
 
 @pytest.mark.parametrize(
