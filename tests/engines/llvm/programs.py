@@ -125,7 +125,7 @@ class Maker:
             elif bound >= self.limit(dtype) // 4:
                 x = self.tame(Item(x, bound)).value
                 bound = TAMED
-        elif bound is not None and x.dtype.kind == "f":
+        elif bound is not None:
             x = self.tame(Item(x, bound)).value
             if dtype.kind == "u":
                 x = lax.abs(x)
