@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from importlib.metadata import version
 
 from hypothesis import settings
@@ -17,6 +18,11 @@ if version("jaxlib").startswith("0.10."):
         "--xla_cpu_parallel_codegen_split_count=1",
     ]
     os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
+# Programs are compiled into a folder of this run's own, which its processes share. The process that made it
+# removes it.
+if "PULLBACK_CACHE_DIR" not in os.environ:
+    _folder = tempfile.TemporaryDirectory(prefix="pullback-tests-")
+    os.environ["PULLBACK_CACHE_DIR"] = _folder.name
 # Matrices here are small: threads of BLAS would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
