@@ -158,13 +158,16 @@ def _shrink(folder: Path) -> None:
     """Remove the entries (and forgotten temporary files) used longest ago if all exceed the limit."""
     found = []
     try:
-        for place in os.scandir(folder):
-            if not place.is_dir(follow_symlinks=False) or len(place.name) != 2:
-                continue
-            for file in os.scandir(place):
-                if file.name.endswith(_SUFFIX) or file.name.startswith(".new-"):
-                    about = file.stat(follow_symlinks=False)
-                    found.append((about.st_mtime, about.st_size, file.path))
+        with os.scandir(folder) as places:
+            for place in places:
+                if not place.is_dir(follow_symlinks=False) or len(place.name) != 2:
+                    continue
+                with os.scandir(place) as files:
+                    for file in files:
+                        if file.name.endswith(_SUFFIX) or file.name.startswith(".new-"):
+                            with suppress(FileNotFoundError):  # renamed or removed by another process
+                                about = file.stat(follow_symlinks=False)
+                                found.append((about.st_mtime, about.st_size, file.path))
     except OSError:
         pass  # another process is shrinking it too
     total = sum(size for _, size, _ in found)
