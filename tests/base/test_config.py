@@ -64,6 +64,7 @@ def test_defaults_are_those_of_jax_but_for_the_stated_ones() -> None:
     # JAX has no such flags.
     assert ours.pop("jax_num_threads") is None
     assert ours.pop("jax_engine") == "llvm"
+    assert ours.pop("jax_background_compilation") is True
     # JAX keeps its command-line flags elsewhere.
     assert ours.pop("jax_platform_name") is None
     for name, value in ours.items():

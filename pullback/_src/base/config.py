@@ -33,6 +33,7 @@ __all__ = [
     "FlagContext",
     "Settings",
     "TraceContext",
+    "background_compilation",
     "changes",
     "check_tracer_leaks",
     "checking_leaks",
@@ -131,6 +132,7 @@ class _FlagValues:
     enable_checks: bool
     log_compiles: bool
     explain_cache_misses: bool
+    background_compilation: bool
     enable_compilation_cache: bool
     compilation_cache_dir: str | None
     engine: str
@@ -435,6 +437,10 @@ check_tracer_leaks = _bool_flag(
 enable_checks = _bool_flag("enable_checks", False, "Verify every program between passes (slow).")
 log_compiles = _bool_flag("log_compiles", False, "Log every compilation at the warning level.")
 explain_cache_misses = _bool_flag("explain_cache_misses", False, "Log why jit traces a function anew.")
+background_compilation = _bool_flag(
+    "background_compilation", True,
+    "Compile quickly first, and with more effort, in a background thread, what is called often.",
+)  # fmt: skip
 enable_compilation_cache = _bool_flag("enable_compilation_cache", True, "Keep compiled programs on disk.")
 compilation_cache_dir = _str_flag(
     "compilation_cache_dir", "The folder of compiled programs; None is the user's cache folder."

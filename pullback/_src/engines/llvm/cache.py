@@ -46,7 +46,11 @@ def compiled(text: str, *, opt: int = 1) -> bytes:
 
 def compiled_or_known(text: str, *, opt: int = 1) -> tuple[bytes, bool]:
     """The object code of a module, and whether it was on disk."""
-    folder = _folder()
+    return compiled_in(folder_now(), text, opt=opt)
+
+
+def compiled_in(folder: Path | None, text: str, *, opt: int = 1) -> tuple[bytes, bool]:
+    """As `compiled_or_known`, with what `folder_now` returned when or where other flags held."""
     if folder is None:
         return jit.compile_ir(text, opt=opt), False
     name = _key(text, opt)
@@ -58,6 +62,15 @@ def compiled_or_known(text: str, *, opt: int = 1) -> tuple[bytes, bool]:
     return code, False
 
 
+def known(text: str, *, opt: int = 1) -> bytes | None:
+    """The object code of a module if it is on disk."""
+    folder = folder_now()
+    if folder is None:
+        return None
+    name = _key(text, opt)
+    return _read(folder / name[:2] / (name + _SUFFIX), name)
+
+
 def _key(text: str, opt: int) -> str:
     digest = hashlib.sha256(_MAGIC)
     for part in (jit.version(), str(opt), text):
@@ -67,7 +80,7 @@ def _key(text: str, opt: int) -> str:
     return digest.hexdigest()
 
 
-def _folder() -> Path | None:
+def folder_now() -> Path | None:
     """The folder of entries, or None if there is no cache."""
     now = settings()
     if not now.enable_compilation_cache:
@@ -182,7 +195,7 @@ def _shrink(folder: Path) -> None:
 
 def clear() -> None:
     """Remove all entries."""
-    folder = _folder()
+    folder = folder_now()
     if folder is not None:
         for path in folder.glob(f"??/*{_SUFFIX}"):
             _remove(path)

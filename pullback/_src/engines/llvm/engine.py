@@ -9,7 +9,7 @@ from typing import Any
 from ...core import engine as registry
 from ...core.program import Program
 from ...transforms.simplify import eliminate_dead_code
-from . import blas, cache, jit, runtime
+from . import blas, cache, jit, runtime, tiers
 from .donation import DonatingExecutable, Watch, WatchedBuffer, candidates
 from .executable import Executable
 from .host import HostCalls, host_call
@@ -22,7 +22,6 @@ from .nodes import Buffer, Node, View
 
 LONG = 20_000.0  # ns of a program during which other Python threads may run
 LONG_PROGRAM = 96  # equations
-LONG_TEXT = 4000  # lines without loops
 
 
 class Compilation:
@@ -124,12 +123,6 @@ class Compilation:
                     break
         self.overwritten = sorted({*self.overwritten, *self.aliases.values()})
 
-    def _effort(self) -> int:
-        """The level of the code generator: the least for straight code, where it makes no difference."""
-        if self.lowering.module.loops:
-            return 1
-        return 0 if " phi " not in self.text or self.text.count("\n") > LONG_TEXT else 1
-
     def finish(self) -> Any:
         """Generate code and link it."""
         native = runtime.native()
@@ -138,7 +131,12 @@ class Compilation:
         symbols = {**native.symbols, **blas.symbols(names), **scalars.symbols(names)}
         symbols["pb_host"] = host.address
         times = [time.perf_counter()]
-        machine_code, known = cache.compiled_or_known(self.text, opt=self._effort())
+        levels = tiers.tiers(self.lowering.module, self.text)
+        better = cache.known(self.text, opt=levels.hot) if levels.hot > levels.first else None
+        if better is not None:
+            machine_code, known, levels = better, True, tiers.Tiers(levels.hot, levels.hot)
+        else:
+            machine_code, known = cache.compiled_or_known(self.text, opt=levels.first)
         times.append(time.perf_counter())
         code = jit.link(machine_code, symbols, ("program",))
         times.append(time.perf_counter())
@@ -152,6 +150,11 @@ class Compilation:
             release_gil=self.work > LONG,
             on_failure=host.raise_error,
         )
+        if levels.hot > levels.first:
+            executable.promote_after(
+                tiers.calls_until_hot(self.lowering.module, self.text),
+                tiers.Promotion(executable, self.text, symbols, levels.hot),
+            )
         lowering, generation, linking = [
             1e3 * t for t in (self.seconds, times[1] - times[0], times[2] - times[1])
         ]

@@ -30,8 +30,8 @@ LEAF, TUPLE, LIST, POST, TREE = range(5)
 (
     PROGRAM, ARGUMENT_COUNT, FRAME_LENGTH, TEMPLATE, FIRST_ARGUMENT, ARGUMENTS, RESULT_COUNT, FIRST_RESULT,
     RESULTS, ARENA_BYTES, KIND, POST_FUNCTION, RELEASE_GIL, ON_FAILURE, SETTINGS, CHANGES, THREADS,
-    POSITIONAL_COUNT, STRUCTURE, TABLE_LENGTH,
-) = range(20)  # fmt: skip
+    POSITIONAL_COUNT, STRUCTURE, CALLS_LEFT, ON_HOT, TABLE_LENGTH,
+) = range(22)  # fmt: skip
 
 MAX_FRAME: Final = 4096
 """Programs with more inputs, constants and results in all than this are called in the slow way."""
@@ -58,6 +58,8 @@ def make_entry(
     release_gil: bool = False,
     on_failure: Callable[[], Any] | None = None,
     guarded: bool = False,
+    hot_after: int = 0,
+    on_hot: Callable[[], Any] | None = None,
     keep: Any = None,
 ) -> Callable[..., Any]:
     """A function of `ConcreteArray`s of exactly these types, as fast as a call from Python can be.
@@ -80,6 +82,8 @@ def make_entry(
         guarded: return NotImplemented unless evaluation is the current trace, no axis is bound and the
             configuration is the one that was current at the last `stamp(entry)`. Then Python numbers and
             NumPy arrays are arguments too.
+        hot_after: after so many calls `on_hot` is called, once; 0: never.
+        on_hot: must not raise.
         keep: whatever must live as long as the entry (the program's code).
 
     The function returns NotImplemented if there are more or fewer arguments, or one is not a `ConcreteArray`
@@ -153,10 +157,19 @@ def make_entry(
     signature[ON_FAILURE] = id(on_failure) if on_failure is not None else 0
     signature[THREADS] = runtime.thread_count()
     signature.keep = kept
+    if on_hot is not None:
+        watch_calls(signature, hot_after, on_hot)
     entry: Callable[..., Any] = native.new_function(signature)
     if guarded:
         stamp(entry)
     return entry
+
+
+def watch_calls(signature: Signature, calls: int, on_hot: Callable[[], Any]) -> None:
+    """Have `on_hot` called, once, after so many calls."""
+    signature.keep.append(on_hot)
+    signature[ON_HOT] = id(on_hot)
+    signature[CALLS_LEFT] = calls
 
 
 def stamp(entry: Callable[..., Any]) -> None:

@@ -724,6 +724,25 @@ settle:
   br i1 %finished, label %finish, label %unhappy
 
 finish:
+  %left_place = getelementptr i64, ptr %table, i64 19
+  %left_before = load i64, ptr %left_place
+  %left = sub i64 %left_before, 1
+  store i64 %left, ptr %left_place
+  %hot = icmp eq i64 %left, 0
+  br i1 %hot, label %tell, label %wrap
+tell:
+  %on_hot_place = getelementptr i64, ptr %table, i64 20
+  %on_hot = load ptr, ptr %on_hot_place
+  %told = call ptr @PyObject_CallObject(ptr %on_hot, ptr null)
+  %not_told = icmp eq ptr %told, null
+  br i1 %not_told, label %forget, label %heard
+forget:
+  call void @PyErr_Clear()
+  br label %wrap
+heard:
+  call void @Py_DecRef(ptr %told)
+  br label %wrap
+wrap:
   switch i64 %kind, label %return [i64 3, label %post i64 4, label %tree]
 return:
   ret ptr %results

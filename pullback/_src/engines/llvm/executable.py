@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import operator
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,15 +19,21 @@ from .entry import (
     LIST,
     MAX_FRAME,
     POST,
+    PROGRAM,
     THREADS,
     TREE,
     TUPLE,
+    Signature,
     in_flattening_order,
     leaves_in_order,
     make_entry,
     stamp,
+    watch_calls,
 )
 from .jit import Linked
+
+if TYPE_CHECKING:
+    from .tiers import Promotion
 
 __all__ = ["Executable"]
 
@@ -46,11 +53,16 @@ class Executable:
             ten microseconds. It must hold for programs that call back into Python from a parallel loop.
         on_failure: called after the program returned 2; raises the exception that its host callback kept.
         name: the exported function, `i32 name(ptr frame)`.
+
+    Attributes:
+        promotion: the way to better code, if there is one (`tiers.py`).
+        report: how it was compiled.
     """
 
     __slots__ = (
-        "arguments", "results", "report", "_code", "_constants", "_arena_bytes", "_release_gil",
-        "_on_failure", "_address", "_native", "_entry", "__weakref__",
+        "arguments", "results", "report", "_codes", "_constants", "_arena_bytes", "_release_gil",
+        "_on_failure", "_name", "_address", "_native", "_entry", "_signatures", "_hot_after", "promotion",
+        "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -67,14 +79,18 @@ class Executable:
     ) -> None:
         self.arguments = list(arguments)
         self.results = list(results)
-        self.report = ""  # how it was compiled
-        self._code = code
+        self.report = ""
+        self._codes = [code]  # former ones may still be running
         self._constants = [np.require(c, requirements=("C", "A")) for c in constants]
         self._arena_bytes = arena_bytes
         self._release_gil = release_gil
         self._on_failure = on_failure
+        self._name = name
         self._address = code.address(name)
         self._native = runtime.native()
+        self._signatures: list[weakref.ref[Signature]] = []
+        self._hot_after = 0
+        self.promotion: Promotion | None = None
         frame = len(self.arguments) + len(self._constants) + len(self.results) + 1
         fast = self._native.problem is None and frame <= MAX_FRAME
         self._entry = self.entry(guarded=False) if fast else None
@@ -119,7 +135,7 @@ class Executable:
         frame = len(self.arguments) + len(self._constants) + len(self.results) + 1
         if frame > MAX_FRAME:
             return None
-        return make_entry(
+        entry = make_entry(
             self._address,
             self.arguments[len(bound) :],
             self.results,
@@ -133,8 +149,35 @@ class Executable:
             release_gil=self._release_gil,
             on_failure=self._on_failure,
             guarded=guarded,
-            keep=self._code,
+            hot_after=self._hot_after,
+            on_hot=self.promotion,
+            keep=self._codes,
         )
+        signature: Signature = entry.__self__  # type: ignore[attr-defined]
+        self._signatures.append(weakref.ref(signature))
+        signature[PROGRAM] = self._address  # in case that another thread changed it meanwhile
+        return entry
+
+    def promote_after(self, calls: int, promotion: Promotion) -> None:
+        """Have `promotion` called when an entry has been called so often."""
+        self._hot_after = calls
+        self.promotion = promotion
+        for signature in self._live():
+            watch_calls(signature, calls, promotion)
+
+    def replace(self, code: Linked) -> None:
+        """Run this code from now on, which does the same."""
+        self._codes.append(code)
+        self._hot_after, self.promotion = 0, None
+        self._address = code.address(self._name)
+        for signature in self._live():
+            signature[PROGRAM] = self._address
+
+    def _live(self) -> list[Signature]:
+        """The tables of all entries that there are."""
+        found = [(reference, reference()) for reference in self._signatures]
+        self._signatures = [reference for reference, signature in found if signature is not None]
+        return [signature for _, signature in found if signature is not None]
 
     def renew(self, entry: Callable[..., Any]) -> None:
         """Let a guarded entry run under the present configuration."""

@@ -1,0 +1,169 @@
+"""Programs are compiled quickly, and better when they are hot."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+import pullback.numpy as pnp
+from pullback import lax
+from pullback._src.base.config import background_compilation, compilation_cache_dir, enable_compilation_cache
+from pullback._src.engines.llvm import jit, tiers
+
+
+@pytest.fixture
+def efforts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The levels at which modules are compiled, in order."""
+    seen: list[int] = []
+    compile_ir = jit.compile_ir
+
+    def counted(text: str, *, opt: int = 1) -> bytes:
+        seen.append(opt)
+        return compile_ir(text, opt=opt)
+
+    monkeypatch.setattr(jit, "compile_ir", counted)
+    with enable_compilation_cache(False):
+        yield seen
+
+
+def wave(x: Any) -> Any:
+    return pnp.tanh(x) * pnp.exp(-x * x) + pnp.sin(x)
+
+
+def call_until_hot(f: Callable[..., Any], *args: Any) -> list[bytes]:
+    results = [np.asarray(f(*args)).tobytes() for _ in range(tiers.PATIENCE + 5)]
+    tiers.wait()
+    return [*results, np.asarray(f(*args)).tobytes()]
+
+
+def test_a_hot_program_is_compiled_again_and_its_results_stay(efforts: list[int]) -> None:
+    pb.jit(wave)(pnp.ones(3))  # what the first program of a process needs is there now
+    efforts.clear()
+    f, x = pb.jit(wave), pnp.linspace(-3, 3, 1001)
+    f(x)
+    assert efforts == [0]
+    assert len(set(call_until_hot(f, x))) == 1
+    assert efforts == [0, 1]
+    call_until_hot(f, x)
+    assert efforts == [0, 1]
+
+
+def test_a_program_that_is_called_twice_stays_as_it_is(efforts: list[int]) -> None:
+    f, x = pb.jit(lambda x: wave(x) + 1), pnp.linspace(-3, 3, 1001)
+    f(x)
+    efforts.clear()
+    f(x)
+    tiers.wait()
+    assert efforts == []
+
+
+def test_without_background_compilation_there_is_one_level(efforts: list[int]) -> None:
+    with background_compilation(False):
+        f, x = pb.jit(lambda x: wave(x) + 2), pnp.linspace(-3, 3, 1001)
+        call_until_hot(f, x)
+    assert efforts[-1] == 1
+    assert efforts.count(1) == 1
+
+
+def test_loops_that_may_be_long_are_compiled_well_at_once(efforts: list[int]) -> None:
+    f = pb.jit(lambda x: lax.while_loop(lambda s: s[0] < 1e9, lambda s: (s[0] + 1, s[1] * 1.5), (x, x))[1])
+    f(2e9)
+    assert efforts[-1] == 1
+
+
+def test_straight_code_is_the_same_at_all_levels(efforts: list[int]) -> None:
+    f = pb.jit(lambda x: x * 2 + 1)
+    call_until_hot(f, pnp.ones(3))
+    assert efforts[-1] == 0
+
+
+def test_the_better_code_is_on_disk_for_the_next_process(efforts: list[int], tmp_path: Path) -> None:
+    with enable_compilation_cache(True), compilation_cache_dir(str(tmp_path)):
+        x = pnp.linspace(-3, 3, 1001)
+        first = pb.jit(lambda x: wave(x) + 3)
+        expected = call_until_hot(first, x)[0]
+        assert sorted(efforts)[-1] == 1
+        efforts.clear()
+        again = pb.jit(lambda x: wave(x) + 3)
+        assert set(call_until_hot(again, x)) == {expected}
+        assert efforts == []
+
+
+def test_threads_may_call_a_program_while_it_is_replaced(efforts: list[int]) -> None:
+    f, x = pb.jit(lambda x: wave(x) + 4), pnp.linspace(-3, 3, 5001)
+    expected = np.asarray(f(x)).tobytes()
+    wrong: list[int] = []
+
+    def work() -> None:
+        wrong.extend(turn for turn in range(300) if np.asarray(f(x)).tobytes() != expected)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    tiers.wait()
+    assert not wrong
+    assert 1 in efforts
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_has_a_worker_of_its_own() -> None:
+    with enable_compilation_cache(False):
+        call_until_hot(pb.jit(lambda x: wave(x) + 5), pnp.linspace(-3, 3, 101))
+        child = os.fork()
+        if child == 0:
+            good = False
+            try:
+                f = pb.jit(lambda x: wave(x) + 6)
+                good = len(set(call_until_hot(f, pnp.linspace(-3, 3, 101)))) == 1
+            finally:
+                os._exit(0 if good else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_program_that_is_gone_is_not_compiled(efforts: list[int]) -> None:
+    f = pb.jit(lambda x: wave(x) + 7)
+    x = pnp.linspace(-3, 3, 1001)
+    with jit.lock:  # the worker must wait
+        for _ in range(tiers.PATIENCE + 1):
+            f(x)
+        efforts.clear()
+        f.clear_cache()
+        del f
+    tiers.wait()
+    assert efforts == []
+
+
+EXIT = """
+import sys
+import pullback as pb, pullback.numpy as pnp
+pb.config.update("enable_compilation_cache", False)
+from pullback._src.engines.llvm import tiers
+def f(x):
+    for k in range(60):
+        x = pnp.tanh(x * k) + pnp.cumsum(x)
+    return x
+f = pb.jit(f)
+x = pnp.ones(2000)
+while not tiers._waiting:
+    f(x)
+"""
+
+
+def test_a_process_ends_while_its_compiler_works() -> None:
+    root = Path(__file__).resolve().parents[3]
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT], cwd=root, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert time.monotonic() - begin < 60
