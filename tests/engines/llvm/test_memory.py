@@ -11,6 +11,7 @@ import pullback as pb
 import pullback.lax as lax
 import pullback.nn as nn
 import pullback.numpy as pnp
+from pullback._src.base.config import engine
 from pullback._src.engines.llvm import runtime
 
 
@@ -88,3 +89,65 @@ def test_donation_lowers_the_peak() -> None:
 
     assert peak() >= 4 * n
     assert peak(donate_argnums=0) < 4 * n // 8
+
+
+# Scratch memory of chains ---------------------------------------------------------------------------------
+
+
+def _stored(x: Any) -> Any:
+    """Scatters store; what follows each is deferred."""
+    return pnp.sin(x).at[0].set(1.0) + x.mean()
+
+
+def _normalised(x: Any) -> Any:
+    x = pnp.exp(x - x.max())
+    return x / x.sum()
+
+
+def _reversed(x: Any) -> Any:
+    x = pnp.tanh(x) + x[::-1]
+    return x / x.sum()
+
+
+def _joined(x: Any) -> Any:
+    return pnp.concatenate([pnp.sin(x)[1000:], x[:1000]]).at[3].add(1.0)
+
+
+def _halves(x: Any) -> Any:
+    return (
+        (x.reshape(1000, -1).astype(pnp.bfloat16) @ pnp.ones((x.size // 1000, 1000), pnp.bfloat16))
+        .astype(pnp.float32)[:, : x.size // 1000]
+        .ravel()
+    )
+
+
+CHAINS: dict[str, tuple[Any, int]] = {
+    "stored": (_stored, 2),
+    "normalised": (_normalised, 2),
+    "reversed": (_reversed, 2),
+    "joined": (_joined, 2),
+    # Sums of few arrays are computed again rather than stored.
+    "cumulative": (lambda x: pnp.cumsum(pnp.sin(x)) / x.size + x, 5),
+    "sorted": (lambda x: pnp.sort(pnp.sin(x).reshape(500, 1000), axis=1).reshape(-1), 3),
+    "windows": (lambda x: lax.reduce_window(pnp.sin(x), 0.0, lax.add, (3,), (1,), "SAME"), 4),
+    "halves": (_halves, 6),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("turns", [3, 20])
+def test_chains_use_their_memory_again(name: str, turns: int) -> None:
+    """Though operations are deferred: what they read is free once they have been stored."""
+    step, arrays = CHAINS[name]
+
+    def chain(x: Any) -> Any:
+        for _ in range(turns):
+            x = step(x)
+        return x
+
+    x = pnp.asarray(f32(500_000))
+    compiled = pb.jit(chain).lower(x).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes <= arrays * x.nbytes + (1 << 14)
+    with engine("numpy"):
+        expected = pb.jit(chain)(x)
+    np.testing.assert_allclose(np.asarray(compiled(x)), np.asarray(expected), rtol=2e-2, atol=1e-3)

@@ -134,7 +134,7 @@ def poll(lw: Lowering, counter: Value) -> None:
     leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
 
 
-@lowering("scan", defers=lambda eqn: eqn.params["length"] == 0)
+@lowering("scan")
 def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     params = eqn.params
     program: Program = params["program"]

@@ -13,7 +13,7 @@ from .nodes import Buffer, Node, Registers, View
 Out = Sequence[View | None]
 
 
-@lowering("bitcast_convert_type", defers=True)
+@lowering("bitcast_convert_type")
 def bitcast_convert_type(
     lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out
 ) -> list[Node] | None:

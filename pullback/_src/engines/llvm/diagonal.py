@@ -18,7 +18,7 @@ Out = Sequence[View | None]
 INT32 = np.dtype(np.int32)
 
 
-@lowering("extract_diagonal", defers=True)
+@lowering("extract_diagonal")
 def extract_diagonal(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     (x,) = operands
     shape = x.shape[:-1]
@@ -27,7 +27,7 @@ def extract_diagonal(lw: Lowering, eqn: Equation, operands: Sequence[Node], out:
     return [moved(lw, x, shape, lambda at: (*at, at[-1]))]
 
 
-@lowering("embed_diagonal", defers=True)
+@lowering("embed_diagonal")
 def embed_diagonal(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     (x,) = operands
     shape = eqn.outvars[0].aval.shape

@@ -58,13 +58,7 @@ def outer_positions(
     return mapping
 
 
-def _without_terms(eqn: Equation) -> bool:
-    """Whether nothing is summed: the result is a map of the operands."""
-    (contracted, _), _ = eqn.params["dimension_numbers"]
-    return not contracted
-
-
-@lowering("dot_general", defers=_without_terms)
+@lowering("dot_general")
 def dot_general(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     x, y = operands
     aval = eqn.outvars[0].aval

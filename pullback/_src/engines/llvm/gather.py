@@ -158,7 +158,7 @@ def number(dtype: np.dtype[Any], fill_value: Any) -> Constant:
     return Constant(np.asarray(value, dtype), dtype)
 
 
-@lowering("gather", defers=True)
+@lowering("gather")
 def gather(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     x, indices = operands
     params = eqn.params

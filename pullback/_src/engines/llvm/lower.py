@@ -8,6 +8,7 @@ compute.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,8 +42,6 @@ from .storage import components
 Lower = Callable[..., list[Node] | None]
 
 lowerings: dict[str, Lower] = {}
-# Primitives whose results may still read their operands later: all of them, or those of some equations.
-deferred: dict[str, Callable[[Equation], bool]] = {}
 # Primitives that know what to do with operands that are `pieced`; others get them in memory.
 takes_pieces: set[str] = set()
 # Primitives that change their first operand in place if they can.
@@ -57,24 +56,15 @@ NESTED = 100  # operations in a row, of any kind, that are not computed yet: nod
 HEAVY = 0.25  # ns: an element that costs more is stored if it is used again
 
 
-def lowering(*names: str, defers: bool | Callable[[Equation], bool] = False) -> Callable[[Lower], Lower]:
-    """Declare the lowering of the primitives called `names`.
-
-    defers: whether what it returns may read the operands' memory later (views and maps of them).
-    """
+def lowering(*names: str) -> Callable[[Lower], Lower]:
+    """Declare the lowering of the primitives called `names`."""
 
     def declare(function: Lower) -> Lower:
         for name in names:
             lowerings[name] = function
-        if defers:
-            deferred.update(dict.fromkeys(names, defers if callable(defers) else _always))
         return function
 
     return declare
-
-
-def _always(eqn: Equation) -> bool:
-    return True
 
 
 class Walk:
@@ -82,6 +72,9 @@ class Walk:
 
     `mine` are the buffers that the walk may write over when nothing reads their content any more: those made
     in it, and those that the caller has given away. The program's inputs and constants are never among them.
+
+    A buffer that was made in the walk is needed as long as a variable that will still be used can reach it:
+    its node is a view of it, or not computed yet and made of nodes that read it.
     """
 
     def __init__(self, program: Program, given: Sequence[Buffer]) -> None:
@@ -89,7 +82,8 @@ class Walk:
         self.number = 0
         self.mine: set[Buffer] = set(given)
         self.read_until = last_reads(program)
-        self.owned: dict[Var, list[Buffer]] = {}  # memory that is needed as long as a variable
+        self.reach: dict[Var, Sequence[Buffer]] = {}  # the memory that is needed as long as a variable
+        self.holders: dict[Buffer, int] = {}  # and how many variables need it
         self.nested: dict[Var, int] = {}  # how many equations' nodes lie within each other
 
 
@@ -164,16 +158,14 @@ class Lowering:
         uses = use_counts(program)
         places = destinations(program, out, uses)
         walk.mine.update([v.buffer for v in places.values()])
-        last = last_uses(program)
-        ending: dict[int, list[Var]] = {}
-        for var, number in last.items():
-            ending.setdefault(number, []).append(var)
-        owned = walk.owned
         for number, eqn in enumerate(program.eqns):
             self.module.work += OPERATION * self.module.turns
-            operands = [self.literal(v) if isinstance(v, Literal) else env[v] for v in eqn.invars]
+            read = [v for v in eqn.invars if isinstance(v, Var)]
             if eqn.primitive.name not in takes_pieces:
-                operands = [self.memory(x) if x.pieced else x for x in operands]
+                for var in read:
+                    if env[var].pieced:
+                        self._replace(walk, var, self.memory)
+            operands = [self.literal(v) if isinstance(v, Literal) else env[v] for v in eqn.invars]
             lower = lowerings.get(eqn.primitive.name)
             where = [places.get(v) for v in eqn.outvars]
             before = len(self._made)
@@ -186,7 +178,6 @@ class Lowering:
                 results = lower(self, eqn, operands, where)
             if results is None:
                 results = self.fallback(self, eqn, operands, where) or []
-            read = [v for v in eqn.invars if isinstance(v, Var)]
             for var, node in zip(eqn.outvars, results, strict=True):
                 if isinstance(node, Map) and (node.depth > DEEP or self.nest.is_long(node.chain, node.size)):
                     node = self.memory(node, places.get(var))
@@ -201,17 +192,10 @@ class Lowering:
             self.observer.lowered(eqn, operands, results, len(self._walks), self.e.level)
             made = self._made[before:]
             del self._made[before:]
-            if made:
-                walk.mine.update(made)
-                # All memory that this equation made lives as long as its results; forced operands', too.
-                owner = max(
-                    [*eqn.outvars, *[v for v in eqn.invars if isinstance(v, Var)]],
-                    key=lambda v: last.get(v, -1),
-                )
-                owned.setdefault(owner, []).extend(made)
-            for var in (*ending.get(number, ()), *[v for v in eqn.outvars if v not in last]):
-                for buffer in owned.pop(var, ()):
-                    self.release(buffer)
+            self._note_reach(walk, eqn, made)
+            for var in dict.fromkeys([*read, *eqn.outvars]):
+                if walk.read_until.get(var, number) <= number:
+                    self._let_go(walk, walk.reach.pop(var, ()))
         self.observer.end(len(self._walks))
         ends = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
         stays = [*given, *[None] * (len(out) - len(given))]
@@ -221,13 +205,51 @@ class Lowering:
         ]
         self._walks.pop()
         kept = {n.buffer for n in final if isinstance(n, View)}
-        for buffers in owned.values():
-            for buffer in buffers:
-                if buffer not in kept and not any(_reads(n, buffer) for n in final):
-                    self.release(buffer)
-                else:
-                    self._made.append(buffer)
+        for buffer in walk.holders:
+            if buffer not in kept and not any(_reads(n, buffer) for n in final):
+                self.release(buffer)
+            else:
+                self._made.append(buffer)
         return final
+
+    def _note_reach(self, walk: Walk, eqn: Equation, made: Sequence[Buffer]) -> None:
+        """Note which memory the results of an equation need; let go of what it made for itself alone."""
+        walk.mine.update(made)
+        walk.holders.update(dict.fromkeys(made, 1))
+        before = [walk.reach[v] for v in eqn.invars if isinstance(v, Var) and v in walk.reach]
+        if made or before:
+            candidates = list(dict.fromkeys(itertools.chain(made, *before)))
+            for var in eqn.outvars:
+                reached = _reached(walk.env[var], candidates, bool(made))
+                if reached:
+                    self._hold(walk, var, reached)
+        self._let_go(walk, made)
+
+    def _replace(self, walk: Walk, var: Var, compute: Callable[[Node], Node]) -> None:
+        """Compute a variable's node now."""
+        before = len(self._made)
+        walk.env[var] = compute(walk.env[var])
+        made = self._made[before:]
+        del self._made[before:]
+        walk.mine.update(made)
+        walk.holders.update(dict.fromkeys(made, 1))
+        needed = walk.reach.pop(var, ())
+        self._hold(walk, var, _reached(walk.env[var], made, True))
+        self._let_go(walk, [*made, *needed])
+
+    def _hold(self, walk: Walk, var: Var, buffers: Sequence[Buffer]) -> None:
+        """A variable needs these buffers."""
+        walk.reach[var] = buffers
+        for buffer in buffers:
+            walk.holders[buffer] += 1
+
+    def _let_go(self, walk: Walk, buffers: Sequence[Buffer]) -> None:
+        """One need of each of the buffers has ended."""
+        for buffer in buffers:
+            walk.holders[buffer] -= 1
+            if not walk.holders[buffer]:
+                del walk.holders[buffer]
+                self.release(buffer)
 
     def _inside(self, view: View) -> View:
         """Memory of the code around, as a content that is made in the scope that is being written."""
@@ -279,14 +301,10 @@ class Lowering:
         if 2 * sum(walk.env[v].bytes for v in readers) > node.bytes or any(v in eqn.invars for v in readers):
             return None
         for v in readers:
-            other = walk.env[v]
-            if self.small(other):
-                walk.env[v] = self.registers(other)
+            if self.small(walk.env[v]):
+                self._replace(walk, v, self.registers)
             else:
-                walk.env[v] = self.store(self.result(other), other)
-                made = self._made.pop()
-                walk.mine.add(made)
-                walk.owned.setdefault(v, []).append(made)
+                self._replace(walk, v, lambda other: self.store(self.result(other), other))
         if readers:
             self.flush()
         old = node.buffer
@@ -517,6 +535,22 @@ def _reads(node: Node, buffer: Buffer) -> bool:
     return any(same_memory(v.buffer, buffer) for v, _ in found.views)
 
 
+def _reached(node: Node, candidates: Sequence[Buffer], exactly: bool) -> list[Buffer]:
+    """Those of the buffers that must keep their content for a node's elements to be computed later.
+
+    exactly: whether the node may need less than all of them though it is not computed yet.
+    """
+    if isinstance(node, (Registers, Constant)):
+        return []
+    if isinstance(node, View):
+        return [b for b in candidates if same_memory(b, node.buffer)]
+    if not exactly:
+        return list(candidates)
+    found = Accesses()
+    node.visit(variables(node.shape), found)
+    return [b for b in candidates if any(same_memory(b, v.buffer) for v, _ in found.views)]
+
+
 def same_memory(x: Buffer, y: Buffer) -> bool:
     """Whether two buffers are contents of the same memory."""
     return x is y or (x.address is not None and y.address is not None and x.address.name == y.address.name)
@@ -572,21 +606,3 @@ def use_counts(program: Program) -> dict[Var, int]:
         if isinstance(v, Var):
             counts[v] = counts.get(v, 0) + 1
     return counts
-
-
-def last_uses(program: Program) -> dict[Var, int]:
-    """The number of the last equation that may read what a variable stands for.
-
-    What a deferred result reads is read when that is computed: at its own last use at the latest.
-    """
-    end = len(program.eqns)
-    last: dict[Var, int] = {v: end for v in program.outvars if isinstance(v, Var)}
-    for number in range(end - 1, -1, -1):
-        eqn = program.eqns[number]
-        until = number
-        if (defers := deferred.get(eqn.primitive.name)) is not None and defers(eqn):
-            until = max([number, *[last.get(v, number) for v in eqn.outvars]])
-        for v in eqn.invars:
-            if isinstance(v, Var):
-                last[v] = max(last.get(v, number), until)
-    return last

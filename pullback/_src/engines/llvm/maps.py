@@ -56,4 +56,4 @@ def lower_elementwise(lw: Lowering, eqn: Equation, operands: Sequence[Node], out
 
 takes_pieces.update(elementwise.rules)
 for _name in elementwise.rules:
-    lowering(_name, defers=True)(lower_elementwise)
+    lowering(_name)(lower_elementwise)

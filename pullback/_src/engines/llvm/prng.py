@@ -121,7 +121,7 @@ class Split(Drawn):
         return word(e, key, twice, 2 * self.count), word(e, key, after, 2 * self.count)
 
 
-@lowering("random_bits", defers=True)
+@lowering("random_bits")
 def random_bits(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     (keys,) = operands
     aval, shape = eqn.outvars[0].aval, eqn.params["shape"]
@@ -161,7 +161,7 @@ def _halves(lw: Lowering, keys: Node, shape: tuple[int, ...], out: View | None) 
     return memory.with_layout((*keys.shape, *shape), strides)
 
 
-@lowering("random_split", defers=True)
+@lowering("random_split")
 def random_split(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     (keys,) = operands
     shape = eqn.params["shape"]
@@ -170,7 +170,7 @@ def random_split(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out
     return [lw.computed(Split(keys, shape, keys.dtype, eqn.params.get("partitionable", False)))]
 
 
-@lowering("random_fold_in", defers=True)
+@lowering("random_fold_in")
 def random_fold_in(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     aval = eqn.outvars[0].aval
 
@@ -180,7 +180,7 @@ def random_fold_in(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: O
     return [lw.computed(Map(fold, operands, aval.shape, aval.dtype, {}, COST))]
 
 
-@lowering("random_seed", defers=True)
+@lowering("random_seed")
 def random_seed(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     (seeds,) = operands
     signed = seeds.dtype.kind == "i"
@@ -237,12 +237,12 @@ class Unwrapped(Node):
         found.direct.append(at[-1])
 
 
-@lowering("random_wrap", defers=True)
+@lowering("random_wrap")
 def random_wrap(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     return [lw.computed(Wrapped(operands[0]))]
 
 
-@lowering("random_unwrap", defers=True)
+@lowering("random_unwrap")
 def random_unwrap(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     return [lw.computed(Unwrapped(operands[0]))]
 

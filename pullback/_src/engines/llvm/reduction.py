@@ -28,7 +28,7 @@ KINDS = {
 UNROLLED = 512  # bytes of an operand that is reduced in registers
 
 
-@lowering(*KINDS, defers=True)
+@lowering(*KINDS)
 def reduce(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     (x,) = operands
     aval = eqn.outvars[0].aval

@@ -76,7 +76,7 @@ class Found(Node):
             found.views.append((self.array, self.array.offset + Index.along(self.variable, 0, 0)))
 
 
-@lowering("searchsorted", defers=True)
+@lowering("searchsorted")
 def searchsorted(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     array, values = operands
     dtype = eqn.params["index_dtype"]

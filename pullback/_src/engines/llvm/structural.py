@@ -26,7 +26,7 @@ def moved(lw: Lowering, source: Node, shape: tuple[int, ...], mapping: Any) -> N
     return node
 
 
-@lowering("broadcast_in_dim", defers=True)
+@lowering("broadcast_in_dim")
 def broadcast_in_dim(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     (x,) = operands
     shape, dims = eqn.params["shape"], eqn.params["broadcast_dimensions"]
@@ -43,7 +43,7 @@ def broadcast_in_dim(lw: Lowering, eqn: Equation, operands: Sequence[Node], out:
     return [moved(lw, x, shape, mapping)]
 
 
-@lowering("transpose", defers=True)
+@lowering("transpose")
 def transpose(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     (x,) = operands
     permutation = eqn.params["permutation"]
@@ -54,7 +54,7 @@ def transpose(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -
     return [moved(lw, x, shape, lambda at: tuple([at[d] for d in inverse]))]
 
 
-@lowering("rev", defers=True)
+@lowering("rev")
 def rev(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     (x,) = operands
     dims = eqn.params["dimensions"]
@@ -70,7 +70,7 @@ def rev(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list
     return [moved(lw, x, shape, mapping)]
 
 
-@lowering("slice", defers=True)
+@lowering("slice")
 def slice_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     (x,) = operands
     starts = eqn.params["start_indices"]
@@ -93,7 +93,7 @@ def sliced(
     return moved(lw, x, shape, mapping)
 
 
-@lowering("split", defers=True)
+@lowering("split")
 def split(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     (x,) = operands
     axis, start, parts = eqn.params["axis"], 0, []
@@ -104,7 +104,7 @@ def split(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> li
     return parts
 
 
-@lowering("reshape", defers=True)
+@lowering("reshape")
 def reshape(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     (x,) = operands
     return [reshaped(lw, x, eqn.outvars[0].aval.shape)]
@@ -190,7 +190,7 @@ def _splitting(old: Sequence[int], new: Sequence[int]) -> Any:
     return mapping
 
 
-@lowering("iota", defers=True)
+@lowering("iota")
 def iota(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     aval = eqn.outvars[0].aval
     node = Iota(aval.shape, aval.dtype, eqn.params["dimension"])
@@ -218,7 +218,7 @@ def picked(lw: Lowering, sources: Sequence[Registers], choice: Sequence[int], av
     return Registers(aval.shape, aval.dtype, parts[0] if len(parts) == 1 else tuple(parts))
 
 
-@lowering("concatenate", defers=True)
+@lowering("concatenate")
 def concatenate(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     aval, axis = eqn.outvars[0].aval, eqn.params["dimension"]
     parts = [o for o in operands if o.shape[axis]]
@@ -239,7 +239,7 @@ def concatenate(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out)
     return [view]
 
 
-@lowering("pad", defers=True)
+@lowering("pad")
 def pad(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     x, value = operands
     aval = eqn.outvars[0].aval
@@ -347,7 +347,7 @@ def clamped(lw: Lowering, start: Node, most: int) -> Index:
     return Index.along(value, 0, most)
 
 
-@lowering("dynamic_slice", defers=True)
+@lowering("dynamic_slice")
 def dynamic_slice(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     x, *starts = operands
     sizes = eqn.params["slice_sizes"]

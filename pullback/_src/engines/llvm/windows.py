@@ -80,7 +80,7 @@ def _combined(e: Any, types: Any, *xs: Any, r: Reducer) -> Any:
     return parts[0] if len(parts[0]) > 1 else parts[0][0]
 
 
-@lowering("reduce_window_sum", "reduce_window_max", "reduce_window_min", defers=True)
+@lowering("reduce_window_sum", "reduce_window_max", "reduce_window_min")
 def reduce_window(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     (x,) = operands
     windows: Windows = eqn.params["windows"]
@@ -148,7 +148,7 @@ def _known(x: Node, t: Node, windows: Windows) -> bool:
     )
 
 
-@lowering("window_select", defers=True)
+@lowering("window_select")
 def window_select(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     t, x = operands
     windows, greatest = eqn.params["windows"], eqn.params["greatest"]
