@@ -26,7 +26,7 @@ def host_call(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -
     e = lw.e
     if e.outlined:
         raise AssertionError("a host call in a parallel loop")
-    function, _ = function_of(eqn)
+    function, is_kernel = function_of(eqn)
     views = [lw.memory(x) for x in operands]
     results = [lw.result(v.aval, w) for v, w in zip(eqn.outvars, out, strict=True)]
     lw.flush()
@@ -42,6 +42,7 @@ def host_call(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -
             [(v.shape, v.dtype) for v in views],
             [(r.shape, r.dtype) for r in results],
             eqn.primitive.multiple_results,
+            not is_kernel,
             eqn,
         )
     )
@@ -52,7 +53,10 @@ def host_call(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -
 
 
 class HostCall:
-    """One equation that runs in Python."""
+    """One equation that runs in Python.
+
+    keeps: whether the operands may be kept, or written to: then the function gets copies of them.
+    """
 
     def __init__(
         self,
@@ -60,9 +64,11 @@ class HostCall:
         operands: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
         results: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
         several: bool,
+        keeps: bool,
         eqn: Equation,
     ) -> None:
-        self.function, self.operands, self.results, self.several = function, operands, results, several
+        self.function, self.operands, self.results = function, operands, results
+        self.several, self.keeps = several, keeps
         self.name, self.location = eqn.primitive.name, eqn.location
         operand_types, result_types = [
             " ".join([v.aval.str_short() for v in group]) for group in (eqn.invars, eqn.outvars)
@@ -75,7 +81,7 @@ class HostCall:
         for array in arrays:
             array.flags.writeable = False
         with np.errstate(all="ignore"):
-            values = self.function(*[a.copy() for a in arrays])
+            values = self.function(*([a.copy() for a in arrays] if self.keeps else arrays))
         values = values if self.several else [values]
         for address, kind, value in zip(addresses[count:], self.results, values, strict=True):
             array_at(address, *kind)[...] = value
