@@ -6,11 +6,11 @@ Needs jax (part of the test extra). Each program is one text for both libraries 
 with `jit` and run on the same inputs, which are arrays of the library made beforehand.
 
 * Run: both libraries are in one process and take turns, round by round, so that both meet the same
-  disturbances; a figure is the median of the rounds. JAX's result is waited for at each call.
-* Compile: the first call of a new function, tracing included, the running of the program excluded, in
-  a fresh process that has compiled one other program before; the median of several processes. For JAX
-  this is the time of `jit(f).lower(...).compile()`, for Pullback that of the first call less that of
-  the quickest of the next ones. Caches on disk are off.
+  disturbances; a figure is the median of the rounds. JAX's result is waited for at each call. Before
+  that, each program is called until it is hot.
+* Compile: `jit(f).lower(*arguments).compile()` of a new function, so tracing included and the running
+  of the program excluded, in a fresh process that has compiled and run one other program before; the
+  median of several processes. Caches on disk are off.
 * Programs that take long have fewer rounds.
 * Results: the largest difference, relative to the largest entry of each array. A program whose results
   differ by more than its tolerance counts as failed.
@@ -49,11 +49,13 @@ _COMPILE_RATIO = 8.0
 # The time per equation may grow by as much from one length of a series to the next.
 _LINEARITY = 1.5
 _ROUND_SECONDS = 0.05
+# After so many calls, or so long, a program is hot.
+_HOT_CALLS = 120
+_HOT_SECONDS = 1.0
+_REST = 0.5
 _ROW_SECONDS = 20.0
 _MIN_ROUNDS = 3
 _COMPILE_SECONDS = 400
-# Of a run, beside which a shorter time to compile cannot be told from noise.
-_RESOLUTION = 0.02
 
 
 @dataclass
@@ -147,14 +149,8 @@ def _compile_once(program: Program) -> dict[str, float]:
             gc.collect()
             function = library.jit(program.make(library))
             start = time.perf_counter()
-            if name == "jax":
-                function.lower(*arguments).compile()
-                seconds[name] = time.perf_counter() - start
-                continue
-            _wait(library, function(*arguments))
-            first = time.perf_counter() - start
-            later = min(_time(partial(function, *arguments), 1) for _ in range(5 if first < 2 else 1))
-            seconds[name] = max(first - later, _RESOLUTION * later)
+            function.lower(*arguments).compile()
+            seconds[name] = time.perf_counter() - start
     return seconds
 
 
@@ -228,6 +224,8 @@ def _run(row: Row, program: Program, rounds: int) -> None:
             leaves[name] = library.tree_util.tree_leaves(result)
             calls[name] = _waiting_call(library, function, arguments, result)
             once = min(_time(calls[name], 1) for _ in range(2))
+            _time(calls[name], max(3, min(_HOT_CALLS, round(_HOT_SECONDS / once))))
+            time.sleep(_REST)  # for the compiler in the background
             counts[name] = max(1, round(_ROUND_SECONDS / max(once, 1e-7)))
             # A count for a quick function is better estimated by several calls.
             counts[name] = max(1, round(_ROUND_SECONDS / _time(calls[name], min(counts[name], 100))))

@@ -105,6 +105,10 @@ def _constant(value: Any, elem: str, lanes: int) -> Value:
 _known_constant = lru_cache(maxsize=4096, typed=True)(_constant)
 
 
+ONES = frozenset(constant(1.0, elem, lanes).name for elem in ("float", "double") for lanes in (1, 2))
+"""The number one in one lane and in several."""
+
+
 @lru_cache(maxsize=1024)
 def _mask(lanes: tuple[int, ...]) -> str:
     """The mask of a shuffle."""
@@ -318,6 +322,10 @@ class Emitter:
         return self.binary("fsub", x, y)
 
     def fmul(self, x: Value, y: Value) -> Value:
+        if x.name in ONES:
+            return self.match(x, y)[1]
+        if y.name in ONES:
+            return self.match(x, y)[0]
         product = self.binary("fmul", x, y)
         if self.contract and product.elem != "half":
             self._products[product.name] = (x, y)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .ir import Module
 
 LONG_TEXT = 4000  # lines without loops
-SAVED = 30_000.0  # ns that a line of the text takes less to compile at the lowest level
-LOST = 0.4  # of the time of a run, at most, by the lowest level
+SAVED = 40_000.0  # ns that a line of the text takes less to compile at the lowest level
+LOST = 0.3  # of the time of a run, by the lowest level
 PATIENCE = 100  # calls after which a program is hot, however short they are
 
 
