@@ -11,7 +11,11 @@ import pytest
 
 import pullback as pb
 
-PAGES = [Path(__file__).resolve().parents[1] / "docs" / "compiling.md"]
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = [
+    DOCS / "compiling.md",
+    *sorted(set((DOCS / "advanced").glob("*.md")) - {DOCS / "advanced" / "README.md"}),
+]
 OPTIONS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 
 

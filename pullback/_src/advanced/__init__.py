@@ -1,0 +1,1 @@
+"""Differentiation beyond the elementary transformations, built from those of the layer `api`."""
