@@ -185,7 +185,7 @@ MAX_DEPTH: Final = 50
 
 
 def _encode(tree: Any, words: list[int], leaves: list[Any], kept: list[Any], depth: int = 0) -> None:
-    """Append a tree's structure as `@flatten` in `entry_ir.py` reads it, its leaves, and its keys."""
+    """Append a tree's structure as `@flatten` in `trees_ir.py` reads it, its leaves, and its keys."""
     kind = type(tree)
     if kind is tuple or kind is list:
         words += [1 if kind is tuple else 2, len(tree)]

@@ -28,7 +28,10 @@ from . import jit, layout
 from .entry_ir import ENTRY_IR
 from .heap import HEAP_IR
 from .interrupts import POLL_IR
+from .python_ir import PYTHON_IR
 from .threads import MAX_THREADS, THREADS_IR
+from .trees_ir import TREES_IR
+from .values_ir import VALUES_IR
 
 _X86_IR = """
 declare i64 @llvm.readcyclecounter()
@@ -80,7 +83,8 @@ _FOR_PYTHON = (
 def _text() -> str:
     """The runtime's module. It holds no addresses, so its object code can be kept on disk."""
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    parts = (HEAP_IR, THREADS_IR, POLL_IR, ENTRY_IR, _X86_IR if is_x86 else _OTHER_IR)
+    parts = (HEAP_IR, THREADS_IR, POLL_IR, PYTHON_IR, VALUES_IR, TREES_IR, ENTRY_IR)
+    parts += (_X86_IR if is_x86 else _OTHER_IR,)
     values = {
         "$HEAP_LIMIT": str(_memory() // 8),
         "$MADV_HUGEPAGE": "14",
