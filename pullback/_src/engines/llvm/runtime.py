@@ -83,8 +83,8 @@ _FOR_PYTHON = (
 def _text() -> str:
     """The runtime's module. It holds no addresses, so its object code can be kept on disk."""
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    parts = (HEAP_IR, THREADS_IR, POLL_IR, PYTHON_IR, VALUES_IR, TREES_IR, ENTRY_IR)
-    parts += (_X86_IR if is_x86 else _OTHER_IR,)
+    clock = _X86_IR if is_x86 else _OTHER_IR
+    parts = (HEAP_IR, THREADS_IR, POLL_IR, PYTHON_IR, VALUES_IR, TREES_IR, ENTRY_IR, clock)
     values = {
         "$HEAP_LIMIT": str(_memory() // 8),
         "$MADV_HUGEPAGE": "14",
