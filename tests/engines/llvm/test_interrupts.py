@@ -98,3 +98,75 @@ def test_programs_of_other_threads_go_on() -> None:
         [sys.executable, "-c", OTHER], capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.stdout == "interrupted\nTrue\n", ended.stderr
+
+
+LONG = """
+import os, signal, sys, time
+import numpy as np
+import pullback as pb
+import pullback.numpy as jnp
+from pullback import lax
+
+random = np.random.default_rng(0)
+
+def scatter(n):
+    return (lambda x, i: x.at[i].add(1.0)), (np.zeros(n, np.float32), random.integers(0, n, n, np.int32))
+
+def rows(n):
+    i = random.integers(0, 100, n // 1000, np.int32)
+    return (lambda x, i: x.at[i].add(jnp.float32(1))), (np.zeros((100, 100_000), np.float32), i)
+
+def argsort(n):
+    return jnp.argsort, (random.standard_normal(n).astype(np.float32),)
+
+def pairs(n):
+    keys = random.integers(0, 1000, n, np.int32)
+    return (lambda x, y: lax.sort((x, y), num_keys=2)), (keys, random.standard_normal(n).astype(np.float32))
+
+def short_rows(n):
+    return (lambda x: jnp.argsort(x, axis=1)), (random.standard_normal((n // 100, 100)).astype(np.float32),)
+
+def turns(n):
+    def turn(c, x):
+        return jnp.linalg.cholesky(c) + x, x.sum()
+    return (lambda xs: lax.scan(turn, 9 * jnp.eye(100), xs)), (np.zeros((n // 1000, 100, 100), np.float32),)
+
+pb.config.update("num_threads", int(sys.argv[2]))
+size = 2_000_000
+while True:  # as much as takes a second
+    function, args = globals()[sys.argv[1]](size)
+    args = [jnp.asarray(a) for a in args]
+    function = pb.jit(function).lower(*args).compile()
+    start = time.monotonic()
+    function(*args)
+    whole = time.monotonic() - start
+    if whole > 0.8 or size > 2**27:
+        break
+    size *= 2 if whole > 0.2 else 4
+child = os.fork()
+if child == 0:
+    time.sleep(0.2 * whole)
+    os.kill(os.getppid(), signal.SIGINT)
+    os._exit(0)
+start = time.monotonic()
+try:
+    function(*args)
+    print("finished")
+except KeyboardInterrupt:
+    took = time.monotonic() - start
+    print("interrupted", took < 0.7 * whole or (took, whole))
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "threads"),
+    [("scatter", 1), ("rows", 1), ("argsort", 1), ("pairs", 3), ("short_rows", 3), ("turns", 3)],
+)
+def test_control_c_ends_long_operations(program: str, threads: int) -> None:
+    """Those whose loops are not shared between threads, and long turns of loops."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LONG, program, str(threads)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.stdout == "interrupted True\n", ended.stderr

@@ -11,14 +11,15 @@ from typing import Any
 
 from ...core.program import Equation, Program
 from .index import Index
-from .ir import Value, constant, leave_unless
+from .ir import Value, constant
 from .lower import Lowering, lowering
 from .nodes import Buffer, Iota, Node, Registers, Remap, View
+from .parallel import poll
 from .storage import components, storage_of
 
 Out = Sequence[View | None]
 UNKNOWN = 1e6  # turns that a loop may take whose number is not known
-POLL = 4096  # turns of a loop between looks for an interrupt
+POLL = 64  # turns of a loop between looks for an interrupt
 
 
 class State:
@@ -121,19 +122,6 @@ class State:
         return result
 
 
-def poll(lw: Lowering, counter: Value) -> None:
-    """Look for an interrupt every so many turns."""
-    e = lw.e
-    due = e.icmp("eq", e.and_(counter, constant(POLL - 1, "i64")), constant(POLL - 1, "i64"))
-    lw.module.declare("pb_poll", "i32", [])
-
-    def look() -> list[Value]:
-        return [e.here("call i32 @pb_poll()", "i32", 1)]
-
-    (status,) = e.branch(due, [look, lambda: [constant(0, "i32")]])
-    leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
-
-
 @lowering("scan")
 def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     params = eqn.params
@@ -167,7 +155,7 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         lw.flush()
         lw.module.turns = around
         loop.update(state.following(results[:carries], loop.carried))
-        poll(lw, loop.index)
+        poll(e, loop.index, POLL)
     return [*state.last(loop.results, e.level), *ys]
 
 
@@ -214,7 +202,7 @@ def while_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
         lw.module.turns = around
         following = state.following(results, carried)
         loop.update([*following, e.add(turn, constant(1, "i64"))])
-        poll(lw, turn)
+        poll(e, turn, POLL)
     return state.last(loop.results[:-1], e.level)
 
 
@@ -267,4 +255,4 @@ def cond(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
     return nodes
 
 
-__all__: Any = ["State", "cond", "poll", "scan", "while_"]
+__all__: Any = ["State", "cond", "scan", "while_"]

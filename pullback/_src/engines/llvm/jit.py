@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from . import cpu
+
 
 class CompileError(RuntimeError):
     """LLVM refused a module, or could not link one: a defect of the compiler, never of the user's program."""
@@ -66,20 +68,18 @@ def binding() -> Any:
 
 @cache
 def host() -> tuple[str, str, str]:
-    """The triple, CPU name and features that code is generated for."""
+    """The triple, CPU name and features that code is generated for (see `cpu.py`)."""
     llvm = binding()
-    return (
-        llvm.get_process_triple(),
-        llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(),
-    )
+    name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
+    other = cpu.chosen(os.environ.get("PULLBACK_CPU", ""), name, features)
+    return (llvm.get_process_triple(), *(other or (name, features.flatten())))
 
 
 @cache
 def _target_machine(opt: int) -> Any:
-    triple, cpu, features = host()
+    triple, name, features = host()
     target = binding().Target.from_triple(triple)
-    return target.create_target_machine(cpu=cpu, features=features, opt=opt, reloc="pic", codemodel="small")
+    return target.create_target_machine(cpu=name, features=features, opt=opt, reloc="pic", codemodel="small")
 
 
 @cache

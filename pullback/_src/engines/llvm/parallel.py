@@ -16,6 +16,7 @@ from .storage import BYTES
 
 CHUNK = 20_000.0  # nanoseconds of work that are worth handing to another thread
 MOST_CHUNKS = 64
+POLLED = 1 << 17  # elements of a loop between looks for an interrupt
 
 
 def chunks_for(work: float, count: int) -> int:
@@ -58,7 +59,10 @@ def parallel_for(
         lines.append((outer, offset))
         offset += size_of
     inner.frame.extend(context)
-    name = module.function("kernel", f"(ptr %context, i64 {chunk.name}) {{\nentry:\n{inner.text()}\n}}")
+    text = inner.text()
+    if "label %interrupted" in text:  # `pb_parallel` looks for itself and says so
+        text += "\ninterrupted:\nret void"
+    name = module.function("kernel", f"(ptr %context, i64 {chunk.name}) {{\nentry:\n{text}\n}}")
     shared = e.stack("i8", max(offset, 1))
     for outer, at in lines:
         place_value = e.here(f"getelementptr i8, ptr {shared.name}, i64 {at}", "ptr", 1)
@@ -67,6 +71,40 @@ def parallel_for(
     status = e.here(f"call i32 @pb_parallel(ptr @{name}, ptr {shared.name}, i64 {chunks})", "i32", 1)
     leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
     return chunks
+
+
+def poll(e: Emitter, counter: Value, turns: int, step: int = 1) -> None:
+    """In a loop: look for an interrupt every so many turns, and leave the program if there was one.
+
+    `turns` and `step`, by which the counter grows, are powers of two.
+    """
+    e.module.declare("pb_poll", "i32", [])
+
+    def look() -> list[Value]:
+        return [e.here("call i32 @pb_poll()", "i32", 1)]
+
+    if turns == 1:
+        (status,) = look()
+    else:
+        low = e.and_(counter, constant(turns * step - 1, "i64"))
+        due = e.icmp("eq", low, constant((turns - 1) * step, "i64"))
+        (status,) = e.branch(due, [look, lambda: [constant(0, "i32")]])
+    leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
+
+
+def poll_in(e: Emitter, counter: Value, size: int, inner: int, step: int = 1) -> None:
+    """In a loop over `size` indices, with `inner` elements for each: look for an interrupt now and then.
+
+    Not if the loop is short, or if loops within it are long enough to look for themselves.
+    """
+    turns = turns_between_polls(size // step, inner * step)
+    if turns:
+        poll(e, counter, turns, step)
+
+
+def turns_between_polls(turns: int, inner: int) -> int:
+    """How many turns, over `inner` elements each, a loop may take between looks for an interrupt; 0: all."""
+    return 1 << (POLLED // inner).bit_length() - 1 if inner < POLLED <= turns * inner else 0
 
 
 def apart(e: Emitter, body: Callable[[Emitter], None]) -> None:

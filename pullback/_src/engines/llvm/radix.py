@@ -1,16 +1,19 @@
 """Sorting rows of unsigned integers: the text of native functions, one for each width.
 
 Radix sort, least significant digits first: stable, and as fast on any input. One sweep counts the digits of
-all passes; a pass in which all digits agree is left out. Short rows are sorted by insertion.
+all passes; a pass in which all digits agree is left out. Short rows are sorted by insertion. Sorting a long
+row looks for interrupts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .ir import Emitter, Value
+from .ir import Emitter, Value, constant, leave_unless
+from .parallel import POLLED
 
 INSERTION = 24  # elements of a row that is sorted by insertion
+INTERRUPTED = 2
 NARROW = 4096  # elements of a row from which on longer digits pay
 
 
@@ -34,16 +37,21 @@ def sort_row(
         if kind == "insertion":
             text = _insertion(name, bits, bool(numbers), first)
         else:
-            text = _radix(name, bits, 8 if kind == "short" else 11, bool(numbers), first)
+            text = _radix(name, bits, 8 if kind == "short" else 11, bool(numbers), first, kind == "long")
             e.module.declare("llvm.memset.p0.i64", "void", ["ptr", "i8", "i64", "i1"])
+            if kind == "long":
+                e.module.declare("pb_poll", "i32", [])
         e.module.declarations[name] = text
     given = [keys, spare, *numbers]
-    return e.here(f"call i1 @{name}({', '.join(v.typed for v in given)}, i64 {length})", "i1", 1)
+    status = e.here(f"call i8 @{name}({', '.join(v.typed for v in given)}, i64 {length})", "i8", 1)
+    if kind == "long":
+        leave_unless(e, e.icmp("ne", status, constant(INTERRUPTED, "i8")), "interrupted")
+    return e.icmp("ne", status, constant(0, "i8"))
 
 
 def _head(name: str, numbered: bool) -> str:
     more = ", ptr %numbers, ptr %spare_numbers" if numbered else ""
-    return f"define internal i1 @{name}(ptr %keys, ptr %spare{more}, i64 %n) {{"
+    return f"define internal i8 @{name}(ptr %keys, ptr %spare{more}, i64 %n) {{"
 
 
 def _insertion(name: str, bits: int, numbered: bool, first: int) -> str:
@@ -97,13 +105,35 @@ def _insertion(name: str, bits: int, numbered: bool, first: int) -> str:
         "%more = icmp ult i64 %i.next, %n",
         "br i1 %more, label %outer, label %done",
         "done:",
-        "ret i1 false",
+        "ret i8 0",
         "}",
     ]
     return "\n".join(lines)
 
 
-def _radix(name: str, bits: int, digit: int, numbered: bool, first: int = 0) -> str:
+def _next_or_poll(name: str, counter: str, more: str, again: str, after: str, polls: bool) -> list[str]:
+    """The end of a loop's turn, after a look for an interrupt now and then: on to `again` if `more`."""
+    if not polls:
+        return [f"br i1 {more}, label %{again}, label %{after}"]
+    return [
+        f"%{name}.low = and i64 {counter}, {POLLED - 1}",
+        f"%{name}.due = icmp eq i64 %{name}.low, 0",
+        f"br i1 %{name}.due, label %{name}.poll, label %{name}.end",
+        f"{name}.poll:",
+        f"%{name}.status = call i32 @pb_poll()",
+        f"%{name}.stop = icmp ne i32 %{name}.status, 0",
+        f"br i1 %{name}.stop, label %interrupted, label %{name}.end",
+        f"{name}.end:",
+        f"br i1 {more}, label %{again}, label %{after}",
+    ]
+
+
+def _end(label: str, polls: bool) -> str:
+    """The block from which a loop's turn ends that begins in the block `label`."""
+    return f"{label}.end" if polls else label
+
+
+def _radix(name: str, bits: int, digit: int, numbered: bool, first: int, polls: bool) -> str:
     key = f"i{bits}"
     shifts = range(first, bits, digit)
     buckets = 1 << digit
@@ -115,7 +145,7 @@ def _radix(name: str, bits: int, digit: int, numbered: bool, first: int = 0) -> 
         "%n.narrow = trunc i64 %n to i32",
         "br label %count",
         "count:",
-        "%i = phi i64 [0, %entry], [%i.next, %count]",
+        f"%i = phi i64 [0, %entry], [%i.next, %{_end('count', polls)}]",
         f"%k.at = getelementptr {key}, ptr %keys, i64 %i",
         f"%k = load {key}, ptr %k.at",
     ]
@@ -130,9 +160,9 @@ def _radix(name: str, bits: int, digit: int, numbered: bool, first: int = 0) -> 
     lines += [
         "%i.next = add i64 %i, 1",
         "%more = icmp ult i64 %i.next, %n",
-        "br i1 %more, label %count, label %pass0",
+        *_next_or_poll("count", "%i.next", "%more", "count", "pass0", polls),
     ]
-    before = {0: [("%keys", "%spare", "%numbers", "%spare_numbers", "%count")]}
+    before = {0: [("%keys", "%spare", "%numbers", "%spare_numbers", f"%{_end('count', polls)}")]}
     for p, shift in enumerate(shifts):
         names = ("a", "b") + (("u", "w") if numbered else ())
         lines.append(f"pass{p}:")
@@ -158,7 +188,7 @@ def _radix(name: str, bits: int, digit: int, numbered: bool, first: int = 0) -> 
             f"%s{p}.more = icmp ult i64 %s{p}.next, {(p + 1) * buckets}",
             f"br i1 %s{p}.more, label %sums{p}, label %move{p}",
             f"move{p}:",
-            f"%m{p} = phi i64 [0, %sums{p}], [%m{p}.next, %move{p}]",
+            f"%m{p} = phi i64 [0, %sums{p}], [%m{p}.next, %{_end(f'move{p}', polls)}]",
             f"%x{p}.at = getelementptr {key}, ptr %a{p}, i64 %m{p}",
             f"%x{p} = load {key}, ptr %x{p}.at",
             *_digit(f"x{p}", f"%x{p}", key, shift, buckets, p),
@@ -180,11 +210,11 @@ def _radix(name: str, bits: int, digit: int, numbered: bool, first: int = 0) -> 
         lines += [
             f"%m{p}.next = add i64 %m{p}, 1",
             f"%m{p}.more = icmp ult i64 %m{p}.next, %n",
-            f"br i1 %m{p}.more, label %move{p}, label %pass{p + 1}",
+            *_next_or_poll(f"move{p}", f"%m{p}.next", f"%m{p}.more", f"move{p}", f"pass{p + 1}", polls),
         ]
         before[p + 1] = [
             (f"%a{p}", f"%b{p}", f"%u{p}", f"%w{p}", f"%pass{p}"),
-            (f"%b{p}", f"%a{p}", f"%w{p}", f"%u{p}", f"%move{p}"),
+            (f"%b{p}", f"%a{p}", f"%w{p}", f"%u{p}", f"%{_end(f'move{p}', polls)}"),
         ]
     last = len(shifts)
     sources = ", ".join(f"[{s[0]}, {s[4]}]" for s in before[last])
@@ -192,7 +222,9 @@ def _radix(name: str, bits: int, digit: int, numbered: bool, first: int = 0) -> 
         f"pass{last}:",
         f"%end = phi ptr {sources}",
         "%moved = icmp ne ptr %end, %keys",
-        "ret i1 %moved",
+        "%status = zext i1 %moved to i8",
+        "ret i8 %status",
+        *(["interrupted:", f"ret i8 {INTERRUPTED}"] if polls else []),
         "}",
     ]
     return "\n".join(lines)

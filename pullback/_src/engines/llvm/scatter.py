@@ -19,6 +19,7 @@ from .index import ZERO, Index
 from .ir import Emitter, Value, constant, vector_literal
 from .lower import Lowering, in_place, lowering
 from .nodes import Buffer, Map, Node, Position, Registers, Types, View, whole
+from .parallel import poll, poll_in, turns_between_polls
 from .slicing import destination, independent
 from .storage import Element, components, load, store
 
@@ -173,18 +174,32 @@ class Scatter:
         self.window = tuple([updates.shape[d] for d in window_dims])
         self.batch_dims = [d for d in range(len(updates.shape)) if d not in window_dims]
         with ExitStack() as loops:
-            batch = tuple([self._loop(loops, n) for n in indices.shape[:-1]])
+            batch = self._loops(loops, indices.shape[:-1], math.prod(self.window))
             self.flat, valid = places.start(e, indices, batch, view)
             if valid is None:
                 self._windows(batch)
             else:
                 e.branch(valid, [lambda: self._windows(batch), list])
 
-    def _loop(self, loops: ExitStack, n: int) -> Index:
-        if n == 1:
-            return ZERO
-        loop = loops.enter_context(self.e.loop(constant(0, "i64"), constant(n, "i64")))
-        return Index.along(loop.index, 0, n - 1)
+    def _loops(self, loops: ExitStack, shape: Sequence[int], inner: int) -> Position:
+        """Loops within each other, the innermost over `inner` elements."""
+        at = []
+        for d, n in enumerate(shape):
+            if n == 1:
+                at.append(ZERO)
+                continue
+            e, start, stop = self.e, constant(0, "i64"), constant(n, "i64")
+            turns = turns_between_polls(n, math.prod(shape[d + 1 :]) * inner)
+            if turns:
+                part = loops.enter_context(e.loop(start, stop, turns))
+                poll(e, constant(0, "i64"), 1)
+                start, stop = (
+                    part.index,
+                    e.call("llvm.umin", "i64", e.add(part.index, constant(turns, "i64")), stop),
+                )
+            loop = loops.enter_context(e.loop(start, stop))
+            at.append(Index.along(loop.index, 0, n - 1))
+        return tuple(at)
 
     def _windows(self, batch: Position) -> Sequence[Value]:
         """Write one window."""
@@ -193,11 +208,12 @@ class Scatter:
             self._write(batch, whole(sizes), math.prod(sizes))
             return []
         with ExitStack() as loops:
-            outer = tuple([self._loop(loops, n) for n in sizes[:-1]])
+            outer = self._loops(loops, sizes[:-1], sizes[-1])
             turns, rest = divmod(sizes[-1], LANES)
             if turns:
                 stop = constant(turns * LANES, "i64")
                 with self.e.loop(constant(0, "i64"), stop, LANES) as loop:
+                    poll_in(self.e, loop.index, turns * LANES, 1, LANES)
                     lanes = Index.of_lanes(range(LANES)) + Index.along(loop.index, 0, (turns - 1) * LANES)
                     self._write(batch, (*outer, lanes), LANES)
             if rest:

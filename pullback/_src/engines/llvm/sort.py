@@ -18,7 +18,7 @@ from .ir import Emitter, Value, constant
 from .lower import HEAVY, Lowering, lowering
 from .math.base import is_any
 from .nodes import Accesses, Node, View, variables
-from .parallel import chunks_for, parallel_for
+from .parallel import chunks_for, parallel_for, poll_in
 from .radix import sort_row
 from .storage import Element, components, load, storage_of, store
 
@@ -90,6 +90,7 @@ class Row:
         whole, rest = self.length // lanes * lanes, self.length % lanes
         if whole:
             with self.e.loop(constant(0, "i64"), constant(whole, "i64"), lanes) as loop:
+                poll_in(self.e, loop.index, whole, 1, lanes)
                 body(Index.of_lanes(range(lanes)) + Index.along(loop.index, 0, whole - 1), lanes)
         if rest:
             body(Index.of_lanes(range(rest)) + whole, rest)
@@ -191,6 +192,7 @@ def rows(
             return
         n = shape[dims[0]]
         with e.loop(constant(0, "i64"), constant(n, "i64")) as loop:
+            poll_in(e, loop.index, n, length * math.prod(shape[d] for d in dims[1:]))
             at[dims[0]] = Index.along(loop.index, 0, n - 1)
             some(e, dims[1:], at, place)
 
@@ -205,6 +207,7 @@ def rows(
             1,
         )
         with e.loop(start, stop) as loop:
+            poll_in(e, loop.index, count, length)
             at = [ZERO] * len(shape)
             rest = loop.index
             for d in reversed(others):
@@ -282,6 +285,7 @@ def _alone(row: Row, work: Work, x: Node, result: View) -> None:
 
     def repair() -> Sequence[Value]:
         with e.loop(constant(0, "i64"), constant(row.length, "i64"), 1, [low]) as loop:
+            poll_in(e, loop.index, row.length, 1)
             index = Index.along(loop.index, 0, row.length - 1)
             value = components(row.element(x, index))[0]
             (place,) = loop.carried
@@ -345,6 +349,7 @@ def _sorted_by(row: Row, work: Work, key_of: Callable[[Index], Value], numbers: 
     else:
         given = numbers
         with e.loop(constant(0, "i64"), constant(row.length, "i64")) as loop:
+            poll_in(e, loop.index, row.length, 1)
             index = Index.along(loop.index, 0, row.length - 1)
             number = work.number(given, index)
             key = key_of(Index.along(number, 0, row.length - 1))
@@ -356,6 +361,7 @@ def permuted(row: Row, work: Work, numbers: Value, pairs: Sequence[tuple[Node, V
     """Store the elements with the first `count` numbers."""
     e = row.e
     with e.loop(constant(0, "i64"), constant(count, "i64")) as loop:
+        poll_in(e, loop.index, count, len(pairs))
         index = Index.along(loop.index, 0, count - 1)
         place = Index.along(work.number(numbers, index), 0, row.length - 1)
         for x, result in pairs:
