@@ -25,6 +25,7 @@ from . import (
     tree_util,
     typing,
 )
+from ._src.advanced.taylor import jet
 from ._src.api.grad import grad, value_and_grad
 from ._src.api.install_as_jax import install_as_jax
 from ._src.api.jacobian import hessian, jacfwd, jacobian, jacrev
@@ -127,6 +128,7 @@ __all__ = [
     "jacfwd",
     "jacobian",
     "jacrev",
+    "jet",
     "jit",
     "jvp",
     "lax",

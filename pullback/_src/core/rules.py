@@ -18,6 +18,12 @@ Conventions (`values` are arrays or tracers, `params` the static keyword paramet
     evaluate[p](*values, **params)           -> values; evaluation on concrete `Array`s where the engine
                                                 has no implementation of its own
     decompose[p](*values, **params)          -> values, by binding other primitives
+    coefficient[p](k, out, args, **params)   -> coefficient k (1, 2, ...) of the result's power series, or
+                                                `Zero` (a list if p.multiple_results), from `out[j]`, j < k,
+                                                and `args[i][j]`, j <= k, which may be `Zero` for j > 0
+    jet[p](order, values, terms, **params)   -> (values_out, terms_out); terms are lists of the coefficients
+                                                1 to `order`, or None for constants. With neither rule the
+                                                jvp rule gives the series.
 """
 
 from __future__ import annotations
@@ -39,6 +45,8 @@ batch: dict[Primitive, Rule] = {}
 staging: dict[Primitive, Rule] = {}
 evaluate: dict[Primitive, Rule] = {}
 decompose: dict[Primitive, Rule] = {}
+coefficient: dict[Primitive, Rule] = {}
+jet: dict[Primitive, Rule] = {}
 # collective[p](axis, values, dims, **params): the batch rule of a collective over `axis.name` (one of the
 # names in params["axes"]).
 collective: dict[Primitive, Rule] = {}

@@ -29,7 +29,7 @@ from .families import (
     unary,
     unbroadcast,
 )
-from .structural import broadcast_to, full
+from .structural import broadcast_to, full, linear_coefficient, product_coefficient
 
 __all__ = [
     "abs",
@@ -109,6 +109,37 @@ rules.transpose[add_p] = _add_transpose
 rules.transpose[sub_p] = _sub_transpose
 rules.transpose[mul_p] = _mul_transpose
 rules.transpose[div_p] = lambda ct, x, y: [unbroadcast(div_p.bind(ct, y), x.aval), None]
+
+
+def _sum_coefficient(primitive: Primitive) -> rules.Rule:
+    both = linear_coefficient(primitive)
+
+    def rule(k: int, out: Sequence[Any], args: Sequence[Any]) -> Any:
+        (x, y), shape = (a[k] for a in args), out[0].aval.shape
+        if type(y) is Zero and type(x) is not Zero:
+            return broadcast_to(x, shape)
+        if type(x) is Zero and type(y) is not Zero:
+            return broadcast_to(neg_p.bind(y) if primitive is sub_p else y, shape)
+        return both(k, out, args)
+
+    return rule
+
+
+def _quotient_coefficient(k: int, out: Sequence[Any], args: Sequence[Any]) -> Any:
+    # From z y = x: z_k = (x_k - sum of z_(k-j) y_j over j > 0) / y_0.
+    x, y = args
+    total = x[k]
+    for j in range(1, k + 1):
+        if type(y[j]) is not Zero and type(out[k - j]) is not Zero:
+            term = mul_p.bind(out[k - j], y[j])
+            total = neg_p.bind(term) if type(total) is Zero else sub_p.bind(total, term)
+    return Zero(out[0].aval.tangent) if type(total) is Zero else div_p.bind(total, y[0])
+
+
+rules.coefficient[add_p] = _sum_coefficient(add_p)
+rules.coefficient[sub_p] = _sum_coefficient(sub_p)
+rules.coefficient[mul_p] = product_coefficient(mul_p)
+rules.coefficient[div_p] = _quotient_coefficient
 
 
 def add(x: Any, y: Any) -> Array:
@@ -332,6 +363,38 @@ def integer_pow(x: Any, y: int) -> Array:
 def square(x: Any) -> Array:
     """x * x."""
     return unary(square_p, x)
+
+
+def _integer_pow_jet(order: int, values: Sequence[Any], terms: Sequence[Any], *, y: int) -> tuple[Any, Any]:
+    """By squaring and multiplying series; a negative power is the reciprocal of a positive one."""
+    (x,), (given,) = values, terms
+    ans = integer_pow_p.bind(x, y=y)
+    if y == 0 or given is None:
+        return ans, None
+    square, power = [x, *given], None
+    rest = operator.index(y) if y > 0 else -y
+    while rest:
+        if rest & 1:
+            power = square if power is None else _product(order, power, square)
+        rest >>= 1
+        if rest:
+            square = _product(order, square, square)
+    if y < 0:
+        one = [full((), 1, x.aval.dtype)] + [Zero(x.aval)] * order
+        quotient = [ans]
+        for k in range(1, order + 1):
+            quotient.append(_quotient_coefficient(k, quotient, (one, power)))
+        power = quotient
+    assert power is not None
+    return ans, power[1:]
+
+
+def _product(order: int, x: Sequence[Any], y: Sequence[Any]) -> list[Any]:
+    out: list[Any] = [mul_p.bind(x[0], y[0])]
+    return out + [rules.coefficient[mul_p](k, out, (x, y)) for k in range(1, order + 1)]
+
+
+rules.jet[integer_pow_p] = _integer_pow_jet
 
 
 log_p = elementwise("log", lambda t, ans, x: div_p.bind(t, x))

@@ -23,7 +23,7 @@ from .families import (
     result_weak,
     unbroadcast,
 )
-from .structural import broadcast_to
+from .structural import broadcast_to, linear_coefficient
 
 __all__ = ["eq", "ge", "gt", "le", "lt", "ne", "select", "select_n"]
 
@@ -136,5 +136,6 @@ def _select_n_transpose(ct: Any, which: Any, *cases: Any) -> list[Any]:
 
 rules.abstract[select_n_p] = _select_n_abstract
 rules.jvp[select_n_p] = _select_n_jvp
+rules.coefficient[select_n_p] = linear_coefficient(select_n_p)
 rules.transpose[select_n_p] = _select_n_transpose
 rules.batch[select_n_p] = lambda axis, values, dims: batch_broadcasting(select_n_p, values, dims, {})

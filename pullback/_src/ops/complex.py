@@ -13,6 +13,7 @@ from ..core.array import Array, as_array, scalar
 from ..core.kinds import kind
 from ..core.primitive import Primitive
 from .families import binary, elementwise, unary, unbroadcast
+from .structural import linear_coefficient
 
 __all__ = ["complex", "conj", "imag", "neg", "real"]
 
@@ -74,6 +75,8 @@ def _complex_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
     ]
 
 
+for _linear in (neg_p, real_p, imag_p, complex_p, conj_p):
+    rules.coefficient[_linear] = linear_coefficient(_linear)
 rules.transpose[real_p] = lambda ct, z: [complex_p.bind(ct, _zero(ct))]
 rules.transpose[imag_p] = lambda ct, z: [complex_p.bind(_zero(ct), neg_p.bind(ct))]
 rules.transpose[complex_p] = _complex_transpose

@@ -36,7 +36,17 @@ from .conv_shapes import (
 from .convert import convert_element_type
 from .dot import bind_dot, canonical_precision, result_dtype
 from .matrices import identity
-from .structural import add_any, broadcast_in_dim, moveaxis, reshape, rev, rev_p, transpose, zeros
+from .structural import (
+    add_any,
+    broadcast_in_dim,
+    moveaxis,
+    product_coefficient,
+    reshape,
+    rev,
+    rev_p,
+    transpose,
+    zeros,
+)
 
 __all__ = [
     "conv",
@@ -494,5 +504,6 @@ def _conv_batch(
 
 rules.abstract[conv_general_dilated_p] = _conv_abstract
 rules.jvp[conv_general_dilated_p] = _conv_jvp
+rules.coefficient[conv_general_dilated_p] = product_coefficient(conv_general_dilated_p)
 rules.transpose[conv_general_dilated_p] = _conv_transpose
 rules.batch[conv_general_dilated_p] = _conv_batch

@@ -13,7 +13,7 @@ from ..core.array import Array, ConcreteArray, as_array
 from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.primitive import Primitive
 from .families import elementwise
-from .structural import moveaxis
+from .structural import linear_coefficient, moveaxis
 
 __all__ = ["bitcast_convert_type", "convert_element_type"]
 
@@ -64,6 +64,7 @@ def _convert_transpose(ct: Any, x: Any, *, new_dtype: np.dtype[Any], weak_type: 
 
 rules.abstract[convert_element_type_p] = _convert_abstract
 rules.jvp[convert_element_type_p] = _convert_jvp
+rules.coefficient[convert_element_type_p] = linear_coefficient(convert_element_type_p)
 rules.transpose[convert_element_type_p] = _convert_transpose
 rules.batch[convert_element_type_p] = lambda axis, values, dims, **params: (
     convert_element_type_p.bind(values[0], **params),
@@ -119,6 +120,7 @@ rules.jvp[bitcast_convert_type_p] = _bitcast_jvp
 
 copy_p: Primitive = elementwise("copy", lambda t, ans, x: copy_p.bind(t), accepts="biufck")
 rules.transpose[copy_p] = lambda ct, x: [ct]
+rules.coefficient[copy_p] = linear_coefficient(copy_p)
 
 stop_gradient_p = elementwise("stop_gradient", None, accepts="biufck")
 

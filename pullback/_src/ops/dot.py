@@ -21,7 +21,7 @@ from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
 from .convert import convert_element_type
-from .structural import add_any, canonical_axis, moveaxis, transpose
+from .structural import add_any, canonical_axis, moveaxis, product_coefficient, transpose
 
 __all__ = ["DotDimensionNumbers", "Precision", "batch_matmul", "dot", "dot_general"]
 
@@ -363,6 +363,7 @@ def _shift(axes: Axes, dim: int) -> Axes:
 
 rules.abstract[dot_general_p] = _dot_general_abstract
 rules.jvp[dot_general_p] = _dot_general_jvp
+rules.coefficient[dot_general_p] = product_coefficient(dot_general_p)
 rules.transpose[dot_general_p] = _dot_general_transpose
 rules.batch[dot_general_p] = _dot_general_batch
 

@@ -18,7 +18,7 @@ from ..core.array import Array, as_array
 from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
-from .structural import canonical_shape, moveaxis
+from .structural import canonical_shape, linear_coefficient, moveaxis
 
 __all__ = ["GatherDimensionNumbers", "GatherScatterMode", "gather"]
 
@@ -281,4 +281,5 @@ def shifted(dims: tuple[int, ...]) -> tuple[int, ...]:
 
 rules.abstract[gather_p] = _gather_abstract
 rules.jvp[gather_p] = _gather_jvp
+rules.coefficient[gather_p] = linear_coefficient(gather_p)
 rules.batch[gather_p] = _gather_batch

@@ -24,6 +24,7 @@ from .structural import (
     canonical_axis,
     full,
     instantiate,
+    linear_coefficient,
     linear_primitive,
     moveaxis,
     reduce_sum_p,
@@ -115,6 +116,7 @@ def _concatenate_batch(
 
 rules.abstract[concatenate_p] = _concatenate_abstract
 rules.jvp[concatenate_p] = _concatenate_jvp
+rules.coefficient[concatenate_p] = linear_coefficient(concatenate_p)
 rules.transpose[concatenate_p] = _concatenate_transpose
 rules.batch[concatenate_p] = _concatenate_batch
 
@@ -164,6 +166,7 @@ def _split_batch(
 
 rules.abstract[split_p] = _split_abstract
 rules.jvp[split_p] = _split_jvp
+rules.coefficient[split_p] = linear_coefficient(split_p)
 rules.transpose[split_p] = _split_transpose
 rules.batch[split_p] = _split_batch
 
@@ -268,6 +271,7 @@ def _pad_batch(
 
 rules.abstract[pad_p] = _pad_abstract
 rules.jvp[pad_p] = _pad_jvp
+rules.coefficient[pad_p] = linear_coefficient(pad_p)
 rules.transpose[pad_p] = _pad_transpose
 rules.batch[pad_p] = _pad_batch
 

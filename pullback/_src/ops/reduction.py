@@ -25,6 +25,7 @@ from .structural import (
     abstract_reduction,
     batch_reduction,
     canonical_axis,
+    linear_coefficient,
     reduce_sum_p,
     reduced_shape,
     reshape,
@@ -258,6 +259,7 @@ def _reduce_precision_partial(t: Any, ans: Any, x: Any, **params: int) -> Any:
 
 reduce_precision_p = elementwise("reduce_precision", _reduce_precision_partial, accepts="f")
 rules.transpose[reduce_precision_p] = lambda ct, x, **params: [reduce_precision_p.bind(ct, **params)]
+rules.coefficient[reduce_precision_p] = linear_coefficient(reduce_precision_p)
 
 
 def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Array:

@@ -26,7 +26,7 @@ from .families import check_kind, mismatch, operands
 from .gather import GatherDimensionNumbers, GatherScatterMode, check_index_map, gather_p, int_tuple, shifted
 from .iota import iota_p
 from .joining import with_batch_dim
-from .structural import add_any, full, instantiate, moveaxis, reshape, zeros
+from .structural import add_any, full, instantiate, linear_coefficient, moveaxis, reshape, zeros
 
 __all__ = [
     "ScatterDimensionNumbers",
@@ -369,8 +369,11 @@ def _scatter_transpose(
 
 
 rules.jvp[scatter_p] = partial(_linear_jvp, scatter_p)
+rules.coefficient[scatter_p] = linear_coefficient(scatter_p)
 rules.jvp[scatter_add_p] = partial(_linear_jvp, scatter_add_p)
+rules.coefficient[scatter_add_p] = linear_coefficient(scatter_add_p)
 rules.jvp[scatter_sub_p] = partial(_linear_jvp, scatter_sub_p)
+rules.coefficient[scatter_sub_p] = linear_coefficient(scatter_sub_p)
 rules.transpose[scatter_p] = _scatter_transpose
 rules.transpose[scatter_add_p] = partial(_accumulate_transpose, 1)
 rules.transpose[scatter_sub_p] = partial(_accumulate_transpose, -1)

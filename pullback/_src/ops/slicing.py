@@ -31,6 +31,7 @@ from .structural import (
     expand_dims,
     full,
     instantiate,
+    linear_coefficient,
     moveaxis,
     reshape,
     zeros,
@@ -221,6 +222,7 @@ def _dynamic_slice_batch(
 
 rules.abstract[dynamic_slice_p] = _dynamic_slice_abstract
 rules.jvp[dynamic_slice_p] = _dynamic_slice_jvp
+rules.coefficient[dynamic_slice_p] = linear_coefficient(dynamic_slice_p)
 rules.transpose[dynamic_slice_p] = _dynamic_slice_transpose
 rules.batch[dynamic_slice_p] = _dynamic_slice_batch
 
@@ -305,6 +307,7 @@ def _dynamic_update_slice_batch(
 
 rules.abstract[dynamic_update_slice_p] = _dynamic_update_slice_abstract
 rules.jvp[dynamic_update_slice_p] = _dynamic_update_slice_jvp
+rules.coefficient[dynamic_update_slice_p] = linear_coefficient(dynamic_update_slice_p)
 rules.transpose[dynamic_update_slice_p] = _dynamic_update_slice_transpose
 rules.batch[dynamic_update_slice_p] = _dynamic_update_slice_batch
 

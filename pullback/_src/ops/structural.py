@@ -42,7 +42,43 @@ def linear_primitive(name: str) -> Primitive:
         return primitive.bind(*primals, **params), primitive.bind(*tangents, **params)
 
     rules.jvp[primitive] = jvp
+    rules.coefficient[primitive] = linear_coefficient(primitive)
     return primitive
+
+
+def linear_coefficient(primitive: Primitive) -> rules.Rule:
+    """The rule for the power series of an operation that is linear in its inexact operands jointly."""
+
+    def rule(k: int, out: Sequence[Any], args: Sequence[Any], **params: Any) -> Any:
+        terms = [a[k] for a in args]
+        if all(type(t) is Zero for t in terms):
+            first = out[0]
+            if primitive.multiple_results:
+                return [Zero(o.aval.tangent) for o in first]
+            return Zero(first.aval.tangent)
+        operands = [
+            instantiate(t) if t.aval.dtype != dtypes.float0 else a[0]
+            for t, a in zip(terms, args, strict=True)
+        ]
+        return primitive.bind(*operands, **params)
+
+    return rule
+
+
+def product_coefficient(primitive: Primitive) -> rules.Rule:
+    """The rule for the power series of what is linear in either of two operands: Cauchy's product."""
+
+    def rule(k: int, out: Sequence[Any], args: Sequence[Any], **params: Any) -> Any:
+        x, y = args
+        total: Any = Zero(out[0].aval.tangent)
+        for j in range(k + 1):
+            a, b = x[j], y[k - j]
+            if type(a) is not Zero and type(b) is not Zero:
+                term = primitive.bind(a, b, **params)
+                total = term if type(total) is Zero else add_any(total, term)
+        return total
+
+    return rule
 
 
 def canonical_axis(axis: Any, ndim: int) -> int:
@@ -113,6 +149,7 @@ def _add_any_batch(axis: Any, values: Sequence[Any], dims: Sequence[int | None])
 
 rules.abstract[add_any_p] = _add_any_abstract
 rules.jvp[add_any_p] = _add_any_jvp
+rules.coefficient[add_any_p] = linear_coefficient(add_any_p)
 rules.transpose[add_any_p] = lambda ct, x, y: [ct, ct]
 rules.batch[add_any_p] = _add_any_batch
 

@@ -7,7 +7,7 @@ algorithmic differentiation", 2008, section 2.3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base.errors import ShapeError
@@ -155,14 +155,34 @@ def _triangular_jvp(
     flags = (left_side, lower, transpose_a, conjugate_a, unit_diagonal)
     x = bind_triangular(a, b, *flags)
     if type(ta) is not Zero:
-        below = -1 if unit_diagonal else 0
-        ta = tril(ta, below) if lower else triu(ta, -below)
-        if conjugate_a:
-            ta = conj(ta)
-        if transpose_a:
-            ta = swap(ta)
-        tb = _difference(tb, matmul(ta, x) if left_side else matmul(x, ta))
+        tb = _difference(tb, _times_triangle(ta, x, *flags))
     return x, tb if type(tb) is Zero else bind_triangular(a, tb, *flags)
+
+
+def _times_triangle(
+    ta: Any, x: Any, left_side: bool, lower: bool, transpose_a: bool, conjugate_a: bool, unit_diagonal: bool
+) -> Any:
+    """The product of x with a change of the part of A that is read."""
+    below = -1 if unit_diagonal else 0
+    ta = tril(ta, below) if lower else triu(ta, -below)
+    if conjugate_a:
+        ta = conj(ta)
+    if transpose_a:
+        ta = swap(ta)
+    return matmul(ta, x) if left_side else matmul(x, ta)
+
+
+def _system_coefficient(primitive: Primitive, times: Callable[..., Any]) -> rules.Rule:
+    # From A X = B: A_0 X_k = B_k - sum of A_j X_(k-j) over j > 0.
+    def rule(k: int, out: Sequence[Any], args: Sequence[Any], **params: Any) -> Any:
+        a, b = args
+        total = b[k]
+        for j in range(1, k + 1):
+            if type(a[j]) is not Zero and type(out[k - j]) is not Zero:
+                total = _difference(total, times(a[j], out[k - j], **params))
+        return total if type(total) is Zero else primitive.bind(a[0], total, **params)
+
+    return rule
 
 
 def _triangular_transpose(
@@ -189,6 +209,7 @@ def _triangular_batch(
 
 rules.abstract[triangular_solve_p] = _triangular_abstract
 rules.jvp[triangular_solve_p] = _triangular_jvp
+rules.coefficient[triangular_solve_p] = _system_coefficient(triangular_solve_p, _times_triangle)
 rules.transpose[triangular_solve_p] = _triangular_transpose
 rules.batch[triangular_solve_p] = _triangular_batch
 
@@ -221,12 +242,17 @@ def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, transpose_a: 
     (a, b), (ta, tb) = primals, tangents
     x = solve_p.bind(a, b, transpose_a=transpose_a)
     if type(ta) is not Zero:
-        tb = _difference(tb, matmul(swap(ta) if transpose_a else ta, x))
+        tb = _difference(tb, _times_matrix(ta, x, transpose_a))
     return x, tb if type(tb) is Zero else solve_p.bind(a, tb, transpose_a=transpose_a)
+
+
+def _times_matrix(ta: Any, x: Any, transpose_a: bool) -> Any:
+    return matmul(swap(ta) if transpose_a else ta, x)
 
 
 rules.abstract[solve_p] = _solve_abstract
 rules.jvp[solve_p] = _solve_jvp
+rules.coefficient[solve_p] = _system_coefficient(solve_p, _times_matrix)
 rules.transpose[solve_p] = lambda ct, a, b, *, transpose_a: [
     None,
     solve_p.bind(a, ct, transpose_a=not transpose_a),
