@@ -165,3 +165,60 @@ def _repeated(step: Any, times: int) -> Any:
 def test_long_chains_of_what_only_moves_elements(step: Any) -> None:
     """Nodes are neither nested without end nor walked once for each way to them."""
     check(_repeated(step, 400), draw(1000))
+
+
+def _loops(f: Any, *args: Any) -> str:
+    text: str = pb.jit(f).lower(*args).compile().as_text("loops")
+    return text
+
+
+def test_stages_that_do_not_need_the_last_nest_join_the_one_before() -> None:
+    """A sum over what several stages share does not end their loops."""
+
+    def f(x: Any) -> Any:
+        y = jnp.exp(x - x.max(1, keepdims=True))
+        z = y / y.sum(1, keepdims=True)
+        total = z.sum(0)
+        w = jnp.sin(z) - jnp.cos(z).max(1, keepdims=True)
+        return total, w
+
+    x = draw(300, 50)
+    loops = _loops(f, x)
+    assert loops.count("for each of 300") == 1
+    assert loops.index("for each of 300") < loops.index("300 of it reduced")
+    check(f, x)
+    check(pb.vmap(f), draw(3, 60, 50))
+
+
+def test_a_nest_that_another_needs_is_stored() -> None:
+    """What a nest keeps for itself must not be what a later open nest reads."""
+
+    def f(x: Any) -> Any:
+        y = jnp.exp(x)
+        z = jnp.tanh(y * 2)
+        down = (y * z).sum(0)
+        return down, ((z - z.mean(1, keepdims=True)) ** 2).sum(1), down[None] + y[:2]
+
+    check(f, draw(200, 40))
+    check(f, draw(40, 200))
+
+
+def test_nodes_that_routines_need_are_stored_once() -> None:
+    def f(x: Any, y: Any) -> Any:
+        z = x + 1
+        return z @ y, z.T @ y, z + y
+
+    x, y = draw(60, 60), draw(60, 60, seed=1)
+    loops = _loops(f, x, y)
+    assert loops.count("= add(in0, 1") == 1
+    check(f, x, y)
+
+
+def test_stored_nodes_are_not_read_when_their_memory_is_written_over() -> None:
+    def f(x: Any, y: Any) -> Any:
+        z = x + 1
+        first = z @ y
+        changed = z.T.reshape(-1).at[3].set(7.0)
+        return first, changed, z @ first
+
+    check(f, draw(40, 40), draw(40, 40, seed=1))

@@ -17,24 +17,15 @@ from ...core.program import Equation
 from . import blas
 from .lower import Lowering, lowering
 from .matrices import as_stack, converted, multiply, result_stack
-from .nodes import Map, Node, Position, Remap, View
+from .nodes import Node, Position, Remap, View
 from .reducers import reducer
 from .reduction import reduced
+from .thin import Factor, multiplied, product, thin_product
 
 Out = Sequence[View | None]
 
 OWN = 8**3  # multiplications in a product up to which our own loops are faster than BLAS
 _COMPUTED = frozenset("?bBhHiIlLqQfdFD")
-
-
-def product(e: Any, types: Any, x: Any, y: Any) -> Any:
-    """x * y, in the result's type."""
-    if isinstance(x, tuple):
-        (a, b), (c, d) = x, y
-        return e.fsub(e.fmul(a, c), e.fmul(b, d)), e.fadd(e.fmul(a, d), e.fmul(b, c))
-    if x.elem == "i1":
-        return e.and_(x, y)
-    return e.mul(x, y) if x.elem[0] == "i" else e.fmul(x, y)
 
 
 def computing_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -74,6 +65,12 @@ def dot_general(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out)
     inner = tuple([x.shape[d] for d in xc])
     m, n, k, many = math.prod(rows), math.prod(columns), math.prod(inner), math.prod(batch)
     own = dtype == aval.dtype
+    first, last, end = len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns)
+    if own and m * n * k > OWN and min(m, n) > 1 and k and many:
+        view = lw.permuted(eqn, out[0]) or lw.result(aval, out[0])
+        thin = thin_product(lw, Factor(x, xb, xf, xc), Factor(y, yb, yf, yc), view)
+        if thin is not None:
+            return [thin]
     if m * n * k > OWN and min(m, n) > 1 and k and many and blas.letter(dtype):
         matrices = as_stack(lw, x, (xb, xf, xc)), as_stack(lw, y, (yb, yc, yf))
         where = out[0] if own and out[0] is not None and out[0].contiguous else None
@@ -84,10 +81,9 @@ def dot_general(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out)
         return [converted(view, aval.dtype)]
     # As many loops as the result has dimensions, then the sum's.
     domain = (*batch, *rows, *columns, *inner)
-    first, last, end = len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns)
     left = Remap(x, domain, outer_positions(xf, xc, xb, first, end, len(x.shape)))
     right = Remap(y, domain, outer_positions(yf, yc, yb, last, end, len(y.shape)))
-    terms = Map(product, [left, right], domain, dtype, {}, 0.06)
+    terms = multiplied(left, right)
     total = reduced(
         lw,
         terms,

@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from .odd import lengthened
+
 BITS = {
     "i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64,
     "half": 16, "bfloat": 16, "float": 32, "double": 64, "ptr": 64,
@@ -648,7 +650,8 @@ class Module:
             self.declarations[name] = f"declare {result} @{name}({', '.join(parameters)})"
 
     def text(self) -> str:
-        return "\n".join([*self.globals, *self.declarations.values(), *self.functions]) + "\n"
+        functions = [lengthened(f) for f in self.functions]
+        return "\n".join([*self.globals, *self.declarations.values(), *functions]) + "\n"
 
 
 _SUFFIX = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}

@@ -19,7 +19,7 @@ from ...core.aval import ShapedArray
 from ...core.program import Equation, Literal, Program, Var
 from .ir import Emitter, Module, Value
 from .memory import Arena
-from .nests import Nest
+from .nests import Nest, is_long
 from .nodes import (
     Accesses,
     Buffer,
@@ -53,6 +53,7 @@ OPERATION = 3.0  # ns that an operation takes at least
 MOST_REGIONS = 9  # parts of a domain with loops of their own
 DEEP = 60  # operations in a row that are computed in one loop
 NESTED = 100  # operations in a row, of any kind, that are not computed yet: nodes are walked recursively
+OPEN = 2  # nests at the same time
 HEAVY = 0.25  # ns: an element that costs more is stored if it is used again
 
 
@@ -77,7 +78,7 @@ class Walk:
     its node is a view of it, or not computed yet and made of nodes that read it.
     """
 
-    def __init__(self, program: Program, given: Sequence[Buffer]) -> None:
+    def __init__(self, program: Program, given: Sequence[Buffer], level: int) -> None:
         self.env: dict[Var, Node] = {}
         self.number = 0
         self.mine: set[Buffer] = set(given)
@@ -85,6 +86,11 @@ class Walk:
         self.reach: dict[Var, Sequence[Buffer]] = {}  # the memory that is needed as long as a variable
         self.holders: dict[Buffer, int] = {}  # and how many variables need it
         self.nested: dict[Var, int] = {}  # how many equations' nodes lie within each other
+        self.level = level
+        self.stored: dict[Node, View] = {}  # deferred nodes that something needed in memory
+        self.holds: dict[Buffer, Node] = {}  # and which of them a buffer holds
+        self.places: dict[Var, View] = {}  # where results should go
+        self.permuted: dict[Var, tuple[tuple[int, ...], Var]] = {}  # see `permuted_products`
 
 
 class Observer:
@@ -113,7 +119,7 @@ class Observer:
 
 
 class Lowering:
-    """The state of a walk: the function that is written, its memory, the open nest."""
+    """The state of a walk: the function that is written, its memory, the open nests."""
 
     def __init__(
         self, module: Module, e: Emitter, arena_base: Value, fallback: Lower, observer: Observer | None = None
@@ -126,11 +132,12 @@ class Lowering:
         self.e = e
         self.arena = Arena()
         self.arena_base = arena_base
-        self.nest = Nest(module.long)
+        self.nests: list[Nest] = []  # that are open
         self.host_calls: list[Any] = []
         self._made: list[Buffer] = []  # by the equation that is being lowered
         self._walks: list[Walk] = []  # one within the other
-        self._freed: list[Buffer] = []  # their places are free when the open nest is written
+        self._freed: list[Buffer] = []  # their places are free when the open nests are written
+        self._released: set[Buffer] = set()  # what only the open nests need
         self.constants: list[np.ndarray[Any, Any]] = []
         self._constant_views: dict[int, View] = {}
 
@@ -148,7 +155,7 @@ class Lowering:
         `given`: for each of the first results, memory that the program may write over once it has read it (it
         holds an argument). A result that is made there stays there.
         """
-        walk = Walk(program, [v.buffer for v in given if v is not None])
+        walk = Walk(program, [v.buffer for v in given if v is not None], self.e.level)
         self._walks.append(walk)
         out = [None if v is None else self._inside(v) for v in out]
         env = walk.env
@@ -156,7 +163,8 @@ class Lowering:
         for var, value in zip(program.constvars, program.consts, strict=True):
             env[var] = self.constant(value)
         uses = use_counts(program)
-        places = destinations(program, out, uses)
+        places = walk.places = destinations(program, out, uses)
+        walk.permuted = permuted_products(program, uses)
         walk.mine.update([v.buffer for v in places.values()])
         for number, eqn in enumerate(program.eqns):
             self.module.work += OPERATION * self.module.turns
@@ -179,7 +187,9 @@ class Lowering:
             if results is None:
                 results = self.fallback(self, eqn, operands, where) or []
             for var, node in zip(eqn.outvars, results, strict=True):
-                if isinstance(node, Map) and (node.depth > DEEP or self.nest.is_long(node.chain, node.size)):
+                if isinstance(node, Map) and (
+                    node.depth > DEEP or is_long(node.chain, node.size, self.module.long)
+                ):
                     node = self.memory(node, places.get(var))
                 elif isinstance(node, (Map, Remap, Pieces)) and uses.get(var, 0) > 1:
                     node = self._keep(node, places.get(var))
@@ -309,6 +319,8 @@ class Lowering:
             self.flush()
         old = node.buffer
         self.renewals.add(node.buffer.address.name)
+        for buffer in [b for b in walk.holds if same_memory(b, node.buffer)]:
+            del walk.stored[walk.holds.pop(buffer)]
         new = Buffer(old.base, self.e.level, old.bytes)
         new.slots, old.slots = old.slots, ()
         self._made.append(new)
@@ -363,8 +375,8 @@ class Lowering:
         return node
 
     def pending(self, node: Node) -> bool:
-        """Whether the node reads what the open nest will write."""
-        if not self.nest.stages:
+        """Whether the node reads what an open nest will write."""
+        if not self.nests:
             return False
         found = Accesses()
         node.visit(variables(node.shape), found)
@@ -380,7 +392,15 @@ class Lowering:
             return node
         if isinstance(node, Registers) and where is None:
             return node.in_memory(self.e)
-        return self.into(node, self.result(node, where))
+        walk = self._walks[-1]
+        known = walk.stored.get(node)
+        if known is not None and where is None:
+            return known
+        view = self.into(node, self.result(node, where))
+        if self.e.level == walk.level:
+            walk.stored[node] = view
+            walk.holds[view.buffer] = node
+        return view
 
     def pointer(self, node: Node) -> tuple[View, Value]:
         """The node in memory without gaps, written, and its address."""
@@ -412,6 +432,16 @@ class Lowering:
             buffer.base = self.e.pure(
                 f"getelementptr i8, ptr {self.arena_base.name}, i64 {slot.offset}", "ptr", 1, 0
             )
+
+    def permuted(self, eqn: Equation, where: View | None) -> View | None:
+        """Memory for a product in which its transposition, the only thing that reads it, has no gaps."""
+        walk, (var,) = self._walks[-1], eqn.outvars
+        if where is not None or var not in walk.permuted:
+            return None
+        permutation, transposed = walk.permuted[var]
+        view = self.result(transposed.aval, walk.places.get(transposed))
+        order = [permutation.index(d) for d in range(len(permutation))]
+        return view.with_layout(var.aval.shape, tuple([view.strides[d] for d in order]))
 
     def address(self, view: View) -> Value:
         """The address of memory that a routine is about to write."""
@@ -474,28 +504,49 @@ class Lowering:
     # Stages ----------------------------------------------------------------------------------------------
 
     def stage(self, stage: Stage) -> None:
-        """Add a stage to the open nest, or write that and begin a new one."""
-        if not self.nest.add(stage):
-            self.flush()
-            self.nest.add(stage)
+        """Add a stage to an open nest, or begin a new one."""
+        if not self._joins(stage):
+            if len(self.nests) == OPEN:
+                self._write_first()
+            self.nests.append(Nest(self.module.long))
+            self.nests[-1].add(stage)
         for output in stage.outputs:
             output.view.buffer.pending = True
 
+    def _joins(self, stage: Stage) -> bool:
+        """Whether an open nest takes the stage in: the last one, or one before of those it does not need."""
+        for nest in reversed(self.nests):
+            if nest.add(stage):
+                return True
+            if not nest.independent(stage):
+                return False
+        return False
+
     def flush(self) -> None:
-        """Write the open nest."""
-        nest, self.nest = self.nest, Nest(self.module.long)
-        if nest.stages:
-            self.observer.nest(nest, len(self._walks), self.e.level)
-            before = len(self.module.shared)
-            nest.write(self.e, self.place)
-            nest.parts = self.module.shared[before:]
-            self.observer.written(nest, len(self._walks), self.e.level)
-            for stage in nest.stages:
-                for output in stage.outputs:
-                    output.view.buffer.pending = False
-        freed, self._freed = self._freed, []
+        """Write the open nests."""
+        while self.nests:
+            self._write_first()
+
+    def _write_first(self) -> None:
+        """Write the first open nest."""
+        nest, *self.nests = self.nests
+        nest.release(self._released, self.nests)
+        self.observer.nest(nest, len(self._walks), self.e.level)
+        before = len(self.module.shared)
+        nest.write(self.e, self.place)
+        nest.parts = self.module.shared[before:]
+        self.observer.written(nest, len(self._walks), self.e.level)
+        for stage in nest.stages:
+            for output in stage.outputs:
+                output.view.buffer.pending = False
+        needed = {b for n in self.nests for b in n.buffers()}
+        for buffer in needed:
+            buffer.pending = buffer.pending or any(buffer in n.written for n in self.nests)
+        freed, self._freed = self._freed, [b for b in self._freed if b in needed]
         for buffer in freed:
-            self._give(buffer)
+            if buffer not in needed:
+                self._give(buffer)
+        self._released &= needed
 
     def rewritten(self, view: View) -> View:
         """Memory that is about to be written a second time: as another content, of which nothing is known
@@ -512,8 +563,11 @@ class Lowering:
 
     def release(self, buffer: Buffer) -> None:
         """The buffer's content is not needed any more."""
-        self.nest.released.add(buffer)
-        if self.nest.stages:
+        for walk in self._walks:
+            if (node := walk.holds.pop(buffer, None)) is not None:
+                del walk.stored[node]
+        if self.nests:
+            self._released.add(buffer)
             self._freed.append(buffer)
         else:
             self._give(buffer)
@@ -585,6 +639,18 @@ def destinations(program: Program, out: Sequence[View | None], uses: dict[Var, i
             if uses[changed] == 1 and eqn.invars.count(changed) == 1:
                 places[changed] = places[eqn.outvars[0]]
     return places
+
+
+def permuted_products(program: Program, uses: dict[Var, int]) -> dict[Var, tuple[tuple[int, ...], Var]]:
+    """Products that are only read by a transposition: its permutation and its result."""
+    found: dict[Var, tuple[tuple[int, ...], Var]] = {}
+    products = {e.outvars[0] for e in program.eqns if e.primitive.name == "dot_general"}
+    for eqn in program.eqns:
+        if eqn.primitive.name == "transpose" and eqn.invars[0] in products:
+            product = eqn.invars[0]
+            if isinstance(product, Var) and uses[product] == 1:
+                found[product] = eqn.params["permutation"], eqn.outvars[0]
+    return found
 
 
 def last_reads(program: Program) -> dict[Var, int]:

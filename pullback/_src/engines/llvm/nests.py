@@ -9,7 +9,7 @@ one begins.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .index import ZERO, Index
@@ -57,7 +57,7 @@ class Nest:
         last = self.stages[-1]
         if (
             self._same_loops(last, stage)
-            and not self.is_long(operations_of(last) + operations_of(stage), math.prod(stage.domain))
+            and not is_long(operations_of(last) + operations_of(stage), math.prod(stage.domain), self.long)
             and all(self._same_place(view, flat, last) for view, flat in reads)
         ):
             last.reduced = tuple([a or b for a, b in zip(last.reduced, stage.reduced, strict=True)])
@@ -74,12 +74,23 @@ class Nest:
             return True
         return False
 
-    def is_long(self, operations: float, size: int) -> bool:
-        """Whether a loop with so many nanoseconds of operations on an element should not be extended.
+    def independent(self, stage: Stage) -> bool:
+        """Whether the stage may be written before the nest, which came first."""
+        if any(v.buffer in self.written for v, _ in reads_of(stage)):
+            return False
+        written = {o.view.buffer for o in stage.outputs}
+        read = {v.buffer for s in self.stages for v, _ in reads_of(s)}
+        return not any(b is w or b.precedes(w) for b in read for w in written)
 
-        Short loops of a long program are often the same, and then they are compiled once.
-        """
-        return operations > (HEAVY_CHAIN if self.long and size <= CACHED else LONGEST)
+    def buffers(self) -> set[Buffer]:
+        """All memory that the nest reads and writes."""
+        return {v.buffer for s in self.stages for v, _ in reads_of(s)} | self.written.keys()
+
+    def release(self, released: set[Buffer], others: Sequence[Nest]) -> None:
+        """State which buffers are not needed any more when this nest and the others, which come later, have
+        been written."""
+        elsewhere = {b for n in others for b in n.buffers()}
+        self.released = {b for b in self.written if b in released and b not in elsewhere}
 
     def _note(self, stage: Stage, into: Stage) -> None:
         at = variables(stage.domain)
@@ -233,6 +244,14 @@ class Nest:
         return rows
 
 
+def is_long(operations: float, size: int, among_many: bool) -> bool:
+    """Whether a loop with so many nanoseconds of operations on an element should not be extended.
+
+    Short loops of a long program are often the same, and then they are compiled once.
+    """
+    return operations > (HEAVY_CHAIN if among_many and size <= CACHED else LONGEST)
+
+
 def _reach(index: Index, leading: int, domain: tuple[int, ...]) -> tuple[int, int]:
     """The bounds of an index over all dimensions but the leading ones."""
     low = high = index.const
@@ -266,4 +285,4 @@ def operations_of(stage: Stage) -> float:
     return stage.operations
 
 
-__all__ = ["Nest", "reads_of"]
+__all__ = ["Nest", "is_long", "reads_of"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core import dtypes
 from .ir import Emitter, Value, constant
+from .math.base import maximum, minimum
 from .storage import Element, components, storage_of
 
 
@@ -78,16 +79,15 @@ def _complex_product(e: Emitter, x: tuple[Value, ...], y: tuple[Value, ...]) -> 
 def _extreme(dtype: np.dtype[Any], greatest: bool) -> Reducer:
     elem = _register(dtype)
     if dtypes.is_floating(dtype):
-        # maximum and minimum propagate NaN, as NumPy does.
-        name = "llvm.maximum" if greatest else "llvm.minimum"
+        extreme = maximum if greatest else minimum  # which propagate NaN, as NumPy does
         identity = constant(-np.inf if greatest else np.inf, elem)
-    elif dtypes.is_bool(dtype):
+        return Reducer((identity,), lambda e, x, y: (extreme(e, x[0], y[0]),))
+    if dtypes.is_bool(dtype):
         return Reducer((constant(not greatest, elem),), _by_component("or" if greatest else "and"))
-    else:
-        sign = "s" if dtype.kind == "i" else "u"
-        name = f"llvm.{sign}{'max' if greatest else 'min'}"
-        info = np.iinfo(dtype)
-        identity = constant(info.min if greatest else info.max, elem)
+    sign = "s" if dtype.kind == "i" else "u"
+    name = f"llvm.{sign}{'max' if greatest else 'min'}"
+    info = np.iinfo(dtype)
+    identity = constant(info.min if greatest else info.max, elem)
 
     def combine(e: Emitter, x: tuple[Value, ...], y: tuple[Value, ...]) -> tuple[Value, ...]:
         return (e.call(name, elem, x[0], y[0]),)

@@ -49,6 +49,7 @@ class Stage:
     # What the first outputs read, once somebody has asked: their number, views and flat indices.
     reads: tuple[int, list[tuple[View, Index]]] | None = None
     operations: float = 0.0  # ns on an element, roughly; as old as `reads`
+    along: int | None = None  # the dimension that the lanes have to go along
 
     def stored_at(self, output: Output, at: Position) -> Index:
         """Where an output's element of a position goes."""
@@ -168,7 +169,9 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
         tile, block = crossing
         others = [a for a in axes if a is not tile and a is not block]
         return Plan(others, block, TILE, [], [], cost, tile, found.cost, repeatable)
-    best = max(range(len(axes)), key=lambda k: (score(axes[k]), k))
+    best = next((k for k, a in enumerate(axes) if stage.along in a.dims), -1)
+    if best < 0:
+        best = max(range(len(axes)), key=lambda k: (score(axes[k]), k))
     chosen = axes[best]
     full: list[Axis] = []
     rest = [a for a in axes if a is not chosen]
@@ -653,10 +656,23 @@ class StageWriter:
             parts = joined + parts[len(joined) * 2 :]
         return parts[0]
 
+    def _chains(self, terms: list[list[tuple[Value, ...]]]) -> list[tuple[Value, ...]]:
+        """Products added one after the other, which takes one instruction for each, in two chains."""
+        chains = []
+        for part in (terms[::2], terms[1::2]):
+            total = part[0]
+            for term in part[1:]:
+                total = self._combine(total, term)
+            chains.append(total)
+        return self._combine(*chains)
+
     def _accumulate(self, turns: int, step: int, term: Term) -> list[tuple[Value, ...]]:
         """The combination of `term(k * step)` for k in range(turns)."""
-        if turns == 1 or (turns <= UNROLL and self.plan.cost * turns < 8):
+        few = turns <= UNROLL and self.plan.cost * turns < 8
+        if turns == 1 or few:
             return self._tree([term(Index.of(k * step)) for k in range(turns)])
+        if turns <= UNROLL and self.stage.along is not None:
+            return self._chains([term(Index.of(k * step)) for k in range(turns)])
         if turns <= 2 * BLOCK or not any(o.reducer and o.reducer.inexact for o in self.sums):
             return self._sequence(constant(0, "i64"), constant(turns * step, "i64"), turns, step, term)
         return self._pairwise(turns, step, term)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
-from ..ir import Emitter, Value
+from .. import jit
+from ..ir import Emitter, Value, mangle
 
 INTEGER = {"float": "i32", "double": "i64"}
 MANTISSA = {"float": 23, "double": 52}
@@ -99,8 +101,17 @@ def power_of_two(e: Emitter, k: Value) -> Value:
     return from_bits(e, e.add(shifted, e.const(BIAS[elem] << MANTISSA[elem], k)))
 
 
+@cache
+def scales() -> bool:
+    """Whether the CPU has an instruction for `scale`."""
+    return {"+avx512f", "+avx512dq", "+avx512vl"} <= set(jit.host()[2].split(","))
+
+
 def scale(e: Emitter, x: Value, k: Value) -> Value:
     """x * 2^k, where 2^k itself may be far outside of the range; rounded once for x in [0.5, 2)."""
+    if scales():
+        suffix = f"{mangle(x.elem, x.lanes)}.{mangle(k.elem, x.lanes)}"
+        return e.call("llvm.ldexp", x.elem, x, k, suffix=suffix)
     half = e.ashr(k, e.const(1, k))
     return e.binary("fmul", e.binary("fmul", x, power_of_two(e, half)), power_of_two(e, e.sub(k, half)))
 

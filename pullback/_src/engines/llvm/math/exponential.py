@@ -30,6 +30,7 @@ from .base import (
     poly,
     power_of_two,
     scale,
+    scales,
     sub_exact,
     to_bits,
     to_float,
@@ -43,7 +44,8 @@ _EXP = {"float": c.EXP_32, "double": c.EXP_64}
 _EXP2 = {"float": c.EXP2_32, "double": c.EXP2_64}
 _EXPM1 = {"float": c.EXPM1_32, "double": c.EXPM1_64}
 # Beyond these the result is 0 or infinite; from the third number on a factor of it is exactly 0. The
-# processor takes a hundred cycles for a product that underflows, but none more for a product with 0.
+# processor takes a hundred cycles for a product that underflows, but none more for a product with 0. Where it
+# scales numbers by itself, the number is made 0 (`_scaled`).
 _LIMITS = {"float": (-104.0, 90.0, -175.4), "double": (-746.0, 711.0, -1417.5)}
 
 
@@ -55,15 +57,25 @@ def reduced(e: Emitter, x: Value) -> tuple[Value, Value]:
 
 
 def _limited(e: Emitter, x: Value, limits: tuple[float, float, float]) -> Value:
+    if scales():
+        return at_most(e, x, limits[1])
     low, high, zero = (e.const(v, x) for v in limits)
     return e.select(e.fcmp("olt", x, low), zero, e.select(e.fcmp("olt", high, x), high, x))
+
+
+def _scaled(e: Emitter, x: Value, p: Value, k: Value, lowest: float) -> Value:
+    """p * 2^k, which is 0 where x, of which p comes, is below a bound; see `_limited`."""
+    if scales():
+        p = e.select(e.fcmp("olt", x, e.const(lowest, x)), e.const(0.0, p), p)
+    return scale(e, p, k)
 
 
 def exp(e: Emitter, x: Value, halvings: int = 0) -> Value:
     """exp(x), or exp(x) / 2^halvings without the overflow of exp(x)."""
     r, bits = reduced(e, _limited(e, x, _LIMITS[x.elem]))
     p = poly(e, r, (1.0, 1.0, *_EXP[x.elem]))
-    return scale(e, p, e.sub(bits, e.const(MAGIC_BITS[x.elem] + halvings, bits)))
+    k = e.sub(bits, e.const(MAGIC_BITS[x.elem] + halvings, bits))
+    return _scaled(e, x, p, k, _LIMITS[x.elem][0])
 
 
 def exp_moderate(e: Emitter, x: Value) -> Value:
@@ -74,11 +86,11 @@ def exp_moderate(e: Emitter, x: Value) -> Value:
 
 def exp2(e: Emitter, x: Value) -> Value:
     limits = {"float": (-151.0, 129.0, -253.0), "double": (-1076.0, 1025.0, -2045.0)}
-    x = _limited(e, x, limits[x.elem])
-    k, bits = nearest(e, x, 1.0)
-    r = sub_exact(e, x, k)
+    inside = _limited(e, x, limits[x.elem])
+    k, bits = nearest(e, inside, 1.0)
+    r = sub_exact(e, inside, k)
     p = poly(e, r, (1.0, *_EXP2[x.elem]))
-    return scale(e, p, e.sub(bits, e.const(MAGIC_BITS[x.elem], bits)))
+    return _scaled(e, x, p, e.sub(bits, e.const(MAGIC_BITS[x.elem], bits)), limits[x.elem][0])
 
 
 def expm1(e: Emitter, x: Value) -> Value:
@@ -224,4 +236,5 @@ def exp_sum(e: Emitter, high: Value, low: Value) -> Value:
     """exp(high + low) for a small second part."""
     r, bits = reduced(e, _limited(e, high, _LIMITS[high.elem]))
     p = poly(e, add_exact(e, r, low), (1.0, 1.0, *_EXP[high.elem]))
-    return scale(e, p, e.sub(bits, e.const(MAGIC_BITS[high.elem], bits)))
+    k = e.sub(bits, e.const(MAGIC_BITS[high.elem], bits))
+    return _scaled(e, high, p, k, _LIMITS[high.elem][0])
