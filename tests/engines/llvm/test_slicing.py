@@ -16,6 +16,7 @@ from pullback import lax
 from pullback._src.base.config import enable_x64
 from pullback._src.engines.llvm import control
 
+from .agreement import check, draw
 from .comparison import agree
 
 Starts = st.integers(-(2**31), 2**31 - 1) | st.integers(-40, 40)
@@ -166,3 +167,38 @@ def test_state_that_a_turn_returns_as_it_was(in_place: list[list[bool]]) -> None
 
     agree(lambda x: lax.scan(step, x, jnp.arange(5)), numbers(100))
     agree(lambda x: lax.scan(lambda c, k: (c, c.sum()), x, jnp.arange(5)), numbers(100), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "box", [((1, 29), (1, 39)), ((0, 30), (3, 40)), ((2, 30), (0, 40)), ((0, 29), (0, 39))]
+)
+def test_most_of_an_array_is_replaced_by_what_is_computed_from_it(box: Any) -> None:
+    (a, b), (c, d) = box
+
+    def step(u: Any) -> Any:
+        inner = u[a:b, c:d]
+        return u.at[a:b, c:d].set(2 * inner + jnp.roll(u, 1, 0)[a:b, c:d] - u.T[c:d, a:b].T)
+
+    def f(u: Any, length: int) -> Any:
+        return lax.fori_loop(0, length, lambda _, u: step(u) / 3, u)
+
+    u = draw(30, 40)
+    check(step, u)
+    check(pb.vmap(step), draw(3, 30, 40))
+    for length in (1, 2, 5, 6):
+        check(lambda u, n=length: f(u, n), u)
+        check(lambda u, n=length: (f(u, n), u.sum()), u)
+        check(pb.grad(lambda u, n=length: f(u, n).sum()), u)
+
+
+def test_such_an_array_is_not_copied() -> None:
+    def f(u: Any) -> Any:
+        return lax.fori_loop(0, 4, lambda _, u: u.at[1:-1].set(u[2:] + u[:-2]), u)
+
+    u = draw(5000)
+    compiled = pb.jit(f).lower(u).compile()
+    loops = compiled.as_text("loops")
+    assert loops.count("float32[5000] =") == 1  # the loop's first state
+    assert loops.count("float32[4998] =") == 1
+    np.testing.assert_array_equal(np.asarray(compiled(u))[[0, -1]], u[[0, -1]])
+    check(f, u)

@@ -74,15 +74,18 @@ class State:
         """The memory that a turn may write over: that of the state it gets."""
         return [node if isinstance(node, View) else None for node in nodes]
 
-    def last(self, values: Sequence[Value], level: int) -> list[Node]:
-        """The state after the loop. Its memory is that of the results from now on."""
+    def last(self, values: Sequence[Value], level: int, even: bool = False) -> list[Node]:
+        """The state after the loop. Its memory is that of the results from now on.
+
+        even: whether the number of turns is even, so that the last state is where the first one was.
+        """
         nodes = self.nodes(values, level)
         for k, (node, memory) in enumerate(zip(nodes, self.memory, strict=True)):
             if memory is None:
                 continue
             assert isinstance(node, View)
             here, there = memory
-            if self.in_place[k]:
+            if self.in_place[k] or even:
                 node = nodes[k] = View(
                     Buffer(here.buffer.base, level), here.shape, here.dtype, here.strides, here.offset
                 )
@@ -156,7 +159,7 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         lw.module.turns = around
         loop.update(state.following(results[:carries], loop.carried))
         poll(e, loop.index, POLL)
-    return [*state.last(loop.results, e.level), *ys]
+    return [*state.last(loop.results, e.level, length % 2 == 0), *ys]
 
 
 def prepared(lw: Lowering, node: Node) -> Node:

@@ -3,7 +3,7 @@
 The environment variable `PULLBACK_CPU` says which: `native` (the default), `generic` (any machine of the
 architecture), or a level of x86-64: `x86-64-v2` (SSE4.2), `x86-64-v3` (AVX2 and FMA), `x86-64-v4` (AVX-512).
 Machines that share a cache on disk share its entries if they generate code for the same CPU. The text of
-programs does not depend on it.
+programs depends on it in one place only: whether numbers are scaled by one instruction (`math.base.scales`).
 """
 
 from __future__ import annotations

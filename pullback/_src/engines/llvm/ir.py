@@ -143,6 +143,7 @@ class Emitter:
         self._prefix = prefix
         self._count = 0
         self._products: dict[str, tuple[Value, Value]] = {}
+        self._negated: dict[str, Value] = {}  # what a value is the negative of
         self.own = "%" + prefix
         self.captures: dict[str, Value] = {}  # values of the function around this one, by name
         self.captured: list[Value] = []
@@ -324,6 +325,7 @@ class Emitter:
         return self.binary("fsub", x, y)
 
     def fmul(self, x: Value, y: Value) -> Value:
+        x, y = self._squared(x, y)
         if x.name in ONES:
             return self.match(x, y)[1]
         if y.name in ONES:
@@ -334,16 +336,29 @@ class Emitter:
         return product
 
     def fdiv(self, x: Value, y: Value) -> Value:
+        if y.name in ONES:
+            return self.match(x, y)[0]
         return self.binary("fdiv", x, y)
 
     def fneg(self, x: Value) -> Value:
-        return self.pure(f"fneg {x.typed}", x.elem, x.lanes, x.level)
+        if x.name in self._negated:
+            return self._negated[x.name]
+        negative = self.pure(f"fneg {x.typed}", x.elem, x.lanes, x.level)
+        self._negated[negative.name] = x
+        return negative
+
+    def _squared(self, x: Value, y: Value) -> tuple[Value, Value]:
+        """The factors of a product: of the square of a negative, those of the number's."""
+        positive = self._negated.get(x.name) if x.name == y.name else None
+        return (x, y) if positive is None else (positive, positive)
 
     def fma(self, x: Value, y: Value, z: Value) -> Value:
         """x * y + z, rounded once."""
+        x, y = self._squared(x, y)
         return self.call("llvm.fma", x.elem, x, y, z)
 
     def fabs(self, x: Value) -> Value:
+        x = self._negated.get(x.name, x)
         return self.call("llvm.fabs", x.elem, x)
 
     def sqrt(self, x: Value) -> Value:

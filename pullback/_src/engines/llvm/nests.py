@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WORTH_SHARING = 32  # elements within a shared loop, for some stage, that make it worth while
 MOST = 24  # results of a nest
-LONGEST = 8.0  # ns of operations on an element, above which nothing is gained by doing more in the same loop
+LONGEST = 12.0  # ns of operations on an element, above which nothing is gained by doing more in the same loop
 HEAVY_CHAIN = 2.0  # likewise in a long program
 CACHED = 1 << 16  # elements of an array that costs next to nothing to write and read again
 SCRATCH = 1 << 16  # bytes of a row that may be kept on the stack

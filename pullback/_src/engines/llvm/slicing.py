@@ -9,10 +9,10 @@ import numpy as np
 from ...core.program import Equation
 from .index import ZERO, Index
 from .ir import Value, constant, vector_literal
-from .lower import Lowering, in_place, lowering
+from .lower import Lowering, in_place, lowering, same_memory
 from .nodes import Node, Registers, View, row_major, whole
 from .storage import components, load, store
-from .structural import clamped
+from .structural import clamped, sliced
 
 Out = Sequence[View | None]
 
@@ -27,6 +27,8 @@ def dynamic_update_slice(lw: Lowering, eqn: Equation, operands: Sequence[Node], 
         return [_in_registers(lw, lw.registers(x), update, at)]
     if not x.size or not update.size:
         return [lw.into(x, lw.result(x, out[0]))]
+    if _renews(lw, x, update, at, out[0]):
+        return [_around(lw, x, update, [i.const for i in at], lw.result(x, out[0]))]
     update = independent(lw, update, x)
     view = destination(lw, eqn, 0, x, out[0])
     offset = ZERO
@@ -34,6 +36,42 @@ def dynamic_update_slice(lw: Lowering, eqn: Equation, operands: Sequence[Node], 
         offset = offset + index * stride
     lw.store(view.with_layout(update.shape, view.strides, offset), update)
     return [view]
+
+
+def _renews(lw: Lowering, x: Node, update: Node, at: Sequence[Index], out: View | None) -> bool:
+    """Whether most of an array is replaced by what is computed from it.
+
+    In place, all new elements would be stored elsewhere first and then moved. In other memory they are
+    stored once, and few old ones are copied.
+    """
+    return (
+        isinstance(x, View)
+        and 2 * update.size > x.size
+        and all(i.static for i in at)
+        and not isinstance(update, (View, Registers))
+        and not update.pieced
+        and (out is None or not same_memory(out.buffer, x.buffer))
+        and lw.reads(update, x.buffer)
+    )
+
+
+def _around(lw: Lowering, x: Node, update: Node, starts: Sequence[int], view: View) -> View:
+    """Store an update, and the elements of `x` around it."""
+    first, shape = [0] * len(starts), list(view.shape)
+
+    def store(node: Node) -> None:
+        offset = sum(i * s for i, s in zip(first, view.strides, strict=True))
+        lw.store(view.with_layout(node.shape, view.strides, offset), node)
+
+    for d, (start, size) in enumerate(zip(starts, update.shape, strict=True)):
+        total = shape[d]
+        for low, high in ((0, start), (start + size, total)):
+            if high > low:
+                first[d], shape[d] = low, high - low
+                store(sliced(lw, x, first, [1] * len(first), tuple(shape)))
+        first[d], shape[d] = start, size
+    store(update)
+    return view
 
 
 def destination(lw: Lowering, eqn: Equation, number: int, x: Node, out: View | None) -> View:

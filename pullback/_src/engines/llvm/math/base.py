@@ -104,7 +104,8 @@ def power_of_two(e: Emitter, k: Value) -> Value:
 @cache
 def scales() -> bool:
     """Whether the CPU has an instruction for `scale`."""
-    return {"+avx512f", "+avx512dq", "+avx512vl"} <= set(jit.host()[2].split(","))
+    _, name, features = jit.host()
+    return name == "x86-64-v4" or {"+avx512f", "+avx512dq", "+avx512vl"} <= set(features.split(","))
 
 
 def scale(e: Emitter, x: Value, k: Value) -> Value:

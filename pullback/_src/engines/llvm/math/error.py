@@ -16,9 +16,8 @@ from .exponential import exp, log1p
 
 _ERF = {"float": c.ERF_32, "double": c.ERF_64}
 _ERFCX = {"float": (2.0, c.ERFCX_32), "double": (4.0, c.ERFCX_64)}
-# From here on the complement is 0; from there on the function is 1.
+# From here on the complement is 0.
 _END = {"float": 10.1, "double": 27.3}
-_ONE = {"float": 4.2, "double": 6.2}
 
 
 def scaled_complement(e: Emitter, a: Value) -> Value:
@@ -29,32 +28,37 @@ def scaled_complement(e: Emitter, a: Value) -> Value:
     return e.fdiv(poly(e, q, coefficients), e.fma(a, e.const(2.0, a), e.const(1.0, a)))
 
 
-def _complement(e: Emitter, a: Value, end: float) -> Value:
-    """erfc(a) for a >= 0, erfc(end) above `end`."""
-    a = at_most(e, a, end)
-    p = scaled_complement(e, a)
-    square = e.binary("fmul", a, a)
-    lost = e.fma(a, a, e.fneg(square))
+def _complement(e: Emitter, x: Value) -> Value:
+    """erfc(|x|).
+
+    erf(x), erfc(x), erfc(-x) and their derivatives, of which exp(-x^2) is a part, have most of it in common.
+    """
+    p = scaled_complement(e, at_most(e, e.fabs(x), _END[x.elem]))
+    square = e.fmul(x, x)
+    lost = e.fma(x, x, e.fneg(square))
+    least = e.const(-1.0, x)  # where the square overflows, its error is no number
+    lost = e.select(e.fcmp("ogt", lost, least), lost, least)
     gaussian = exp(e, e.fneg(square))
     return e.binary("fmul", gaussian, e.fma(e.fneg(p), lost, p))
 
 
+def _near(e: Emitter, x: Value) -> Value:
+    """erf(x) for |x| < 1."""
+    return e.fma(x, poly(e, e.fmul(x, x), _ERF[x.elem]), x)
+
+
 def erf(e: Emitter, x: Value) -> Value:
-    a = e.fabs(x)
-    u = e.binary("fmul", a, a)
-    near = e.fma(a, poly(e, u, _ERF[x.elem]), a)
-    far = sub_exact(e, e.const(1.0, x), _complement(e, a, _ONE[x.elem]))
-    return e.copysign(e.select(e.fcmp("olt", a, e.const(1.0, x)), near, far), x)
+    one = e.const(1.0, x)
+    far = e.copysign(sub_exact(e, one, _complement(e, x)), x)
+    return e.select(e.fcmp("olt", e.fabs(x), one), _near(e, x), far)
 
 
 def erfc(e: Emitter, x: Value) -> Value:
     """1 - erf(x) below 1/2, where the complement is larger than a half."""
-    y = _complement(e, e.fabs(x), _END[x.elem])
+    y = _complement(e, x)
     y = e.select(e.fcmp("olt", x, e.const(0.0, x)), sub_exact(e, e.const(2.0, x), y), y)
-    u = e.binary("fmul", x, x)
-    near = e.fma(x, poly(e, u, _ERF[x.elem]), x)
     inside = e.fcmp("olt", e.fabs(x), e.const(0.5, x))
-    return e.select(inside, sub_exact(e, e.const(1.0, x), near), y)
+    return e.select(inside, sub_exact(e, e.const(1.0, x), _near(e, x)), y)
 
 
 def erf_inv(e: Emitter, x: Value) -> Value:
