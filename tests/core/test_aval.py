@@ -13,6 +13,7 @@ import pytest
 import pullback as pb
 from pullback._src.core import dtypes
 from pullback._src.core.aval import ShapedArray, Zero, shaped_array
+from pullback.errors import ShapeError
 
 TYPES = [
     ((), np.float32, False),
@@ -121,3 +122,33 @@ def test_shape_dtype_struct() -> None:
         pb.ShapeDtypeStruct((2,), None)
     with pytest.raises(TypeError, match="without dimensions"):
         len(pb.ShapeDtypeStruct((), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((2**63,), "int8"),
+        ((2**61,), "float32"),
+        ((2**32, 2**32), "bool"),
+        ((10**30,), "int8"),
+        ((2**62, 0), "int16"),
+    ],
+)
+def test_more_bytes_than_addresses(shape: tuple[int, ...], dtype: str) -> None:
+    with pytest.raises(
+        ShapeError, match=rf"shape \({shape[0]}, ?.*\) and dtype {dtype} would take 2\*\*63 bytes"
+    ):
+        ShapedArray(shape, dtype)
+
+
+def test_large_programs_are_refused_and_never_wrap() -> None:
+    assert ShapedArray((2**61 - 1,), "float32").size == 2**61 - 1
+    x = pb.numpy.ones(3)
+    for function in (
+        lambda x: pb.numpy.broadcast_to(x, (2**62, 3)).sum(),
+        lambda x: pb.numpy.pad(x, (2**62, 2**62)),
+        lambda x: pb.lax.scan(lambda c, _: (c, c), x, None, length=2**61),
+        pb.vmap(lambda a: pb.numpy.zeros(2**61) + a),
+    ):
+        with pytest.raises(ShapeError, match="2\\*\\*63 bytes"):
+            pb.jit(function).lower(x)

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..base.errors import ShapeError
 from . import dtypes
 
 _interned: dict[tuple[Any, ...], ShapedArray] = {}
+_MOST = 1 << 63
 
 
 class ShapedArray:
@@ -66,6 +68,19 @@ class ShapedArray:
         return ShapedArray, (self.shape, self.dtype, self.weak_type)
 
 
+def check_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse shapes of more bytes than there are addresses, dimensions of size zero left out, as NumPy does.
+
+    Raises:
+        ShapeError: the array would take 2**63 bytes or more.
+    """
+    if math.prod([n for n in shape if n]) * max(dtype.itemsize, 1) >= _MOST:
+        raise ShapeError(
+            f"An array of shape {shape} and dtype {dtypes.dtype_name(dtype)} would take 2**63 bytes or more, "
+            "beyond what any machine can address. Use smaller dimensions."
+        )
+
+
 def shaped_array(shape: tuple[int, ...], dtype: np.dtype[Any], weak_type: bool = False) -> ShapedArray:
     """The interned type. `shape` must be a tuple of ints and `dtype` a NumPy dtype (not checked)."""
     key = (shape, dtype, weak_type)
@@ -73,6 +88,7 @@ def shaped_array(shape: tuple[int, ...], dtype: np.dtype[Any], weak_type: bool =
         return _interned[key]
     except KeyError:
         pass
+    check_size(shape, dtype)
     aval = object.__new__(ShapedArray)
     aval.shape = shape
     aval.dtype = dtype

@@ -13,7 +13,7 @@ import pytest
 import pullback as pb
 import pullback.numpy as jnp
 from pullback import lax
-from pullback._src.base.config import num_threads
+from pullback._src.base.config import enable_x64, num_threads
 from pullback._src.core import engine as registry
 from pullback._src.engines.llvm import parallel, runtime
 from pullback._src.engines.llvm.engine import Compilation
@@ -194,3 +194,77 @@ def test_nothing_beyond_buffers(name: str, monkeypatch: Any) -> None:
                 _run_guarded(compilation, executable, values, end), reference, strict=True
             ):
                 same(found, expected._data)
+
+
+# Places that only run time knows ----------------------------------------------------------------------------
+
+
+def _extremes(dtype: Any, n: int) -> np.ndarray[Any, Any]:
+    """The ends of the dtype's range, of an axis of size n, and what is next to them."""
+    info = np.iinfo(dtype)
+    wanted = [info.min, info.min + 1, -n - 1, -n, -1, 0, 1, n - 1, n, n + 1, info.max // 2 + 1]
+    wanted += [2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**63, info.max - 1, info.max]
+    return np.array([k for k in wanted if info.min <= k <= info.max], dtype)
+
+
+def _gathered(x: Any, i: Any) -> Any:
+    return x.at[i].get(mode="clip"), x.at[i].get(mode="fill"), x[:, 1].at[i].get(mode="fill"), x[i // 2]
+
+
+def _scattered(x: Any, i: Any) -> Any:
+    ones = jnp.ones((i.shape[0], x.shape[1]), x.dtype)
+    return (
+        x.at[i].add(ones, mode="drop"),
+        x.at[i].set(ones * 2, mode="clip"),
+        x[:, 0].at[i].max(ones[:, 0], mode="drop"),
+        x.at[:, i].mul(2.0, mode="drop"),
+    )
+
+
+def _windows(x: Any, i: Any) -> Any:
+    size = (max(x.shape[0] // 2, 1), 2)
+    return [
+        *[lax.dynamic_slice(x, (k, j), size) for k, j in zip(i, i[::-1], strict=True)],
+        *[lax.dynamic_update_slice(x, x[: size[0], :2] * 3, (k, j)) for k, j in zip(i, i[::-1], strict=True)],
+    ]
+
+
+def _turns(x: Any, i: Any) -> Any:
+    def turn(c: Any, k: Any) -> Any:
+        row = lax.dynamic_index_in_dim(c, k, 0, keepdims=False)
+        return lax.dynamic_update_index_in_dim(c, row + 1, k, 0), row
+
+    return lax.scan(turn, x, i)
+
+
+def _chosen(x: Any, i: Any) -> Any:
+    return lax.map(lambda k: lax.switch(k.astype(jnp.int32), [jnp.sum, jnp.max, jnp.min], x), i)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize("function", [_gathered, _scattered, _windows, _turns, _chosen])
+def test_extreme_places(function: Any, dtype: str) -> None:
+    """Nothing beyond buffers is touched, and the results are the NumPy engine's."""
+    with enable_x64(True):
+        for shape in ((1, 2), (5, 3), (100, 70)):
+            compilation, values, program = _compiled(function, draw(*shape), _extremes(dtype, shape[0]))
+            executable = compilation.finish()
+            reference = registry.get("numpy").compile(program)(values)
+            for end in (True, False):
+                for found, expected in zip(
+                    _run_guarded(compilation, executable, values, end), reference, strict=True
+                ):
+                    same(found, expected._data)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64", "float32", "float64"])
+def test_indices_beyond_thirty_two_bits(dtype: str) -> None:
+    """Of an array of which only a part is computed."""
+    with enable_x64(True):
+        for size in (2**31 + 10, 2**33, 2**40 + 7):
+            for start in (2**31 - 3, size - 20):
+                stop = min(start + 20, size)
+                found = pb.jit(lambda: lax.iota(dtype, size)[start:stop])()  # noqa: B023
+                np.testing.assert_array_equal(np.asarray(found), np.arange(start, stop).astype(dtype))
+                part = pb.jit(lambda k: lax.dynamic_slice(lax.iota(dtype, size), (k,), (7,)))(start)  # noqa: B023
+                np.testing.assert_array_equal(np.asarray(part), np.arange(start, start + 7).astype(dtype))

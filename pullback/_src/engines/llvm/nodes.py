@@ -390,6 +390,8 @@ class Iota(Node):
             # Exact up to 2**24 (float) and 2**53, as the counter itself would be after conversion.
             small = index.value(e) if index.high >= 2**31 else self._narrow(e, index)
             return e.convert("sitofp", small, register)
+        if register == "i64" and index.high >= 2**31:
+            return index.value(e)
         narrow = self._narrow(e, index)
         if register == "i32":
             return narrow
