@@ -48,7 +48,7 @@ def wraps(fun: Callable[..., Any], prefix: str) -> Callable[[F], F]:
         name = name_of(fun)
         wrapper.__name__ = f"{prefix}({name})" if prefix else name
         wrapper.__doc__ = fun.__doc__
-        wrapper.__wrapped__ = fun  # type: ignore[attr-defined]
+        wrapper.__wrapped__ = fun  # type: ignore[attr-defined]  # as functools does
         module = getattr(fun, "__module__", None)
         if module is not None:
             wrapper.__module__ = module

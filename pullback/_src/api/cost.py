@@ -75,7 +75,8 @@ def _equation(eqn: Equation) -> _Cost:
         if name == "cond":
             return max(inner)
         turns = eqn.params["length"] if name == "scan" else 1
-        return tuple([turns * sum(c[k] for c in inner) for k in range(3)])  # type: ignore[return-value]
+        flops, transcendentals, moved = [turns * sum(c[k] for c in inner) for k in range(3)]
+        return flops, transcendentals, moved
     size = float(sum(_bytes(v.aval) for v in (*eqn.invars, *eqn.outvars)))
     ins, outs = [v.aval for v in eqn.invars], [v.aval for v in eqn.outvars]
     out = sum(a.size for a in outs)

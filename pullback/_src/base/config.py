@@ -366,11 +366,11 @@ def _choice_flag(
     return Flag(name, default, _choice(*choices), help=help, traced=traced, aliases=(), when_omitted=_MISSING)
 
 
-def _check_count(name: str, value: object) -> int | None:
+def _check_count(name: str, value: Any) -> int | None:
     if value is None:
         return None
     try:
-        count = int(value) if isinstance(value, str) else operator.index(value)  # type: ignore[arg-type]
+        count = int(value) if isinstance(value, str) else operator.index(value)
     except (TypeError, ValueError):
         count = 0
     if count < 1 or isinstance(value, bool):

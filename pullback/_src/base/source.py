@@ -70,7 +70,7 @@ def capture() -> Location | None:
     location = LOCATION.get()
     if location is not None:
         return location
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         name = code.co_filename
@@ -78,7 +78,7 @@ def capture() -> Location | None:
             if not name.startswith((_LIBRARY_ROOT, "<program ")):  # compiled programs are no user's code
                 return Location(code, frame.f_lasti)
             _library_files.add(name)
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 

@@ -154,7 +154,7 @@ def _linearize_body(program: Program, nonzero: Mask, num_consts: int, num_carry:
         elif atom in invariant:
             fixed.append(number)
             out.fixed.append(("before", len(hoisted)))
-            hoisted.append(atom)  # type: ignore[arg-type]  # invariant atoms are variables
+            hoisted.append(atom)
         elif index is not None and index >= first:
             sliced.append(number)
             out.sliced.append(("xs", index - first))

@@ -269,7 +269,7 @@ class DeletedArray(ConcreteArray):
     __slots__ = ()
 
     @property
-    def _data(self) -> Any:  # type: ignore[override]
+    def _data(self) -> Any:  # type: ignore[override]  # instead of the slot
         raise DeletedArrayError(
             f"the array of type {self.aval.str_short()} has been deleted: it was donated to a jitted "
             "function (donate_argnums or donate_argnames), which used its memory for a result, or its method "

@@ -39,7 +39,7 @@ def evaluate(program: Program, args: Sequence[Any], consts: Sequence[Any] | None
     token = LOCATION.set(None)
     try:
         for eqn, dead in zip(program.eqns, last_uses(program), strict=True):
-            operands = [v.value if type(v) is Literal else values[v] for v in eqn.invars]  # type: ignore[index]
+            operands = [v.value if type(v) is Literal else values[v] for v in eqn.invars]
             LOCATION.set(eqn.location)
             out = eqn.primitive.bind(*operands, **eqn.params)
             if eqn.primitive.multiple_results:

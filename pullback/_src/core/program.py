@@ -9,7 +9,7 @@ text of programs is at the end of this module.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Var:
         return f"Var{id(self) % 10**6}:{self.aval.str_short()}"
 
 
+@final
 class Literal:
     """A scalar constant written into an equation."""
 

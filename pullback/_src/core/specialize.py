@@ -9,7 +9,7 @@ definition of a derivative; here they are only applied ahead of time.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, final
 
 from . import rules
 from .aval import ShapedArray
@@ -56,7 +56,7 @@ class SecondUse(Generic[T]):
             if entry is _GENERAL:
                 return None
             entry = entries[key] = self._build(key, params)
-        return entry  # type: ignore[return-value]
+        return entry
 
 
 def split(
@@ -99,6 +99,7 @@ def operands(key: tuple[Any, ...]) -> tuple[tuple[bool, ...], tuple[ShapedArray,
     return tuple([key[i - 1] is not None for i in places]), tuple([key[i] for i in places])
 
 
+@final
 class _Mark:
     """Entries of `SecondUse` that hold no value yet, or never will."""
 

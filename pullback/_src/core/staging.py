@@ -29,13 +29,15 @@ class StagingTracer(Tracer):
 
     __slots__ = ("aval", "_var")
 
+    _trace: StagingTrace
+
     def __init__(self, trace: StagingTrace, var: Var) -> None:
         self._trace = trace
         self._var = var
         self.aval = var.aval
 
     def describe(self) -> str:
-        return self._trace.describe(self)  # type: ignore[attr-defined]
+        return self._trace.describe(self)
 
 
 mark_leaf_type(StagingTracer)

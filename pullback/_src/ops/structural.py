@@ -144,7 +144,7 @@ def _add_any_batch(axis: Any, values: Sequence[Any], dims: Sequence[int | None])
         y = broadcast_in_dim(y, x.aval.shape, tuple(i for i in range(x.aval.ndim) if i != dx))
     elif dx != dy:
         y = moveaxis(y, dy, dx)
-    return add_any_p.bind(x, y), dx  # type: ignore[return-value]
+    return add_any_p.bind(x, y), dx  # type: ignore[return-value]  # one is mapped
 
 
 rules.abstract[add_any_p] = _add_any_abstract

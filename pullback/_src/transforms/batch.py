@@ -35,6 +35,8 @@ class BatchTracer(Tracer):
 
     __slots__ = ("value", "dim", "_aval")
 
+    _trace: BatchTrace
+
     def __init__(self, trace: BatchTrace, value: Any, dim: int, aval: ShapedArray | None = None) -> None:
         self._trace = trace
         self.value = value
@@ -42,14 +44,14 @@ class BatchTracer(Tracer):
         self._aval = aval
 
     @property
-    def aval(self) -> ShapedArray:  # type: ignore[override]
+    def aval(self) -> ShapedArray:  # type: ignore[override]  # made when somebody asks
         aval = self._aval
         if aval is None:
             aval = self._aval = _unmapped(self.value.aval, self.dim)
         return aval
 
     def describe(self) -> str:
-        return f"batched by vmap over an axis of size {self._trace.axis.size}"  # type: ignore[attr-defined]
+        return f"batched by vmap over an axis of size {self._trace.axis.size}"
 
 
 def _unmapped(aval: ShapedArray, dim: int) -> ShapedArray:
@@ -86,7 +88,7 @@ class BatchTrace(Trace):
         avals: list[ShapedArray] = []
         mapped = False
         for a in args:
-            if type(a) is BatchTracer and a._trace.axis is axis:  # type: ignore[attr-defined]
+            if type(a) is BatchTracer and a._trace.axis is axis:
                 mapped = True
                 a, dim = a.value, a.dim
             else:
@@ -132,7 +134,7 @@ class BatchTrace(Trace):
         dims: list[int | None] = []
         mapped = False
         for a in args:
-            if type(a) is BatchTracer and a._trace.axis is axis:  # type: ignore[attr-defined]
+            if type(a) is BatchTracer and a._trace.axis is axis:
                 mapped = True
                 values.append(a.value)
                 dims.append(a.dim)
@@ -168,7 +170,7 @@ class BatchTrace(Trace):
         return any(getattr(p, "carries_python", False) for p in params.values())
 
     def split(self, value: Any) -> tuple[Any, int | None]:
-        if type(value) is BatchTracer and value._trace.axis is self.axis:  # type: ignore[attr-defined]
+        if type(value) is BatchTracer and value._trace.axis is self.axis:
             return value.value, value.dim
         return value, None
 

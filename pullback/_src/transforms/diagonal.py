@@ -99,7 +99,7 @@ def _coefficients(program: Program, residuals: Sequence[Any]) -> list[Any]:
             operands = [broadcast_to(o, v.aval.shape) for o, v in zip(operands, eqn.invars, strict=True)]
         factor[out] = eqn.primitive.bind(*operands, **eqn.params)
     wanted = [v for v, s in zip(program.outvars, diagonal_outputs(program), strict=True) if s is not None]
-    return [broadcast_to(factor[v], v.aval.shape) for v in wanted]  # type: ignore[index]
+    return [broadcast_to(factor[v], v.aval.shape) for v in wanted]  # type: ignore[index]  # variables
 
 
 def _operand(atom: Any, known: dict[Var, Any], factor: dict[Var, Any]) -> Any:

@@ -276,16 +276,17 @@ class Tape(Trace):
             tuple([v.aval for v in self.consts]),
             tuple(self._log),
         )
+        can_be_kept = True
         try:
             structure = _structures.get(key)
         except TypeError:  # a parameter that cannot be hashed
-            structure, key = None, None  # type: ignore[assignment]
+            structure, can_be_kept = None, False
         if structure is None:
             structure = _Structure(self._write_out(outputs, name))
             if settings().enable_checks:
                 verify(structure.known.with_consts_as_inputs())
                 verify(structure.linear.with_consts_as_inputs())
-            if key is not None:
+            if can_be_kept:
                 if len(_structures) >= _LIMIT:
                     _structures.clear()
                 _structures[key] = structure

@@ -353,7 +353,9 @@ def _by_blocks(
             assert left is not None and right is not None and goal is not None
             if goal.leading is None or goal.leading[0]:
                 left, right, goal = right.transposed, left.transposed, goal.transposed
-            (lt, ll), (rt, rl), (gt, gl) = left.leading, right.leading, goal.leading  # type: ignore[misc]
+            of_left, of_right, of_goal = left.leading, right.leading, goal.leading
+            assert of_left is not None and of_right is not None and of_goal is not None
+            (lt, ll), (rt, rl), (gt, gl) = of_left, of_right, of_goal
             assert not gt
             with blas.alone(e):
                 gemm(

@@ -174,7 +174,7 @@ def watch_calls(signature: Signature, calls: int, on_hot: Callable[[], Any]) -> 
 
 def stamp(entry: Callable[..., Any]) -> None:
     """Let a guarded entry run under the present configuration."""
-    signature = entry.__self__  # type: ignore[attr-defined]
+    signature = entry.__self__  # type: ignore[attr-defined]  # of a builtin
     signature[SETTINGS] = id(settings())
     signature[CHANGES] = changes[0]
     signature[THREADS] = runtime.thread_count()

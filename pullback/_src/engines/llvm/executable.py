@@ -153,7 +153,7 @@ class Executable:
             on_hot=self.promotion,
             keep=self._codes,
         )
-        signature: Signature = entry.__self__  # type: ignore[attr-defined]
+        signature: Signature = entry.__self__  # type: ignore[attr-defined]  # of a builtin
         self._signatures.append(weakref.ref(signature))
         signature[PROGRAM] = self._address  # in case that another thread changed it meanwhile
         return entry
@@ -192,7 +192,7 @@ class Executable:
         entry = self._entry
         if entry is None:
             return self._call_slowly([a._data for a in self._prepared(args)])
-        entry.__self__[THREADS] = runtime.thread_count()  # type: ignore[attr-defined]
+        entry.__self__[THREADS] = runtime.thread_count()  # type: ignore[attr-defined]  # of a builtin
         out = entry(*args)
         if out is NotImplemented:
             out = entry(*self._prepared(args))

@@ -107,7 +107,7 @@ class HostCalls:
             call = self._calls[number]
             count = len(call.operands) + len(call.results)
             try:
-                call((ctypes.c_uint64 * count).from_address(table))  # type: ignore[arg-type]
+                call((ctypes.c_uint64 * count).from_address(table)[:])
             except BaseException as error:
                 self.error = error
                 return 1

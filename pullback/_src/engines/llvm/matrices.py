@@ -84,7 +84,7 @@ def as_stack(lw: Lowering, node: Node, groups: Groups) -> Stack:
     if isinstance(node, View):
         found = stack_of(node, groups)
     else:
-        found = stack_of(View(None, node.shape, node.dtype), groups)  # type: ignore[arg-type]
+        found = stack_of(View(Buffer(None), node.shape, node.dtype), groups)
         if found is not None and found.leading is not None:
             found = stack_of(lw.memory(node), groups)
     if found is None or found.leading is None:
@@ -171,7 +171,9 @@ def multiply(lw: Lowering, x: Stack, y: Stack, out: Stack, batch: int) -> None:
     """out = x y for stacks of matrices that are in memory; large products are cut into tiles for threads."""
     e, dtype = lw.e, x.view.dtype
     m, n, k = x.rows, y.columns, x.columns
-    (xt, ldx), (yt, ldy) = x.leading, y.leading  # type: ignore[misc]
+    of_x, of_y = x.leading, y.leading
+    assert of_x is not None and of_y is not None, "BLAS cannot read this"
+    (xt, ldx), (yt, ldy) = of_x, of_y
     work = m * n * k * RATE[dtype.char] + 100.0
 
     def product(e: Emitter, b: Index, i: Index, j: Index, rows: int | Value, columns: int | Value) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...core.aval import ShapedArray
 from ...core.program import Equation
 from .index import Index
 from .lower import Lowering, lowering, takes_pieces
@@ -38,7 +39,9 @@ def reduce(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
     return [reduced(lw, x, eqn.params["axes"], reducer(kind, x.dtype), aval, out[0])]
 
 
-def reduced(lw: Lowering, x: Node, axes: Sequence[int], r: Reducer, aval: object, out: View | None) -> Node:
+def reduced(
+    lw: Lowering, x: Node, axes: Sequence[int], r: Reducer, aval: Node | ShapedArray, out: View | None
+) -> Node:
     """The elements of `x` combined along `axes`: in registers if there are few."""
     shape = tuple([n for d, n in enumerate(x.shape) if d not in axes])
     if not axes:
@@ -48,7 +51,7 @@ def reduced(lw: Lowering, x: Node, axes: Sequence[int], r: Reducer, aval: object
         return Remap(zero, shape, lambda at: ())
     if math.prod(shape) and x.bytes <= UNROLLED and not lw.pending(x):
         return _in_registers(lw, x, axes, shape, r)
-    view = lw.result(aval, out)  # type: ignore[arg-type]
+    view = lw.result(aval, out)
     return lw.reduce(x, axes, r, view)
 
 

@@ -135,7 +135,7 @@ class Native:
                     "handler_capsule": id(capsule),
                     "trace_variable": id(CURRENT),
                     "trace_evaluation": id(EVAL),
-                    "settings_variable": id(settings.__self__),  # type: ignore[attr-defined]
+                    "settings_variable": id(settings.__self__),  # type: ignore[attr-defined]  # of a builtin
                     "axes_variable": id(_sizes),
                     "axes_none": id(_no_axes()),
                     "config_changes": changes.buffer_info()[0],

@@ -1,7 +1,7 @@
 """The NumPy engine: eager evaluation, and the executable specification of every primitive."""
 
 # Importing a module registers its kernels.
-from . import (  # noqa: F401
+from . import (  # noqa: F401 (imported for the kernels that they register)
     arithmetic,
     compare,
     complex,

@@ -62,7 +62,7 @@ def unary(name: str, general: Unary, doc: str, primitive: Primitive | None = Non
             aval = x.aval
             if kind(aval.dtype) in kinds:
                 try:
-                    return ConcreteArray(quiet.context.run(kernels[primitive], x._data), aval)  # type: ignore[index]
+                    return ConcreteArray(quiet.context.run(kernels[primitive], x._data), aval)  # type: ignore[index]  # there are kinds
                 except Exception:  # the general way knows the better error
                     pass
         return general(x if isinstance(x, Array) else promote(name, x)[0])

@@ -9,7 +9,7 @@ ask for fill values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -317,7 +317,7 @@ def take(
         style = _NUMPY_MODES.get(mode)
         if style is not None and size:
             try:
-                data = np.take(x._data, index._data, axis, mode=style)  # type: ignore[call-overload]
+                data = np.take(x._data, index._data, axis, mode=style)
             except (IndexError, TypeError):
                 pass  # out of bounds (to be filled), or unsigned indices too wide for NumPy
             else:
@@ -355,7 +355,12 @@ def take(
 
 
 # NumPy's "raise" serves where nothing is out of bounds.
-_NUMPY_MODES = {None: "raise", "fill": "raise", "clip": "clip", "wrap": "wrap"}
+_NUMPY_MODES: dict[Any, Literal["raise", "clip", "wrap"]] = {
+    None: "raise",
+    "fill": "raise",
+    "clip": "clip",
+    "wrap": "wrap",
+}
 
 
 def _like(data: np.ndarray[Any, Any], x: Any) -> ConcreteArray:
