@@ -31,7 +31,7 @@ def test_values_anywhere(array: list[float], values: list[float], side: str, dty
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.uint32, jnp.bfloat16, np.float64])
-@pytest.mark.parametrize("n", [1, 7, 64, 1000])
+@pytest.mark.parametrize("n", [1, 7, 63, 64, 127, 128, 1000])
 def test_dtypes(dtype: Any, n: int) -> None:
     with enable_x64(True):
         r = np.random.RandomState(0)

@@ -17,6 +17,7 @@ from .storage import Element, load
 Out = Sequence[View | None]
 
 COST = 1.0  # ns of a step
+FIRST = 3  # steps without gathering
 
 
 class Found(Node):
@@ -47,7 +48,11 @@ class Found(Node):
         view = self.array if isinstance(self.array, View) else self.array.in_memory(e)
         n, lanes, stride = view.shape[0], value.lanes, view.strides[0]
         steps = n.bit_length()
-        carries = [constant(0, "i64", lanes), constant(1 << (steps - 1), "i64")]
+        first = constant(0, "i64", lanes)
+        if lanes > 1 and steps > 2 * FIRST:
+            first = self._among(e, view, value, 1 << (steps - FIRST))
+            steps -= FIRST
+        carries = [first, constant(1 << (steps - 1), "i64")]
         # The greatest number of elements of which the last comes before the value, bit by bit.
         with e.loop(constant(0, "i64"), constant(steps, "i64"), 1, carries) as loop:
             found, step = loop.carried
@@ -66,6 +71,20 @@ class Found(Node):
             loop.update([e.select(before, probe, found), e.lshr(step, constant(1, "i64"))])
         (total, _), register = loop.results, self.storage.register
         return total if register == "i64" else e.convert("trunc", total, register)
+
+    def _among(self, e: Emitter, view: View, value: Value, step: int) -> Value:
+        """The greatest multiple of `step` of elements of which the last comes before the value.
+
+        All values are compared with the same few elements, which stay in registers: gathering takes longer.
+        """
+        found = constant(0, "i64", value.lanes)
+        for count in range(step, view.shape[0] + 1, step):
+            place = view.offset + (count - 1) * view.strides[0]
+            element = load(e, view.address(e), place, view.storage, view.level(e), view.buffer)
+            assert isinstance(element, Value)
+            before = e.splat(self._before(e, element, value), value.lanes)
+            found = e.select(before, e.const(count, found), found)
+        return found
 
     def visit(self, at: Position, found: Accesses) -> None:
         if not found.first(self, at):
