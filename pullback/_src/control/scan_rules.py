@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -130,6 +130,55 @@ def split_operands(
     )
 
 
+class Pushed(NamedTuple):
+    """A body's jvp in the order of a scan's operands, and where its tangents are.
+
+    Attributes:
+        program: the jvp; its first inputs are `extra`.
+        extra: constants of its own.
+        num_consts, num_carry: how many there are of each (with `extra`).
+        mask: which operands have tangents.
+        out_nonzero: which results have.
+    """
+
+    program: Program
+    extra: tuple[Any, ...]
+    num_consts: int
+    num_carry: int
+    mask: Mask
+    out_nonzero: Mask
+
+    def operands(
+        self, primals: Sequence[Any], tangents: Sequence[Any], num_consts: int, num_carry: int
+    ) -> list[Any]:
+        """The operands of the loop over `program`; `tangents` are those of the operands in `mask`."""
+        consts, carry, xs = split_operands(primals, num_consts, num_carry)
+        t_consts, t_carry, t_xs = split_operands(
+            tangents,
+            sum(self.mask[:num_consts]),
+            sum(self.mask[num_consts : num_consts + num_carry]),
+        )
+        return [*self.extra, *consts, *t_consts, *carry, *t_carry, *xs, *t_xs]
+
+    def results(self, outs: Sequence[Any], num_carry: int) -> tuple[list[Any], list[Any]]:
+        """The loop's results and their tangents (those in `out_nonzero`)."""
+        n = self.num_carry  # with tangents
+        ys = len(self.out_nonzero) - num_carry
+        return (
+            [*outs[:num_carry], *outs[n : n + ys]],
+            [*outs[num_carry:n], *outs[n + ys :]],
+        )
+
+
+def pushed_body(program: Program, nonzero: Mask, num_consts: int, num_carry: int) -> Pushed:
+    """The body's jvp, for tangents of the operands in `nonzero` and of the carries that get one."""
+    return derived(
+        program,
+        ("jvp", nonzero, num_consts, num_carry),
+        lambda: _jvp_body(program, nonzero, num_consts, num_carry),
+    )
+
+
 def _jvp(
     primals: Sequence[Any],
     tangents: Sequence[Any],
@@ -139,36 +188,17 @@ def _jvp(
     num_carry: int,
     **rest: Any,
 ) -> tuple[list[Any], list[Any]]:
-    nonzero = nonzero_of(tangents)
-    pushed, extra, mask, out_nonzero = derived(
-        program,
-        ("jvp", nonzero, num_consts, num_carry),
-        lambda: _jvp_body(program, nonzero, num_consts, num_carry),
-    )
-    moving = [instantiate(t) for t in chosen(tangents, mask)]
-    consts, carry, xs = split_operands(primals, num_consts, num_carry)
-    t_consts, t_carry, t_xs = split_operands(
-        moving, sum(mask[:num_consts]), sum(mask[num_consts : num_consts + num_carry])
-    )
+    pushed = pushed_body(program, nonzero_of(tangents), num_consts, num_carry)
+    moving = [instantiate(t) for t in chosen(tangents, pushed.mask)]
     outs = scan_p.bind(
-        *extra,
-        *consts,
-        *t_consts,
-        *carry,
-        *t_carry,
-        *xs,
-        *t_xs,
-        program=pushed,
-        num_consts=len(extra) + num_consts + len(t_consts),
-        num_carry=num_carry + len(t_carry),
+        *pushed.operands(primals, moving, num_consts, num_carry),
+        program=pushed.program,
+        num_consts=pushed.num_consts,
+        num_carry=pushed.num_carry,
         **rest,
     )
-    # Results: carry, its tangents, outputs, their tangents.
-    n, ys = num_carry + len(t_carry), len(program.outvars) - num_carry
-    values = outs[:num_carry] + outs[n : n + ys]
-    out_tangents = outs[num_carry:n] + outs[n + ys :]
-    avals = [v.aval for v in values]
-    return values, spread(out_nonzero, out_tangents, avals)
+    values, out_tangents = pushed.results(outs, num_carry)
+    return values, spread(pushed.out_nonzero, out_tangents, [v.aval for v in values])
 
 
 def carry_fixed_point(
@@ -183,10 +213,7 @@ def carry_fixed_point(
     return (*before, *carry, *after)
 
 
-def _jvp_body(
-    program: Program, nonzero: Mask, num_consts: int, num_carry: int
-) -> tuple[Program, tuple[Any, ...], Mask, Mask]:
-    """The body's jvp in the order of a scan's operands, its constants, the masks of tangents in and out."""
+def _jvp_body(program: Program, nonzero: Mask, num_consts: int, num_carry: int) -> Pushed:
     mask = carry_fixed_point(nonzero, num_consts, num_carry, lambda m: jvp_program(program, m)[1])
     pushed, found = jvp_program(program, mask)
     count = len(program.invars)
@@ -198,7 +225,16 @@ def _jvp_body(
         ins += [p for p in place[start:stop] if p is not None]
     out_nonzero = (*mask[num_consts:first], *found[num_carry:])
     outs = with_tangents(program.out_avals, found, out_nonzero, num_carry, len(program.outvars), primals=True)
-    return *rewired(pushed, ins, outs), mask, out_nonzero
+    body, extra = rewired(pushed, ins, outs)
+    moving_carry = sum(mask[num_consts:first])
+    return Pushed(
+        body,
+        extra,
+        len(extra) + num_consts + sum(mask[:num_consts]),
+        num_carry + moving_carry,
+        mask,
+        out_nonzero,
+    )
 
 
 def with_tangents(
@@ -222,16 +258,31 @@ def with_tangents(
 # Batching -----------------------------------------------------------------------------------------
 
 
-def _batch(
+class Batched(NamedTuple):
+    """A loop of a batched body.
+
+    Attributes:
+        operands: its operands.
+        program: its body.
+        num_consts: how many of the operands are constants.
+        out_dims: the mapped dimensions of its results.
+    """
+
+    operands: list[Any]
+    program: Program
+    num_consts: int
+    out_dims: list[int | None]
+
+
+def batched_loop(
     axis: Axis,
     values: Sequence[Any],
     dims: Sequence[int | None],
-    *,
     program: Program,
     num_consts: int,
     num_carry: int,
-    **rest: Any,
-) -> tuple[list[Any], list[int | None]]:
+) -> Batched:
+    """The loop over `program` with operands that are mapped at `dims`."""
     first = num_consts + num_carry
     consts, carry, xs = split_operands(values, num_consts, num_carry)
     # The dimension of slices stays first; that of a slice itself is one less.
@@ -248,18 +299,30 @@ def _batch(
         to_dim(c, d, 0, axis.size) if mapped else c
         for c, d, mapped in zip(carry, dims[num_consts:first], carry_mask, strict=True)
     ]
+    out_dims = [0 if mapped else None for mapped in carry_mask]
+    out_dims += [None if d is None else d + 1 for d in y_dims]
+    return Batched([*extra, *consts, *carry, *xs], batched, len(extra) + num_consts, out_dims)
+
+
+def _batch(
+    axis: Axis,
+    values: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    program: Program,
+    num_consts: int,
+    num_carry: int,
+    **rest: Any,
+) -> tuple[list[Any], list[int | None]]:
+    batched = batched_loop(axis, values, dims, program, num_consts, num_carry)
     outs = scan_p.bind(
-        *extra,
-        *consts,
-        *carry,
-        *xs,
-        program=batched,
-        num_consts=len(extra) + num_consts,
+        *batched.operands,
+        program=batched.program,
+        num_consts=batched.num_consts,
         num_carry=num_carry,
         **rest,
     )
-    carry_dims = [0 if mapped else None for mapped in carry_mask]
-    return outs, carry_dims + [None if d is None else d + 1 for d in y_dims]
+    return outs, batched.out_dims
 
 
 def _batch_body(

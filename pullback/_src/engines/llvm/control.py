@@ -53,7 +53,9 @@ class State:
                 lw.flush()
             there = lw.result(node)
             self.memory.append((here, there))
-            self.initial.extend([lw.address(here), lw.address(there)])
+            # Whether the second place is needed is known when the loop has been written.
+            self.initial.extend([lw.address(here), Value(f"%{e.fresh('there')}", "ptr", 1, 0)])
+        self.record = lw.arena.record()
 
     def nodes(self, values: Sequence[Value], level: int) -> list[Node]:
         """The state that these values are."""
@@ -122,7 +124,27 @@ class State:
                 self.in_place[number] = node.buffer.base.name == values[k].name
                 result.extend(values[k : k + 2] if self.in_place[number] else [values[k + 1], values[k]])
                 k += 2
+        self._place()
         return result
+
+    def _place(self) -> None:
+        """Say where the second places are, before the loop; what is changed in place has none of its own."""
+        lw = self.lw
+        k = 0
+        for memory, in_place, (_, dtype) in zip(self.memory, self.in_place, self.kinds, strict=True):
+            if memory is None:
+                k += storage_of(dtype).components
+                continue
+            here, there = self.initial[k : k + 2]
+            k += 2
+            _, view = memory
+            if in_place:
+                lw.e.scopes[here.level].lines.append(
+                    f"{there.name} = getelementptr i8, ptr {here.name}, i64 0"
+                )
+                continue
+            lw.place_beside(view.buffer, there, self.record)
+        lw.arena.forget(self.record)
 
 
 @lowering("scan")

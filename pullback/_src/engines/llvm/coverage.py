@@ -20,7 +20,7 @@ _ORDER = "complex numbers, whose order is that of their parts"
 # Primitives that always run in Python, and why.
 always: dict[str, str] = {
     **dict.fromkeys(("debug_callback", "io_callback", "pure_callback"), _CALLBACK),
-    **dict.fromkeys(("custom_vjp_linear", "linear_call", "while_tangent"), _REPLACED),
+    **dict.fromkeys(("custom_vjp_linear", "linear_call"), _REPLACED),
     **dict.fromkeys(
         ("all_gather", "all_to_all", "axis_index", "pmax", "pmin", "ppermute", "psum", "psum_scatter"), _NAMED
     ),

@@ -14,6 +14,7 @@ CALLS = {
     "custom_vjp_call": "call_jaxpr",
     "custom_vmap_call": "call_jaxpr",
     "checkpoint": "jaxpr",
+    **dict.fromkeys(("loop", "loop_tangent", "loop_adjoint", "loop_adjoint_tangent"), "program"),
 }
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ...core.aval import ShapedArray
 from ...core.program import Equation, Literal, Program, Var
 from .ir import Emitter, Module, Value
-from .memory import Arena
+from .memory import Arena, Slot
 from .nests import Nest, is_long
 from .nodes import (
     Accesses,
@@ -442,6 +442,15 @@ class Lowering:
         view = self.result(transposed.aval, walk.places.get(transposed))
         order = [permutation.index(d) for d in range(len(permutation))]
         return view.with_layout(var.aval.shape, tuple([view.strides[d] for d in order]))
+
+    def place_beside(self, buffer: Buffer, address: Value, record: list[Slot]) -> None:
+        """Give a buffer memory that nothing has used since the record began, at an address already in use."""
+        slot = self.arena.take_beside(buffer.bytes, record)
+        buffer.slots = (slot,)
+        buffer.base = address
+        self.e.scopes[0].lines.append(
+            f"{address.name} = getelementptr i8, ptr {self.arena_base.name}, i64 {slot.offset}"
+        )
 
     def address(self, view: View) -> Value:
         """The address of memory that a routine is about to write."""

@@ -21,8 +21,46 @@ class Arena:
     def __init__(self) -> None:
         self.size = 0
         self._free: list[Slot] = []  # by offset, never adjacent
+        self._records: list[list[Slot]] = []
+
+    def record(self) -> list[Slot]:
+        """A list of all places that are given out from now on, until `forget`."""
+        self._records.append([])
+        return self._records[-1]
+
+    def forget(self, record: list[Slot]) -> None:
+        self._records = [r for r in self._records if r is not record]
+
+    def take_beside(self, size: int, record: list[Slot]) -> Slot:
+        """A place that was free, or unused, all the time since `record` began."""
+        used = sorted(record, key=lambda slot: slot.offset)
+        blocked: list[Slot] = []
+        for slot in used:
+            kept = []
+            for gap in self._free:
+                end = gap.offset + gap.size
+                first, last = max(gap.offset, slot.offset), min(end, slot.offset + slot.size)
+                if first >= last:
+                    kept.append(gap)
+                    continue
+                blocked.append(Slot(first, last - first))
+                if gap.offset < first:
+                    kept.append(Slot(gap.offset, first - gap.offset))
+                if last < end:
+                    kept.append(Slot(last, end - last))
+            self._free = kept
+        found = self.take(size)
+        for slot in blocked:
+            self.give(slot)
+        return found
 
     def take(self, size: int) -> Slot:
+        slot = self._take(size)
+        for record in self._records:
+            record.append(slot)
+        return slot
+
+    def _take(self, size: int) -> Slot:
         size = max(-(-size // ALIGNMENT) * ALIGNMENT, ALIGNMENT)
         for k, gap in enumerate(self._free):
             if gap.size >= size:

@@ -92,6 +92,7 @@ def compile_source(source: str, name: str) -> Any:
 lowerings: dict[str, Callable[[Equation, Compile], Raw]] = {
     "cond": cond,
     "jit": jit,
+    **dict.fromkeys(("loop", "loop_tangent", "loop_adjoint", "loop_adjoint_tangent"), jit),
     "scan": scan,
     "while": while_loop,
 }
