@@ -20,9 +20,11 @@ from ..transforms.jet import Terms, jet, jet_program, join
 from .checkpoint import checkpoint_p
 from .common import Mask, rewired, union, with_common_consts
 from .cond import Branches, cond_p
+from .counted import loop_p, loop_tangent_p
 from .custom_vmap import custom_vmap_call_p
+from .loop_adjoint import loop_adjoint_p, loop_adjoint_tangent_p
 from .scan_rules import derived, grow_mask, scan_p
-from .while_loop import while_p, while_tangent_p
+from .while_rules import while_p
 
 AllTerms = Sequence[Terms | None]
 Pushed = tuple[list[Any], list[Terms | None]]
@@ -84,8 +86,10 @@ def _custom_vmap(
     return jet(run, values, terms, order)
 
 
-def _while_tangent(order: int, values: Sequence[Any], terms: AllTerms, **params: Any) -> Pushed:
-    return jet(lambda *xs: rules.decompose[while_tangent_p](*xs, **params), values, terms, order)
+def _counted(
+    order: int, values: Sequence[Any], terms: AllTerms, *, program: Program, **params: Any
+) -> Pushed:
+    return jet(lambda *xs: evaluate(program, xs), values, terms, order)
 
 
 # cond -------------------------------------------------------------------------------------------------
@@ -184,6 +188,7 @@ def _while(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
+    slots: int | None,
 ) -> Pushed:
     # The number of iterations does not depend on t: the condition sees the values only.
     first = cond_nconsts + body_nconsts
@@ -207,6 +212,7 @@ def _while(
         body_program=body,
         cond_nconsts=cond_nconsts,
         body_nconsts=len(extra) + body_nconsts + len(const_terms),
+        slots=slots,
     )
     return join(outs, carry_mask, order)
 
@@ -240,4 +246,5 @@ rules.jet[custom_vmap_call_p] = _custom_vmap
 rules.jet[cond_p] = _cond
 rules.jet[scan_p] = _scan
 rules.jet[while_p] = _while
-rules.jet[while_tangent_p] = _while_tangent
+for _primitive in (loop_p, loop_tangent_p, loop_adjoint_p, loop_adjoint_tangent_p):
+    rules.jet[_primitive] = _counted
