@@ -1,6 +1,7 @@
 """Compiled programs: the time to compile and to run, beside JAX in the same run.
 
     python benchmarks/compiled.py [--only NAME ...] [--rounds N] [--compile-rounds N] [--json FILE] [--list]
+    python benchmarks/compiled.py --second-process [--only NAME ...]
 
 Needs jax (part of the test extra). Each program is one text for both libraries (`programs/`), compiled
 with `jit` and run on the same inputs, which are arrays of the library made beforehand.
@@ -30,6 +31,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -152,6 +154,50 @@ def _compile_once(program: Program) -> dict[str, float]:
             function.lower(*arguments).compile()
             seconds[name] = time.perf_counter() - start
     return seconds
+
+
+def _first_call(program: Program) -> dict[str, float]:
+    """The seconds that parts of Pullback's first call in this process take, with the cache on disk."""
+    with _settings(program) as libraries:
+        library = libraries["pullback"]
+        library.config.update("enable_compilation_cache", True)
+        arguments = _arguments(library, program)
+        np = library.numpy
+        library.jit(lambda x: np.sum(np.tanh(x)))(np.ones(3))
+        gc.collect()
+        function = library.jit(program.make(library))
+        start = time.perf_counter()
+        lowered = function.lower(*arguments)
+        traced = time.perf_counter()
+        compiled = lowered.compile()
+        made = time.perf_counter()
+        _wait(library, compiled(*arguments))
+        return {"trace": traced - start, "compile": made - traced, "run": time.perf_counter() - made}
+
+
+def _print_processes(programs: Sequence[Program], rounds: int) -> None:
+    """The first call in a process that finds nothing on disk, and in the next one, which finds the code."""
+    print("| program | first process: trace | compile | second: trace | compile | second of first |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for program in programs:
+        found: list[list[dict[str, float]]] = [[], []]
+        for _ in range(max(rounds, 1)):
+            with tempfile.TemporaryDirectory() as folder:
+                command = [sys.executable, str(Path(__file__).resolve()), "--first-call", program.name]
+                environment = os.environ | {"PULLBACK_COMPILATION_CACHE_DIR": folder}
+                for seconds in found:
+                    done = subprocess.run(
+                        command, check=True, capture_output=True, text=True, env=environment,
+                        timeout=_COMPILE_SECONDS,
+                    )  # fmt: skip
+                    seconds.append(json.loads(done.stdout))
+        medians = [
+            {part: statistics.median([one[part] for one in seconds]) for part in seconds[0]}
+            for seconds in found
+        ]
+        totals = [one["trace"] + one["compile"] for one in medians]
+        cells = [_duration(one[part]) for one in medians for part in ("trace", "compile")]
+        print(f"| {program.title} | {' | '.join(cells)} | {totals[1] / totals[0]:.2f} |", flush=True)
 
 
 def _compile(row: Row, rounds: int) -> None:
@@ -395,6 +441,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
     parser.add_argument("--list", action="store_true", help="print the names of the programs")
     parser.add_argument("--compile-once", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--first-call", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--second-process",
+        action="store_true",
+        help="instead: the time until a second process can run the programs, with the code from disk",
+    )
     options = parser.parse_args()
     if options.rounds < 1 or options.compile_rounds < 0:
         parser.error("--rounds must be at least 1 and --compile-rounds at least 0")
@@ -404,6 +456,12 @@ def main() -> None:
         return
     if options.compile_once:
         print(json.dumps(_compile_once(PROGRAMS[options.compile_once])))
+        return
+    if options.first_call:
+        print(json.dumps(_first_call(PROGRAMS[options.first_call])))
+        return
+    if options.second_process:
+        _print_processes(_select(options.only), options.compile_rounds)
         return
     machine = _machine()
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())

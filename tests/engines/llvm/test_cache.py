@@ -223,3 +223,54 @@ def test_processes_write_at_once(tmp_path: Path) -> None:
     writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [w.communicate(timeout=60)[0] for w in writers] == ["done\n", "done\n"]
     assert len(entries(tmp_path)) == 30
+
+
+GRADIENT = """
+import sys
+import numpy as np
+import pullback as pb
+import pullback.numpy as jnp
+from pullback._src.engines.llvm import jit
+
+compiled = []
+compile_ir = jit.compile_ir
+
+def counted(text, **options):
+    compiled.append(text)
+    return compile_ir(text, **options)
+
+jit.compile_ir = counted
+pb.config.update("compilation_cache_dir", sys.argv[1])
+
+def loss(layers, x):
+    for W, b in layers:
+        x = jnp.tanh(x @ W + b)
+    return (x**2).sum()
+
+g = np.random.default_rng(0)
+layers = [(g.standard_normal(s).astype(np.float32), np.zeros(s[1], np.float32)) for s in ((40, 50), (50, 7))]
+x = g.standard_normal((30, 40)).astype(np.float32)
+key = pb.random.key(0)
+value, gradient = pb.jit(pb.value_and_grad(loss))(layers, x)
+scanned = pb.jit(lambda x: pb.lax.scan(lambda c, r: (jnp.sin(c + r), c.sum()), x[0], x))(x)
+drawn = pb.jit(lambda k: jnp.sort(pb.random.normal(k, (300, 2)), 0))(key)
+updated = pb.jit(lambda x: x.at[3].add(1.0), donate_argnums=0)(jnp.asarray(x))
+print(len(compiled), float(value), float(scanned[1].sum()), float(drawn[5, 1]), float(updated.sum()))
+"""
+
+
+def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
+    """The texts that programs become do not depend on the process (its addresses, the order of its sets)."""
+    found = []
+    for seed in ("1", "2", "3"):
+        ended = subprocess.run(
+            [sys.executable, "-c", GRADIENT, str(tmp_path)],
+            capture_output=True, text=True, timeout=120, check=False,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        count, *values = ended.stdout.split()
+        found.append((int(count), values))
+    assert found[0][0] >= 4
+    assert [count for count, _ in found[1:]] == [0, 0]
+    assert found[1][1] == found[2][1] == found[0][1]

@@ -140,3 +140,20 @@ def test_within_loops() -> None:
         np.arange(9) * 9,
         rtol=1e-6,
     )
+
+
+@pytest.mark.parametrize("start", [0, 1, 2])
+def test_small_operands_broadcast(start: int) -> None:
+    """Windows of what lies in registers, repeated along a dimension next to theirs."""
+    x, k = numbers(3, 3, 3), np.zeros((3, 60), np.int32)
+
+    def repeated(x: Any, k: Any, start: Any) -> Any:
+        part = lax.dynamic_slice(x, (0, start, start), (3, 1, 2))
+        rows = pb.vmap(lambda x, k: x[k])(part, k)
+        return [
+            lax.broadcast_in_dim(rows * 2, (3, 60, 3, 2), (0, 1, 3)),
+            lax.broadcast_in_dim(rows, (5, 3, 60, 2), (1, 2, 3)) + 1,
+            lax.broadcast_in_dim(rows.T, (2, 7, 60, 3), (0, 2, 3)) * 3,
+        ]
+
+    agree(repeated, x, k, start)

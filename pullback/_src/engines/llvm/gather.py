@@ -143,6 +143,8 @@ class Gather(Node):
             for index in batch:
                 flat = flat + Index(index.terms) * FAR
             found.views.append((self.source, self.places.within(flat, window, self.source)))
+        else:
+            found.direct.extend(window)
 
 
 def masked(e: Emitter, valid: Value, element: Element, fill: Constant) -> Element:
