@@ -9,7 +9,7 @@ from typing import Any
 from ...core import engine as registry
 from ...core.program import Program
 from ...transforms.simplify import eliminate_dead_code
-from . import blas, cache, jit, runtime, tiers
+from . import blas, cache, jit, runtime, substitution, tiers
 from .donation import DonatingExecutable, Watch, WatchedBuffer, candidates
 from .executable import Executable
 from .host import HostCalls, host_call
@@ -128,7 +128,8 @@ class Compilation:
         native = runtime.native()
         host = HostCalls(self.lowering.host_calls)
         names = self.lowering.module.declarations
-        symbols = {**native.symbols, **blas.symbols(names), **scalars.symbols(names)}
+        libraries = (blas, scalars, substitution)
+        symbols = {**native.symbols, **{k: v for lib in libraries for k, v in lib.symbols(names).items()}}
         symbols["pb_host"] = host.address
         times = [time.perf_counter()]
         levels = tiers.tiers(self.lowering.module, self.text)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from . import blas, elementwise, small_linalg
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering, lowering
-from .matrices import NARROW, RATE, TILE, arranged, as_stack, changed, gemm
+from .matrices import RATE, arranged, changed
 from .nodes import Constant, Iota, Map, Node, Remap, View
 from .parallel import chunks_for, parallel_for
 from .reducers import reducer
@@ -34,7 +35,6 @@ Out = Sequence[View | None]
 Lines = Callable[[Emitter, Index, Index], None]
 
 CALL = 300.0  # ns that a call of a routine takes at least
-PANEL = 64  # unknowns of a triangular system that BLAS solves for at once
 WORK = 64  # columns of a routine's work array, enough for its blocked form
 
 
@@ -70,9 +70,10 @@ class Stacks:
         turned = arranged(node, (range(rank - 2), [rank - 1], [rank - 2]))
         return self.lw.into(turned, self.lw.result(Node(turned.shape, turned.dtype)))
 
-    def run(self, lines: Lines) -> None:
-        """Write `lines(e, matrix, chunk)` in a loop."""
+    def run(self, lines: Lines, *, library: bool = True) -> None:
+        """Write `lines(e, matrix, chunk)` in a loop; `library` tells whether they call BLAS or LAPACK."""
         lw = self.lw
+        alone = blas.alone if library else nullcontext
         lw.flush()
         for view in self._places:
             lw.place(view.buffer)
@@ -80,11 +81,11 @@ class Stacks:
 
         def some(e: Emitter, start: Value, stop: Value, chunk: Value | None = None) -> None:
             part = ZERO if chunk is None else Index.along(chunk, 0, self.parts - 1)
-            with blas.alone(e), e.loop(start, stop) as loop:
+            with alone(e), e.loop(start, stop) as loop:
                 lines(e, Index.along(loop.index, 0, self.count - 1), part)
 
         if self.count == 1:
-            with blas.alone(e):
+            with alone(e):
                 lines(e, ZERO, ZERO)
         elif self.parts > 1:
             parallel_for(e, self.count, self.parts, some)
@@ -169,139 +170,6 @@ def triangle(x: Node, *, lower: bool, shape: tuple[int, ...] | None = None) -> N
         return e.select(inside, value, e.const(0.0, value))
 
     return Map(keep, [rows, columns, part], shape, x.dtype, {}, 0.05)
-
-
-# Cholesky and triangular systems ------------------------------------------------------------------------
-
-
-@lowering("cholesky")
-def cholesky(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
-    (x,) = operands
-    if not supported(x):
-        return None
-    n = x.shape[-1]
-    where = out[0] if out[0] is not None and out[0].contiguous else None
-    if isinstance(x, View) and where is not None and where.buffer is x.buffer:
-        where = None
-    if small_linalg.few(math.prod(x.shape[:-2]), x):
-        return [small_linalg.cholesky(lw, x, lw.result(x, where))]
-    stacks = Stacks(lw, x.shape[:-2], x.dtype, n**3 / 3)
-    factor = lw.into(triangle(x, lower=True), lw.result(x, where))
-
-    def one(e: Emitter, matrix: Index, chunk: Index) -> None:
-        # The transpose of the lower triangle is an upper one: conj(A) = U^H U, so A = L L^H with L = U^T.
-        here, info = stacks.at(e, factor, matrix), report(e)
-        blas.call(e, f"{blas.letter(x.dtype)}potrf", ["U", n, here, n, info])
-
-        def fill() -> None:
-            with e.loop(constant(0, "i64"), constant(n, "i64")) as loop:
-                row = factor.with_layout((), (), matrix * (n * n) + Index.along(loop.index, 0, n - 1) * n)
-                fill_nan(e, row.pointer(e), e.add(loop.index, constant(1, "i64")), x.dtype)
-
-        unless_failed(e, info, fill)
-
-    stacks.run(one)
-    return [changed(lw, factor)]
-
-
-@lowering("triangular_solve")
-def triangular_solve(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
-    a, b = operands
-    params = eqn.params
-    if not supported(a, b):
-        return None
-    dtype, n = b.dtype, a.shape[-1]
-    left, lower, transpose = params["left_side"], params["lower"], params["transpose_a"]
-    conjugate = params["conjugate_a"] and dtypes.is_complex(dtype)
-    where = out[0] if out[0] is not None and out[0].contiguous else None
-    if where is not None and any(isinstance(o, View) and o.buffer is where.buffer for o in operands):
-        where = None
-    if small_linalg.few(math.prod(b.shape[:-2]), a, b):
-        solution = small_linalg.triangular_solve(
-            lw, a, b, lw.result(b, where),
-            left=left, lower=lower, transpose=transpose, unit=params["unit_diagonal"],
-        )  # fmt: skip
-        return [solution]
-    rank = len(a.shape)
-    groups = range(rank - 2), [rank - 2], [rank - 1]
-    if conjugate and not transpose:
-        a, conjugate = Map(elementwise.rules["conj"], [a], a.shape, dtype, {}, 0.03), False
-    matrix = as_stack(lw, a, groups)
-    assert matrix.leading is not None
-    flipped, distance = matrix.leading
-    if flipped and conjugate:
-        a, conjugate, flipped = Map(elementwise.rules["conj"], [a], a.shape, dtype, {}, 0.03), False, False
-        matrix = as_stack(lw, a, groups)
-        assert matrix.leading is not None
-        flipped, distance = matrix.leading
-    # What LAPACK sees is X^T and B^T, and A^T (or A, if it is flipped): X^T op(A)^T = B^T.
-    mode = "N" if transpose == flipped else "C" if conjugate else "T"
-    stacks = Stacks(lw, b.shape[:-2], dtype, n * b.size / max(math.prod(b.shape[:-2]), 1) / 2)
-    x = lw.into(b, lw.result(b, where))
-    rows, columns = b.shape[-2:]
-    triangle_of = "U" if lower != flipped else "L"
-    diagonal = "U" if params["unit_diagonal"] else "N"
-    # op(A) is lower triangular: rows of X depend on those before (columns of X on those behind).
-    forward = (lower != transpose) == left
-    letter = blas.letter(dtype)
-    one = blas.number(lw.e, 1.0, dtype)
-    effective = ("C" if conjugate else None) if transpose else None
-
-    def solve(e: Emitter, number: Index, first: Index, count: int | Value) -> None:
-        """Solve for some of the right-hand sides, a block of unknowns after the other.
-
-        BLAS multiplies much faster than it solves.
-        """
-
-        def unknowns(start: int) -> Value:
-            at = number * (rows * columns) + (first + start * columns if left else first * columns + start)
-            return x.with_layout((), (), at).pointer(e)
-
-        starts = list(range(0, n, PANEL)) if n >= 2 * PANEL else [0]
-        sizes = [min(n, end) - start for start, end in zip(starts, [*starts[1:], n], strict=True)]
-        done: tuple[int, int] | None = None  # the unknowns that are known: from, to
-        for k in range(len(starts)) if forward else reversed(range(len(starts))):
-            start, size = starts[k], sizes[k]
-            if done is not None:
-                known = done[1] - done[0]
-                row, column = (start, done[0]) if left else (done[0], start)
-                if transpose:
-                    row, column = column, row
-                place = matrix.place(e, number, Index.of(row), Index.of(column))
-                coefficients = place, transpose != flipped, distance
-                others = unknowns(done[0]), False, columns
-                goal = unknowns(start), columns
-                if left:
-                    gemm(e, dtype, (size, count, known), coefficients, others, goal,
-                         subtract=True, modes=(effective, None))  # fmt: skip
-                else:
-                    gemm(e, dtype, (count, size, known), others, coefficients, goal,
-                         subtract=True, modes=(None, effective))  # fmt: skip
-            corner = matrix.place(e, number, Index.of(start), Index.of(start))
-            side, shape = ("R", [count, size]) if left else ("L", [size, count])
-            blas.call(
-                e,
-                f"{letter}trsm",
-                [side, triangle_of, mode, diagonal, *shape, one, corner, distance, unknowns(start), columns],
-            )
-            end = start + size
-            done = (start, end) if done is None else (min(start, done[0]), max(end, done[1]))
-
-    sides = columns if left else rows
-    work = n * n * sides * RATE[dtype.char]
-    parts = min(int(work / TILE), max(sides // NARROW, 1))
-    if stacks.count == 1 and parts > 1:
-        lw.flush()
-        size = -(-sides // parts)
-
-        def some(e: Emitter, start: Value, stop: Value, chunk: Value) -> None:
-            with blas.alone(e):
-                solve(e, ZERO, Index.along(start, 0, sides - 1), e.sub(stop, start))
-
-        parallel_for(lw.e, sides, -(-sides // size), some)
-        return [changed(lw, x)]
-    stacks.run(lambda e, number, chunk: solve(e, number, ZERO, sides))
-    return [changed(lw, x)]
 
 
 # LU and what is made of it ---------------------------------------------------------------------------------
@@ -565,6 +433,6 @@ def householder_product(lw: Lowering, eqn: Equation, operands: Sequence[Node], o
 
 
 __all__ = [
-    "WORK", "Stacks", "cholesky", "fill_nan", "lu", "qr", "real_dtype", "report", "solve", "supported",
-    "triangular_solve", "turned", "unless_failed", "whole_number",
+    "WORK", "Stacks", "fill_nan", "lu", "qr", "real_dtype", "report", "solve", "supported",
+    "triangle", "turned", "turned_node", "unless_failed", "whole_number",
 ]  # fmt: skip

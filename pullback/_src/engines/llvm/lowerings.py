@@ -19,5 +19,6 @@ from . import (  # noqa: F401 (imported for what they declare)
     sort,
     spectral,
     structural,
+    triangular,
     windows,
 )
