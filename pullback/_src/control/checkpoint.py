@@ -28,6 +28,7 @@ from ..transforms.jvp import jvp_program
 from ..transforms.linearize import LinearizeTrace, linearize, linearize_program
 from ..transforms.simplify import eliminate_dead_code
 from ..transforms.transpose import transpose_program
+from .bounded import checkpoint_bounded
 from .call import merge_zeros, split_nonzero
 from .common import name_of, stage_flat, to_arrays
 
@@ -37,28 +38,51 @@ checkpoint_p = Primitive("checkpoint", multiple_results=True, call_like=True)
 
 
 def checkpoint(
-    fun: Callable[..., Any],
+    fun: Callable[..., Any] | Sequence[Callable[[Any], Any]],
     *,
     concrete: bool = False,
     prevent_cse: bool = True,
     policy: Policy | None = None,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
+    slots: int | None = None,
+    memory: int | str | None = None,
 ) -> Callable[..., Any]:
     """A function whose intermediate values are computed again in the backward pass instead of being kept.
 
+    With `slots` or `memory` it is the loops in the function (`scan`, `fori_loop`, `while_loop`; not those in
+    their bodies) whose states are computed again, from states that are kept by the binomial schedule (Griewank
+    and Walther, 2000): no other needs fewer steps. All else is kept as usual. The function returned has a
+    method `plan(*args)`: how many steps will be run again, and what memory the states take.
+
     Args:
-        fun: a function of arrays and pytrees of them; it is traced.
+        fun: a function of arrays and pytrees of them; it is traced. With `slots` or `memory` also a sequence
+            of functions of one argument, which are applied one after another.
         concrete: accepted for compatibility and must be False; use `static_argnums`.
         prevent_cse: keep a compiler from undoing the recomputation by sharing common subexpressions.
         policy: which intermediate values may be kept: called as `policy(primitive, *avals, **params)` for
             each operation (see `checkpoint_policies`). None: none of them.
         static_argnums: positions of arguments that are passed to `fun` as they are.
         static_argnames: names of keyword arguments that are.
+        slots: how many states of a loop are kept at once, the first one included.
+        memory: how many bytes the states of a loop may take, as a number or as text such as "64MB".
 
     Returns:
         A function of the same arguments and results.
+
+    Raises:
+        TypeError: `fun` is no function; `slots` is no integer.
+        ValueError: `slots` is less than 1; not one state fits into `memory`; `slots` or `memory` is combined
+            with a policy or static arguments.
     """
+    if slots is not None or memory is not None:
+        if policy is not None or static_argnums != () or static_argnames != ():
+            raise ValueError(
+                "checkpoint: slots and memory choose the states of loops that are kept; they cannot be "
+                "combined with policy, static_argnums or static_argnames. Apply checkpoint twice, or let the "
+                "function capture its static arguments"
+            )
+        return checkpoint_bounded(fun, slots, memory, checkpoint)
     if not callable(fun):
         raise TypeError(f"checkpoint expects a function, got {fun!r} of type {type(fun).__name__}")
     if concrete:
