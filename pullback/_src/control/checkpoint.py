@@ -51,7 +51,7 @@ def checkpoint(
     """A function whose intermediate values are computed again in the backward pass instead of being kept.
 
     With `slots` or `memory` it is the loops in the function (`scan`, `fori_loop`, `while_loop`; not those in
-    their bodies) whose states are computed again, from states that are kept by the binomial schedule (Griewank
+    their bodies) whose states are computed again, from those that are kept by the binomial schedule (Griewank
     and Walther, 2000): no other needs fewer steps. All else is kept as usual. The function returned has a
     method `plan(*args)`: how many steps will be run again, and what memory the states take.
 
