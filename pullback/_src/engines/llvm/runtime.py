@@ -26,6 +26,7 @@ from ...core.trace import CURRENT, EVAL
 from . import cache as disk
 from . import jit, layout
 from .entry_ir import ENTRY_IR
+from .half import HALF_FUNCTIONS, HALF_IR
 from .heap import HEAP_IR
 from .interrupts import POLL_IR
 from .python_ir import PYTHON_IR
@@ -63,7 +64,7 @@ define internal i64 @ticks() {
 """
 
 # What compiled programs may call.
-_FOR_PROGRAMS = ("pb_parallel", "pb_poll", "pb_arena_take", "pb_arena_give")
+_FOR_PROGRAMS = ("pb_parallel", "pb_poll", "pb_arena_take", "pb_arena_give", *HALF_FUNCTIONS)
 _FOR_PYTHON = (
     "pb_entry_method",
     "pb_handler",
@@ -84,7 +85,7 @@ def _text() -> str:
     """The runtime's module. It holds no addresses, so its object code can be kept on disk."""
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     clock = _X86_IR if is_x86 else _OTHER_IR
-    parts = (HEAP_IR, THREADS_IR, POLL_IR, PYTHON_IR, VALUES_IR, TREES_IR, ENTRY_IR, clock)
+    parts = (HALF_IR, HEAP_IR, THREADS_IR, POLL_IR, PYTHON_IR, VALUES_IR, TREES_IR, ENTRY_IR, clock)
     values = {
         "$HEAP_LIMIT": str(_memory() // 8),
         "$MADV_HUGEPAGE": "14",
