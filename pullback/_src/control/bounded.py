@@ -132,12 +132,42 @@ def parsed_memory(memory: int | str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+class Bounded:
+    """A function whose loops hold few states in reverse mode.
+
+    Args:
+        run: the function.
+        plans: what reverse mode will do with each loop, for arguments of these types.
+        named: the user's function.
+    """
+
+    def __init__(
+        self, run: Callable[..., Any], plans: Callable[..., Sequence[LoopPlan]], named: Callable[..., Any]
+    ) -> None:
+        self._run = run
+        self._plans = plans
+        functools.update_wrapper(self, named)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(*args, **kwargs)
+
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """What reverse mode will do, for arguments of these types. Nothing is run."""
+        return Plan(tuple(self._plans(*args, **kwargs)))
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __repr__(self) -> str:
+        return f"checkpoint({getattr(self, '__qualname__', repr(self._run))})"
+
+
 def checkpoint_bounded(
     fun: Callable[..., Any] | Sequence[Callable[[Any], Any]],
     slots: int | None,
     memory: int | str | None,
     checkpoint: Callable[[Callable[..., Any]], Callable[..., Any]],
-) -> Callable[..., Any]:
+) -> Bounded:
     """`checkpoint` with `slots` or `memory`, see there; `checkpoint` is the one without."""
     limit = None if memory is None else parsed_memory(memory)
     count = checked_slots("checkpoint: slots", slots)
@@ -174,7 +204,7 @@ def _bytes(avals: Sequence[ShapedArray]) -> int:
 # Loops --------------------------------------------------------------------------------------------------
 
 
-def _loops(fun: Callable[..., Any], slots: int | None, limit: int | None) -> Callable[..., Any]:
+def _loops(fun: Callable[..., Any], slots: int | None, limit: int | None) -> Bounded:
     def staged(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any], Any]:
         called = (lambda args, kwargs: fun(*args, **kwargs)) if kwargs else fun
         leaves, tree = pytree.flatten((args, kwargs) if kwargs else args)
@@ -182,8 +212,7 @@ def _loops(fun: Callable[..., Any], slots: int | None, limit: int | None) -> Cal
         found = stage_flat(called, tree, [v.aval for v in operands], "checkpoint")
         return found.program, [*found.consts, *operands], found.out_tree
 
-    @functools.wraps(fun)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
         program, operands, out_tree = staged(args, kwargs)
         key = ("bounded", slots, limit)
         bounded = program.memo.get(key)
@@ -191,12 +220,7 @@ def _loops(fun: Callable[..., Any], slots: int | None, limit: int | None) -> Cal
             bounded = program.memo[key] = _bounded(program, slots, limit)
         return pytree.unflatten(out_tree, evaluate(bounded, operands))
 
-    def plan(*args: Any, **kwargs: Any) -> Plan:
-        """What reverse mode will do with the loops, for arguments of these types."""
-        return Plan(tuple(_plans(staged(args, kwargs)[0], slots, limit)))
-
-    wrapper.plan = plan  # type: ignore[attr-defined]  # functions have a place for attributes
-    return wrapper
+    return Bounded(run, lambda *args, **kw: _plans(staged(args, kw)[0], slots, limit), fun)
 
 
 def _bounded(program: Program, slots: int | None, limit: int | None) -> Program:
@@ -270,7 +294,7 @@ def _chain(
     slots: int | None,
     limit: int | None,
     checkpoint: Callable[[Callable[..., Any]], Callable[..., Any]],
-) -> Callable[..., Any]:
+) -> Bounded:
     try:
         chain = list(functions)
     except TypeError:
@@ -295,15 +319,7 @@ def _chain(
         x = checkpoint(functools.partial(run, start, m, free))(x)
         return run(m, stop, max(free - 1, 1), x)
 
-    def wrapper(x: Any) -> Any:
-        return run(0, len(chain), planned(x).slots, x)
-
-    def plan(x: Any) -> Plan:
-        """What reverse mode will do, for an argument of this type."""
-        return Plan((planned(x),))
-
-    wrapper.plan = plan  # type: ignore[attr-defined]  # functions have a place for attributes
-    return wrapper
+    return Bounded(lambda x: run(0, len(chain), planned(x).slots, x), lambda x: [planned(x)], chain[0])
 
 
-__all__ = ["LoopPlan", "Plan", "checkpoint_bounded", "parsed_memory"]
+__all__ = ["Bounded", "LoopPlan", "Plan", "checkpoint_bounded", "parsed_memory"]

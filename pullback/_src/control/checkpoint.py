@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 from ..base import pytree
 from ..core import rules
@@ -28,13 +28,37 @@ from ..transforms.jvp import jvp_program
 from ..transforms.linearize import LinearizeTrace, linearize, linearize_program
 from ..transforms.simplify import eliminate_dead_code
 from ..transforms.transpose import transpose_program
-from .bounded import checkpoint_bounded
+from .bounded import Bounded, checkpoint_bounded
 from .call import merge_zeros, split_nonzero
 from .common import name_of, stage_flat, to_arrays
 
 Policy = Callable[..., Any]
 
 checkpoint_p = Primitive("checkpoint", multiple_results=True, call_like=True)
+
+
+@overload
+def checkpoint(
+    fun: Callable[..., Any] | Sequence[Callable[[Any], Any]], *, slots: int, memory: None = None
+) -> Bounded: ...
+
+
+@overload
+def checkpoint(
+    fun: Callable[..., Any] | Sequence[Callable[[Any], Any]], *, slots: None = None, memory: int | str
+) -> Bounded: ...
+
+
+@overload
+def checkpoint(
+    fun: Callable[..., Any],
+    *,
+    concrete: bool = False,
+    prevent_cse: bool = True,
+    policy: Policy | None = None,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+) -> Callable[..., Any]: ...
 
 
 def checkpoint(
