@@ -25,6 +25,7 @@ from . import (
     tree_util,
     typing,
 )
+from ._src.advanced.products import gnvp, hvp
 from ._src.advanced.taylor import jet
 from ._src.api.grad import grad, value_and_grad
 from ._src.api.install_as_jax import install_as_jax
@@ -122,8 +123,10 @@ __all__ = [
     "experimental",
     "flatten_util",
     "float0",
+    "gnvp",
     "grad",
     "hessian",
+    "hvp",
     "install_as_jax",
     "jacfwd",
     "jacobian",

@@ -17,6 +17,7 @@ from ..ops.structural import instantiate, strong
 from ..transforms import jvp as _jvp
 from ..transforms import linearize as _linearize
 from ..transforms.linearize import push_forward
+from ..transforms.simplify import outputs_only
 from ..transforms.transpose import backward_pass, pull_back
 from .common import (
     check_callable,
@@ -66,6 +67,23 @@ class _Signature:
         self.out_nonzero = tuple(out_nonzero)
         self.name = name
 
+    # Linear programs are interned: with these, `jit` of a function of linear maps is traced once for all
+    # points at which the same function was linearized.
+
+    def _key(self) -> tuple[Any, ...]:
+        return (self.program, self.in_tree, self.out_tree, self.in_avals, self.out_avals, self.in_nonzero)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, _Signature)
+            and self._key() == other._key()
+            and self.out_nonzero == other.out_nonzero
+            and self.name == other.name
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.program, self.in_avals, self.out_avals))
+
 
 class _LinearFunction:
     """A linear program with residuals: a callable pytree whose leaves are the residuals."""
@@ -107,6 +125,11 @@ class Pushforward(_LinearFunction):
         ]
         return unflatten_output(s.out_tree, full)
 
+    @property
+    def T(self) -> Pullback:
+        """The transpose: the pullback at the same point. It shares program and residuals."""
+        return Pullback(self.signature, self.residuals)
+
 
 class Pullback(_LinearFunction):
     """The transposed derivative at a point as a function of cotangents; see `vjp`.
@@ -139,6 +162,11 @@ class Pullback(_LinearFunction):
             else:
                 out.append(float0_zeros(aval.shape))
         return pytree.unflatten(s.in_tree, out)
+
+    @property
+    def T(self) -> Pushforward:
+        """The transpose: the pushforward at the same point. It shares program and residuals."""
+        return Pushforward(self.signature, self.residuals)
 
 
 def _leaf_tree() -> Any:
@@ -232,7 +260,8 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     `fun` runs once; each call of the derivative costs only the linear part.
 
     Returns:
-        `(output, pushforward)`, or `(output, pushforward, aux)`.
+        `(output, pushforward)`, or `(output, pushforward, aux)`. `pushforward.T` is the pullback at the same
+        point, as `vjp` returns it.
     """
     check_callable("linearize", fun)
     out, (signature, residuals), aux = _linearized("linearize", fun, primals, has_aux)
@@ -263,9 +292,8 @@ def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], ha
     program = derivative.program
     if has_aux:
         kept = sum(derivative.out_nonzero[:count])
-        program = Program(
-            program.invars, program.outvars[:kept], program.eqns, program.constvars, (), program.name
-        )
+        if kept < len(program.outvars):
+            program = outputs_only(program, tuple(range(kept)))
     signature = _Signature(
         program,
         in_tree,
