@@ -61,3 +61,20 @@ def test_what_the_page_says_is_in_python_is(name: str) -> None:
 )  # fmt: skip
 def test_what_the_page_says_is_native_is(function: Any, x: Any) -> None:
     assert calls(function, x) == []
+
+
+def test_calls_in_the_bodies_of_loops_and_branches_are_native() -> None:
+    sine = pb.custom_jvp(pnp.sin)
+    sine.defjvp(lambda p, t: (sine(*p), pnp.cos(p[0]) * t[0]))
+
+    def body(carry: Any) -> Any:
+        i, c = carry
+        c = lax.cond(c > 0.5, pb.jit(sine), pb.checkpoint(pnp.cos), c)
+        return i + 1, lax.scan(lambda c, _: (pb.jit(sine)(c) * 1.5, None), c, None, length=2)[0]
+
+    f = lambda x: lax.while_loop(lambda carry: pb.jit(pnp.less)(carry[0], 3), body, (0, x))[1]
+    assert calls(f, 1.0) == []
+    x = 1.0
+    for _ in range(3):
+        x = np.sin(np.sin(np.sin(x) if x > 0.5 else np.cos(x)) * 1.5) * 1.5
+    np.testing.assert_allclose(pb.jit(f)(1.0), x, rtol=1e-6)
