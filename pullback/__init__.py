@@ -25,6 +25,7 @@ from . import (
     tree_util,
     typing,
 )
+from ._src.advanced.probes import hessian_diagonal, hessian_trace
 from ._src.advanced.products import gnvp, hvp
 from ._src.advanced.taylor import jet
 from ._src.api.grad import grad, value_and_grad
@@ -126,6 +127,8 @@ __all__ = [
     "gnvp",
     "grad",
     "hessian",
+    "hessian_diagonal",
+    "hessian_trace",
     "hvp",
     "install_as_jax",
     "jacfwd",
