@@ -194,14 +194,14 @@ def test_the_size_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     texts = [f"{ANSWER}; {i}" for i in range(9)]
     for age, text in enumerate(texts[:8]):
         cache.compiled(text)
-        name = cache._key(text, 1)
+        name = cache.key_of(text, 1)
         os.utime(folder / name[:2] / (name + ".object"), (1000 + age, 1000 + age))
     cache.compiled(texts[0])  # used again: young now
     monkeypatch.setattr(cache, "_writes", 63 - os.getpid())  # the next write looks at the size
     cache.compiled(texts[8])
     left = {p.name for p in entries(folder)}
     assert sum(p.stat().st_size for p in entries(folder)) <= 8 * size
-    alive = [cache._key(t, 1) + ".object" in left for t in texts]
+    alive = [cache.key_of(t, 1) + ".object" in left for t in texts]
     assert alive[0] and alive[8] and not alive[1]
 
 

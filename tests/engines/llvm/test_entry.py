@@ -396,5 +396,5 @@ def test_the_thread_count_comes_from_the_configuration() -> None:
 
 
 def test_the_runtime_compiles_to_code_without_addresses() -> None:
-    assert cache._key(runtime._text(), 2) == cache._key(runtime._text(), 2)
+    assert cache.key_of(runtime._text(), 2) == cache.key_of(runtime._text(), 2)
     assert "inttoptr i64 1" not in runtime._text()

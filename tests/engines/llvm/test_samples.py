@@ -15,8 +15,9 @@ import pytest
 import pullback.numpy as pnp
 from pullback._src.core import engine
 from pullback._src.core.array import as_array
-from pullback._src.engines.llvm.engine import Compilation
+from pullback._src.engines.llvm.engine import Compilation, simplified
 from pullback._src.engines.llvm.executable import Executable
+from pullback._src.engines.llvm.fingerprint import fingerprint
 from tests.flat import Flat, flat, staged, vjp_of, vmap_of
 from tests.matrix import Sample, arrays, assert_close, epsilon, is_inexact, precision_of
 
@@ -69,3 +70,11 @@ def test_vjp(sample: Sample) -> None:
             if is_inexact(o)
         ]
         _agree(sample, vjp_of(function, sample.differentiable, len(args)), [*args, *cotangents])
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_fingerprint(sample: Sample) -> None:
+    """A program without calls of Python can be told apart from others, so it is found on disk again."""
+    with precision_of(sample):
+        program = simplified(staged(flat(sample.function), *arrays(sample.args)))
+        assert fingerprint(program) is not None

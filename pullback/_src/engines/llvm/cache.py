@@ -53,8 +53,8 @@ def compiled_in(folder: Path | None, text: str, *, opt: int = 1) -> tuple[bytes,
     """As `compiled_or_known`, with what `folder_now` returned when or where other flags held."""
     if folder is None:
         return jit.compile_ir(text, opt=opt), False
-    name = _key(text, opt)
-    code = _read(folder / name[:2] / (name + _SUFFIX), name)
+    name = key_of(text, opt)
+    code = _read(_place(folder, name), name)
     if code is not None:
         return code, True
     code = jit.compile_ir(text, opt=opt)
@@ -62,16 +62,25 @@ def compiled_in(folder: Path | None, text: str, *, opt: int = 1) -> tuple[bytes,
     return code, False
 
 
-def known(text: str, *, opt: int = 1) -> bytes | None:
-    """The object code of a module if it is on disk."""
+def read(key: str) -> bytes | None:
+    """What is on disk under a key (64 hexadecimal digits), or None."""
     folder = folder_now()
-    if folder is None:
-        return None
-    name = _key(text, opt)
-    return _read(folder / name[:2] / (name + _SUFFIX), name)
+    return None if folder is None else _read(_place(folder, key), key)
 
 
-def _key(text: str, opt: int) -> str:
+def write(key: str, content: bytes) -> None:
+    """Keep content on disk under a key."""
+    folder = folder_now()
+    if folder is not None:
+        _write(folder, key, content)
+
+
+def _place(folder: Path, key: str) -> Path:
+    return folder / key[:2] / (key + _SUFFIX)
+
+
+def key_of(text: str, opt: int) -> str:
+    """The key of a module's object code."""
     digest = hashlib.sha256(_MAGIC)
     for part in (jit.version(), str(opt), text):
         data = part.encode()

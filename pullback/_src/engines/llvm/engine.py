@@ -6,13 +6,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from ...base.config import background_compilation
 from ...core import engine as registry
 from ...core.program import Program
 from ...transforms.simplify import eliminate_dead_code
-from . import blas, cache, jit, runtime, substitution, tiers
+from . import blas, blueprint, cache, jit, runtime, substitution, tiers
+from .blueprint import Blueprint, ModuleText
 from .donation import DonatingExecutable, Watch, WatchedBuffer, candidates
 from .executable import Executable
-from .host import HostCalls, host_call
+from .fingerprint import fingerprint
+from .host import HostCall, HostCalls, host_call
 from .inline import inline_calls
 from .inspection import LlvmInspection
 from .ir import Emitter, Module, Value
@@ -42,7 +45,7 @@ class Compilation:
     ) -> None:
         started = time.perf_counter()
         registry.load_eager()
-        self.program = eliminate_dead_code(inline_calls(program))
+        self.program = simplified(program)
         module = Module()
         module.long = len(self.program.eqns) >= LONG_PROGRAM
         e = Emitter(module)
@@ -123,51 +126,91 @@ class Compilation:
                     break
         self.overwritten = sorted({*self.overwritten, *self.aliases.values()})
 
-    def finish(self) -> Any:
+    def plan(self) -> Blueprint:
+        """What an executable is made from."""
+        module = self.lowering.module
+        levels = tiers.tiers(module, self.text)
+        return Blueprint(
+            ModuleText(self.text),
+            list(module.declarations),
+            levels.first,
+            levels.hot,
+            tiers.calls_until_hot(module, self.text),
+            self.arena_bytes,
+            self.work,
+            self.aliases,
+            self.overwritten,
+            self.constants,
+        )
+
+    def finish(self, plan: Blueprint | None = None) -> Any:
         """Generate code and link it."""
-        native = runtime.native()
-        host = HostCalls(self.lowering.host_calls)
-        names = self.lowering.module.declarations
-        libraries = (blas, scalars, substitution)
-        symbols = {**native.symbols, **{k: v for lib in libraries for k, v in lib.symbols(names).items()}}
-        symbols["pb_host"] = host.address
-        times = [time.perf_counter()]
-        levels = tiers.tiers(self.lowering.module, self.text)
-        better = cache.known(self.text, opt=levels.hot) if levels.hot > levels.first else None
-        if better is not None:
-            machine_code, known, levels = better, True, tiers.Tiers(levels.hot, levels.hot)
-        else:
-            machine_code, known = cache.compiled_or_known(self.text, opt=levels.first)
-        times.append(time.perf_counter())
-        code = jit.link(machine_code, symbols, ("program",))
-        times.append(time.perf_counter())
-        outvars = self.program.outvars
-        executable = Executable(
-            code,
-            [v.aval for v in self.program.invars],
-            [v.aval for k, v in enumerate(outvars) if k not in self.aliases],
-            constants=self.constants,
-            arena_bytes=self.arena_bytes,
-            release_gil=self.work > LONG,
-            on_failure=host.raise_error,
+        calls = self.lowering.host_calls
+        return executable_of(
+            self.program, plan or self.plan(), calls, f"lowering {1e3 * self.seconds:.1f} ms, "
         )
-        if levels.hot > levels.first:
-            executable.promote_after(
-                tiers.calls_until_hot(self.lowering.module, self.text),
-                tiers.Promotion(executable, self.text, symbols, levels.hot),
-            )
-        lowering, generation, linking = [
-            1e3 * t for t in (self.seconds, times[1] - times[0], times[2] - times[1])
-        ]
-        executable.report = (
-            f"lowering {lowering:.1f} ms, "
-            + ("code from the cache on disk" if known else f"code generation {generation:.1f} ms")
-            + f", linking {linking:.1f} ms; {self.arena_bytes} bytes of scratch memory"
-            + (f", {len(self.lowering.host_calls)} host calls" if self.lowering.host_calls else "")
-        )
-        if not self.overwritten:
-            return executable
-        return DonatingExecutable(executable, self.aliases, self.overwritten, [v.aval for v in outvars])
+
+
+def executable_of(
+    program: Program, plan: Blueprint, host_calls: Sequence[HostCall] = (), report: str = ""
+) -> Any:
+    """The executable that a blueprint describes.
+
+    Args:
+        program: whose inputs and outputs it has.
+        plan: what compiling found.
+        host_calls: what it runs in Python.
+        report: how the blueprint was made.
+    """
+    native = runtime.native()
+    host = HostCalls(host_calls)
+    libraries = (blas, scalars, substitution)
+    symbols = {**native.symbols, **{k: v for lib in libraries for k, v in lib.symbols(plan.names).items()}}
+    symbols["pb_host"] = host.address
+    times = [time.perf_counter()]
+    level, module = plan.first, plan.module
+    machine_code = None
+    if cache.folder_now() is not None:
+        for level in sorted({plan.first, plan.hot}, reverse=True):  # at last it is the first one
+            machine_code = cache.read(module.keys[level])
+            if machine_code is not None:
+                break
+    known = machine_code is not None
+    if machine_code is None:
+        machine_code = cache.compiled(module.text, opt=level)
+    times.append(time.perf_counter())
+    code = jit.link(machine_code, symbols, ("program",))
+    times.append(time.perf_counter())
+    out_avals = program.out_avals
+    executable = Executable(
+        code,
+        program.in_avals,
+        [a for k, a in enumerate(out_avals) if k not in plan.aliases],
+        constants=plan.constants,
+        arena_bytes=plan.arena_bytes,
+        release_gil=plan.work > LONG,
+        on_failure=host.raise_error,
+    )
+    if plan.hot > level:
+        executable.promote_after(plan.calls, tiers.Promotion(executable, module, symbols, plan.hot))
+    generation, linking = [1e3 * t for t in (times[1] - times[0], times[2] - times[1])]
+    executable.report = (
+        report
+        + ("code from the cache on disk" if known else f"code generation {generation:.1f} ms")
+        + f", linking {linking:.1f} ms; {plan.arena_bytes} bytes of scratch memory"
+        + (f", {len(host_calls)} host calls" if host_calls else "")
+    )
+    if not plan.overwritten:
+        return executable
+    return DonatingExecutable(executable, plan.aliases, plan.overwritten, out_avals)
+
+
+def simplified(program: Program) -> Program:
+    """The program as it is lowered: without calls and dead equations."""
+    found: Program | None = program.memo.get("simplified")
+    if found is None:
+        found = program.memo["simplified"] = eliminate_dead_code(inline_calls(program))
+    return found
 
 
 def _pointer(e: Emitter, name: str) -> Value:
@@ -190,11 +233,23 @@ class LlvmEngine:
     name = "llvm"
 
     def compile(self, program: Program) -> Any:
-        return Compilation(program).finish()
+        return self.compile_donating(program, ())
 
     def compile_donating(self, program: Program, donated: Sequence[int]) -> Any:
         """An executable that may use the memory of the inputs with the numbers `donated`."""
-        return Compilation(program, donated).finish()
+        if cache.folder_now() is None:
+            return Compilation(program, donated).finish()
+        simple = simplified(program)
+        key = fingerprint(simple, donated)
+        plan = None if key is None else blueprint.load(key)
+        if plan is not None and (background_compilation.value or plan.first == plan.hot):
+            return executable_of(simple, plan)
+        compilation = Compilation(program, donated)
+        plan = compilation.plan()
+        made = compilation.finish(plan)
+        if key is not None and not compilation.lowering.host_calls:
+            blueprint.save(key, plan)
+        return made
 
     def inspect(self, program: Program, donated: Sequence[int] = ()) -> LlvmInspection:
         """The stages of compilation, to look at."""

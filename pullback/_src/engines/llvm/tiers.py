@@ -26,6 +26,7 @@ from ...base.config import background_compilation
 from . import cache, jit
 
 if TYPE_CHECKING:
+    from .blueprint import ModuleText
     from .executable import Executable
     from .ir import Module
 
@@ -58,16 +59,18 @@ class Promotion:
 
     Args:
         executable: the program; nothing happens if it is gone meanwhile.
-        text: its module.
+        module: its text.
         symbols: of the module.
         level: of the code generator.
     """
 
-    __slots__ = ("_executable", "_folder", "_level", "_symbols", "_text")
+    __slots__ = ("_executable", "_folder", "_level", "_module", "_symbols")
 
-    def __init__(self, executable: Executable, text: str, symbols: Mapping[str, int], level: int) -> None:
+    def __init__(
+        self, executable: Executable, module: ModuleText, symbols: Mapping[str, int], level: int
+    ) -> None:
         self._executable = weakref.ref(executable)
-        self._text = text
+        self._module = module
         self._symbols = symbols
         self._level = level
         self._folder = cache.folder_now()
@@ -81,7 +84,7 @@ class Promotion:
         if self._executable() is None:
             return
         start = time.perf_counter()
-        machine_code, known = cache.compiled_in(self._folder, self._text, opt=self._level)
+        machine_code, known = cache.compiled_in(self._folder, self._module.text, opt=self._level)
         code = jit.link(machine_code, self._symbols, ("program",))
         executable = self._executable()
         if executable is not None:
