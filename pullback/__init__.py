@@ -77,6 +77,7 @@ from ._src.control.callback import pure_callback
 from ._src.control.checkpoint import checkpoint, checkpoint_policies, remat
 from ._src.control.closures import closure_convert
 from ._src.control.custom_jvp import custom_jvp
+from ._src.control.custom_rule import custom_rule
 from ._src.control.custom_vjp import custom_vjp
 from ._src.core.array import Array
 from ._src.core.aval import ShapeDtypeStruct
@@ -102,6 +103,7 @@ __all__ = [
     "custom_batching",
     "custom_derivatives",
     "custom_jvp",
+    "custom_rule",
     "custom_vjp",
     "debug",
     "debug_infs",

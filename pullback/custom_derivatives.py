@@ -2,7 +2,8 @@
 
 from pullback._src.control.closures import closure_convert, custom_gradient
 from pullback._src.control.custom_jvp import custom_jvp, custom_jvp_call_p
-from pullback._src.control.custom_rules import CustomVJPPrimal, SymbolicZero, zero_from_primal
+from pullback._src.control.custom_rule import custom_rule
+from pullback._src.control.custom_tangents import CustomVJPPrimal, SymbolicZero, zero_from_primal
 from pullback._src.control.custom_vjp import custom_vjp, custom_vjp_call_p, custom_vjp_primal_tree_values
 from pullback._src.control.linear_call import linear_call
 
@@ -13,6 +14,7 @@ __all__ = [
     "custom_gradient",
     "custom_jvp",
     "custom_jvp_call_p",
+    "custom_rule",
     "custom_vjp",
     "custom_vjp_call_p",
     "custom_vjp_primal_tree_values",

@@ -240,6 +240,10 @@ def _rule(out: Callable[[Any, Any], Any]) -> Any:
             lambda x, t: ({"a": x, "b": x}, {"a": t, "b": pnp.ones((), "int32")}),
             r"tangent at output\['b'\].*expected float32\[\], got int32\[\]",
         ),
+        (
+            lambda x, t: ({"a": x, "b": x}, {"a": t, "b": t.astype("float16")}),
+            r"tangent at output\['b'\].*expected float32\[\], got float16\[\]; .*astype\('float32'\)",
+        ),
         (lambda x, t: ({"a": x, "b": "no"}, {"a": t, "b": t}), r"output.*\['b'\] is 'no' of type str"),
     ],
 )

@@ -416,6 +416,16 @@ def test_linear_call() -> None:
     np.testing.assert_allclose(float(pb.linear_transpose(lambda ct: back(ct)[0], 1.0)(1.0)[0]), 0.25)
     with pytest.raises(NotDifferentiableError, match="residual_args"):
         pb.grad(f)(2.0, 1.0)
+    for transpose, message in (
+        (
+            lambda w, ct: ct * pnp.ones(3),
+            r"cotangent from .*expected float32\[\], got float32\[3\]; sum it over",
+        ),
+        (lambda w, ct: ct * 1j, r"expected float32\[\], got complex64\[\].*numpy\.real"),
+        (lambda w, ct: {"a": ct}, "in the structure of linear_args"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            pb.grad(lambda x: linear_call(lambda w, x: x / w, transpose, 2.0, x))(1.0)  # noqa: B023
 
 
 def test_custom_vmap() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import pytree
 from ..base.errors import StructureError
+from ..core import dtypes
 from ..core.array import as_array
 from ..core.evaluate import evaluate
 from ..core.program import Program
@@ -14,6 +15,7 @@ from ..core.staging import stage
 from ..core.trace import Tracer
 from .common import name_of, to_arrays
 from .custom_rules import results
+from .custom_tangents import SymbolicZero, user_zero
 from .custom_vjp import custom_vjp
 
 
@@ -86,6 +88,56 @@ def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Callab
     return Converted(opened, in_tree, out_tree, kept, moved, name_of(fun)), consts
 
 
+class ConvertedPullback:
+    """A pullback whose closed-over arrays have become arguments; called as `converted(cotangent, consts)`."""
+
+    __slots__ = ("run", "inexact", "zeros", "tree")
+
+    def __init__(self, run: Any, inexact: list[int], zeros: list[Any], tree: Any) -> None:
+        self.run = run  # from cotangents of inexact outputs to those results that are arrays
+        self.inexact = inexact
+        self.zeros = zeros  # the other results (None, float0, symbolic zeros); `_ARRAY` in place of arrays
+        self.tree = tree
+
+    def __call__(self, cotangent: Any, consts: Sequence[Any]) -> Any:
+        leaves = pytree.leaves_of(cotangent)
+        arrays = iter(self.run(*[leaves[i] for i in self.inexact], *consts))
+        return pytree.unflatten(self.tree, [next(arrays) if z is _ARRAY else z for z in self.zeros])
+
+
+_ARRAY = object()
+
+
+def convert_pullback(pullback: Callable[..., Any], out: Any) -> tuple[ConvertedPullback, list[Any]]:
+    """Turn the arrays over which a pullback closes into arguments, so that they can be kept as residuals.
+
+    Args:
+        pullback: a function from a cotangent of `out`, in its structure, to any pytree.
+        out: the output.
+    """
+    primals, out_tree = results(out, lambda: f"the output that belongs to {name_of(pullback)}")
+    inexact = [i for i, p in enumerate(primals) if p.aval.tangent is p.aval]
+    tree: Any = None
+    zeros: list[Any] = []
+
+    def run(*cotangents: Any) -> list[Any]:
+        nonlocal tree
+        full = [None if i in inexact else user_zero(p.aval.tangent, False) for i, p in enumerate(primals)]
+        for i, ct in zip(inexact, cotangents, strict=True):
+            full[i] = ct
+        found, tree = pytree.flatten(pullback(pytree.unflatten(out_tree, full)), lambda leaf: leaf is None)
+        zeros[:] = [leaf if _is_zero(leaf) else _ARRAY for leaf in found]
+        return [leaf for leaf in found if not _is_zero(leaf)]
+
+    run.__name__ = name_of(pullback)
+    converted, consts = closure_convert(run, *[primals[i] for i in inexact])
+    return ConvertedPullback(converted, inexact, zeros, tree), consts
+
+
+def _is_zero(leaf: Any) -> bool:
+    return leaf is None or isinstance(leaf, SymbolicZero) or getattr(leaf, "dtype", None) == dtypes.float0
+
+
 def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: a function that returns its value and its backward pass.
 
@@ -105,13 +157,11 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
 
     def fwd(*args: Any, **kwargs: Any) -> Any:
         out, rule = _pair(fun, fun(*args, **kwargs))
-        leaves, tree = results(out, lambda: f"the output of {name_of(fun)}")
-        converted, consts = closure_convert(rule, pytree.unflatten(tree, leaves))
-        return out, (converted, consts, args)
+        return out, (*convert_pullback(rule, out), args)
 
     def bwd(residuals: Any, cotangent: Any) -> Any:
         converted, consts, args = residuals
-        found = converted(cotangent, *consts)
+        found = converted(cotangent, consts)
         if len(args) == 1 and not (isinstance(found, (tuple, list)) and len(found) == 1):
             return (found,)
         return tuple(found) if isinstance(found, list) else found

@@ -21,18 +21,15 @@ from .custom_rules import (
     CustomFunction,
     FlatFunction,
     MappedOutputs,
-    SymbolicZero,
     at,
     batched_call,
     check_closure,
     closure_error,
-    for_user,
-    from_user,
     name_of,
     register_call,
     results,
-    user_zero,
 )
+from .custom_tangents import SymbolicZero, for_user, from_user, user_zero
 
 custom_jvp_call_p = Primitive("custom_jvp_call", multiple_results=True, call_like=True)
 
@@ -125,23 +122,29 @@ class custom_jvp(CustomFunction):
         positional = self.signature.resolve(args, kwargs)
         if CURRENT.get() is EVAL:
             return self.fun(*positional)
-        call = Arguments(self.signature, positional)
-        rule = self.jvp
-        symbolic = self.symbolic_zeros
-        flat_rule = FlatFunction(lambda ps, ts: _run_rule(call, rule, symbolic, ps, ts), name_of(rule))
-        name = name_of(self.fun)
-        try:
-            outs = custom_jvp_call_p.bind(
-                *call.operands,
-                name=name,
-                call_jaxpr=FlatFunction(call.run, name),
-                jvp=flat_rule,
-                num_consts=0,
-                symbolic_zeros=symbolic,
-            )
-        except UnexpectedTracerError as error:
-            raise closure_error("custom_jvp", name, [self.fun, rule], error) from error
-        return pytree.unflatten(call.out_tree, outs)
+        return bind_jvp(Arguments(self.signature, positional), self.jvp, self.symbolic_zeros)
+
+
+def bind_jvp(call: Arguments, rule: Callable[..., Any], symbolic: bool) -> Any:
+    """Apply a function with a user's jvp rule to the arguments of a call."""
+    fun, name = call.signature.fun, name_of(call.signature.fun)
+    try:
+        outs = custom_jvp_call_p.bind(
+            *call.operands,
+            name=name,
+            call_jaxpr=FlatFunction(call.run, name),
+            jvp=flat_jvp(call, rule, symbolic),
+            num_consts=0,
+            symbolic_zeros=symbolic,
+        )
+    except UnexpectedTracerError as error:
+        raise closure_error(call.signature.kind, name, [fun, rule], error) from error
+    return pytree.unflatten(call.out_tree, outs)
+
+
+def flat_jvp(call: Arguments, rule: Callable[..., Any], symbolic: bool) -> FlatFunction:
+    """A user's jvp rule as a function of flat primals and tangents (arrays or `Zero`) of all operands."""
+    return FlatFunction(lambda ps, ts: _run_rule(call, rule, symbolic, ps, ts), name_of(rule))
 
 
 def _instantiated(tangent: Any) -> Any:
@@ -154,7 +157,8 @@ def _run_rule(
     """The user's rule on flat primals and tangents (arrays or `Zero`)."""
     hidden = call.hidden
     given = [for_user(t, symbolic) for t in tangents[hidden:]]
-    label = f"the jvp rule {name_of(rule)} of the custom_jvp function {name_of(call.signature.fun)}"
+    signature = call.signature
+    label = f"the jvp rule {name_of(rule)} of the {signature.kind} function {name_of(signature.fun)}"
     pair = call.apply(
         rule, *call.nondiff_args(primals), call.diff_args(primals[hidden:]), call.diff_args(given)
     )
@@ -165,7 +169,7 @@ def _run_rule(
     out_tangents, tangent_tree = pytree.flatten(pair[1])
     _check_structure(label, tree, tangent_tree)
     checked = [
-        from_user(t, o.aval.tangent, at(f"{label}: the tangent at output", tree, i))
+        from_user(t, o.aval.tangent, at(f"{label}: the tangent at output", tree, i), exact=True)
         for i, (t, o) in enumerate(zip(out_tangents, outs, strict=True))
     ]
     return outs, checked
@@ -201,46 +205,64 @@ def _batch(
     num_consts: int,
     **params: Any,
 ) -> tuple[list[Any], list[int | None]]:
-    own_dims = list(dims[num_consts:])
     mapped = MappedOutputs(axis, dims)
-
-    def batched_rule(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        given = [i for i, t in enumerate(tangents) if type(t) is not Zero]
-        count = len(primals)
-        nonzero: list[bool] = []
-
-        def run(*flat: Any) -> list[Any]:
-            inner: list[Any] = [Zero(p.aval.tangent) for p in flat[:count]]
-            for i, t in zip(given, flat[count:], strict=True):
-                inner[i] = t
-            outs, out_tangents = jvp(flat[:count], inner)
-            nonzero[:] = [type(t) is not Zero for t in out_tangents]
-            return [*outs, *[t for t in out_tangents if type(t) is not Zero]]
-
-        flat_dims = own_dims + [own_dims[i] for i in given]
-        values, found = batch(run, axis, [*primals, *[tangents[i] for i in given]], flat_dims)
-        rest = iter(range(len(nonzero), len(values)))
-        tangent_at = [next(rest) if nz else None for nz in nonzero]
-        mapped.decide(
-            [
-                found[i] is not None or (t is not None and found[t] is not None)
-                for i, t in enumerate(tangent_at)
-            ]
-        )
-        outs = [mapped.place(values[i], found[i], i) for i in range(len(nonzero))]
-        return outs, [
-            Zero(o.aval.tangent) if t is None else mapped.place(values[t], found[t], i)
-            for i, (t, o) in enumerate(zip(tangent_at, outs, strict=True))
-        ]
-
     outs = custom_jvp_call_p.bind(
         *values,
         call_jaxpr=batched_call(call_jaxpr, axis, dims, mapped),
-        jvp=FlatFunction(batched_rule, jvp.__name__),
+        jvp=batched_jvp(jvp, axis, dims[num_consts:], mapped),
         num_consts=num_consts,
         **params,
     )
     return outs, mapped.dims
+
+
+def batched_jvp(
+    jvp: FlatFunction, axis: Axis, dims: Sequence[int | None], mapped: MappedOutputs
+) -> FlatFunction:
+    """A flat jvp rule mapped over an axis; a tangent is mapped as its primal is."""
+
+    def run(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        outs, out_dims, pushed, pushed_dims = map_jvp(jvp, axis, primals, dims, tangents, dims)
+        mapped.decide([a is not None or b is not None for a, b in zip(out_dims, pushed_dims, strict=True)])
+        placed = [mapped.place(o, d, i) for i, (o, d) in enumerate(zip(outs, out_dims, strict=True))]
+        return placed, [
+            Zero(o.aval.tangent) if type(t) is Zero else mapped.place(t, d, i)
+            for i, (o, t, d) in enumerate(zip(placed, pushed, pushed_dims, strict=True))
+        ]
+
+    return FlatFunction(run, jvp.__name__)
+
+
+def map_jvp(
+    jvp: Callable[..., Any],
+    axis: Axis,
+    primals: Sequence[Any],
+    primal_dims: Sequence[int | None],
+    tangents: Sequence[Any],
+    tangent_dims: Sequence[int | None],
+) -> tuple[list[Any], list[int | None], list[Any], list[int | None]]:
+    """Run a flat jvp rule mapped over an axis.
+
+    Returns:
+        The outputs, their mapped dimensions, the tangents (arrays, or a `Zero` of the unmapped type) and
+        theirs.
+    """
+    given = [i for i, t in enumerate(tangents) if type(t) is not Zero]
+    count = len(primals)
+    pushed: list[Any] = []
+
+    def run(*flat: Any) -> list[Any]:
+        inner: list[Any] = [Zero(p.aval.tangent) for p in flat[:count]]
+        for i, t in zip(given, flat[count:], strict=True):
+            inner[i] = t
+        outs, pushed[:] = jvp(flat[:count], inner)
+        return [*outs, *[t for t in pushed if type(t) is not Zero]]
+
+    flat_dims = [*primal_dims, *[tangent_dims[i] for i in given]]
+    values, dims = batch(run, axis, [*primals, *[tangents[i] for i in given]], flat_dims)
+    rest = iter(zip(values[len(pushed) :], dims[len(pushed) :], strict=True))
+    pairs = [(t, None) if type(t) is Zero else next(rest) for t in pushed]
+    return values[: len(pushed)], dims[: len(pushed)], [t for t, _ in pairs], [d for _, d in pairs]
 
 
 register_call(custom_jvp_call_p, "custom_jvp")

@@ -1,4 +1,4 @@
-"""What functions with user-given rules share: their arguments, symbolic zeros for users, and checks.
+"""What functions with user-given rules share: their arguments, and the rules of their calls.
 
 A primitive that stands for such a function carries Python callables (`FlatFunction`) until a staging trace
 records it; so in un-jitted code the function and its rules see concrete values.
@@ -13,12 +13,10 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-import numpy as np
-
 from ..base import pytree
 from ..base.errors import NotDifferentiableError, StructureError, UnexpectedTracerError
 from ..base.source import LOCATION
-from ..core import dtypes, rules
+from ..core import rules
 from ..core.array import Array, as_array
 from ..core.aval import ShapedArray, Zero
 from ..core.call import eager_executable
@@ -27,8 +25,6 @@ from ..core.primitive import Primitive
 from ..core.program import Program
 from ..core.staging import StagingTrace, stage
 from ..core.trace import Tracer
-from ..ops.convert import convert_element_type
-from ..ops.structural import zeros
 from ..transforms.batch import Axis, batch, batch_program, to_dim
 from ..transforms.transpose import transpose_program
 from .call import split_nonzero
@@ -55,137 +51,6 @@ class FlatFunction:
 def name_of(fun: Any) -> str:
     """A function's name for messages and programs."""
     return getattr(fun, "__name__", None) or type(fun).__name__
-
-
-# Symbolic zeros, as users' rules see them ---------------------------------------------------------
-
-
-class SymbolicZero:
-    """A tangent or cotangent that is known to be zero, in rules defined with `symbolic_zeros=True`.
-
-    Attributes:
-        aval: its type; `shape`, `dtype`, `ndim` and `size` are those of the type.
-    """
-
-    __slots__ = ("aval",)
-
-    def __init__(self, aval: ShapedArray) -> None:
-        self.aval = aval
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.aval.ndim
-
-    @property
-    def size(self) -> int:
-        return self.aval.size
-
-    @property
-    def weak_type(self) -> bool:
-        return self.aval.weak_type
-
-    def __eq__(self, other: object) -> bool:
-        return self.aval == other.aval if isinstance(other, SymbolicZero) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((SymbolicZero, self.aval))
-
-    def __repr__(self) -> str:
-        return f"SymbolicZero({self.aval!r})"
-
-
-class CustomVJPPrimal:
-    """An argument of a `fwd` rule defined with `symbolic_zeros=True`.
-
-    Attributes:
-        value: the argument.
-        perturbed: whether it is being differentiated by.
-    """
-
-    __slots__ = ("value", "perturbed")
-
-    def __init__(self, value: Any, perturbed: bool) -> None:
-        self.value = value
-        self.perturbed = perturbed
-
-    def __repr__(self) -> str:
-        return f"CustomVJPPrimal(value={self.value!r}, perturbed={self.perturbed})"
-
-
-def zero_from_primal(val: Any, symbolic_zeros: bool = False) -> Any:
-    """The zero tangent of a value: an array of zeros, or a `SymbolicZero`.
-
-    Args:
-        val: an array or number (or a `CustomVJPPrimal`).
-        symbolic_zeros: return a `SymbolicZero` and build no array.
-    """
-    if isinstance(val, CustomVJPPrimal):
-        val = val.value
-    return user_zero(as_array(val, name="zero_from_primal").aval.tangent, symbolic_zeros)
-
-
-def user_zero(aval: ShapedArray, symbolic: bool) -> Any:
-    """The zero of a tangent type as users see it."""
-    if symbolic:
-        return SymbolicZero(aval)
-    return np.zeros(aval.shape, dtypes.float0) if aval.dtype == dtypes.float0 else zeros(aval)
-
-
-def for_user(value: Any, symbolic: bool) -> Any:
-    """A tangent or cotangent as users see it."""
-    return user_zero(value.aval.tangent, symbolic) if type(value) is Zero else value
-
-
-def from_user(value: Any, expected: ShapedArray, what: Callable[[], str]) -> Any:
-    """A tangent or cotangent that a user's rule returned, as an array or `Zero` of the type `expected`.
-
-    Raises:
-        TypeError: no array, or one of another shape or of a dtype that does not convert.
-    """
-    if value is None or type(value) is Zero:
-        return Zero(expected)
-    if isinstance(value, SymbolicZero):
-        _check_shape(value.shape, f"a SymbolicZero of shape {value.shape}", expected, what)
-        return Zero(expected)
-    if getattr(value, "dtype", None) == dtypes.float0:
-        if expected.dtype != dtypes.float0:
-            raise TypeError(f"{what()}: expected {expected.str_short(False)}, got an array of dtype float0")
-        _check_shape(np.shape(value), f"float0{list(np.shape(value))}", expected, what)
-        return Zero(expected)
-    try:
-        value = as_array(value)
-    except TypeError:
-        raise TypeError(
-            f"{what()}: expected an array of type {expected.str_short(False)}, got {value!r}"
-        ) from None
-    aval = value.aval
-    _check_shape(aval.shape, aval.str_short(False), expected, what)
-    if aval.dtype == expected.dtype:
-        return value
-    both_real = dtypes.is_floating(aval.dtype) and dtypes.is_inexact(expected.dtype)
-    if not both_real and not (
-        aval.weak_type and not dtypes.is_complex(aval.dtype) and dtypes.is_inexact(expected.dtype)
-    ):
-        hint = ""
-        if expected.dtype == dtypes.float0:
-            hint = " (integers have tangents of dtype float0; return None, or zeros of that dtype)"
-        raise TypeError(f"{what()}: expected {expected.str_short(False)}, got {aval.str_short(False)}{hint}")
-    return convert_element_type(value, expected.dtype)
-
-
-def _check_shape(shape: tuple[int, ...], got: str, expected: ShapedArray, what: Callable[[], str]) -> None:
-    if tuple(shape) != expected.shape:
-        raise StructureError(
-            f"{what()}: the shapes do not match: expected {expected.str_short(False)}, got {got}"
-        )
 
 
 # Arguments ----------------------------------------------------------------------------------------

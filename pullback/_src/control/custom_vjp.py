@@ -24,22 +24,21 @@ from ..transforms.jvp import jvp
 from ..transforms.linearize import LinearizeTrace
 from ..transforms.transpose import backward_pass
 from .call import merge_zeros, split_nonzero
+from .custom_jvp import batched_jvp, map_jvp
 from .custom_rules import (
     Arguments,
     CustomFunction,
-    CustomVJPPrimal,
     FlatFunction,
     MappedOutputs,
     at,
     batched_call,
     check_closure,
     closure_error,
-    for_user,
-    from_user,
     name_of,
     register_call,
     results,
 )
+from .custom_tangents import CustomVJPPrimal, for_user, from_user
 
 custom_vjp_call_p = Primitive("custom_vjp_call", multiple_results=True, call_like=True)
 custom_vjp_linear_p = Primitive("custom_vjp_linear", multiple_results=True, call_like=True)
@@ -120,21 +119,36 @@ class custom_vjp(CustomFunction):
         positional = self.signature.resolve(args, kwargs)
         if CURRENT.get() is EVAL:
             return self.fun(*positional)
-        call = Arguments(self.signature, positional)
-        rule = Rule(call, self.fwd, self.bwd, self.symbolic_zeros)
-        try:
-            outs = custom_vjp_call_p.bind(
-                *call.operands,
-                name=name,
-                call_jaxpr=FlatFunction(call.run, name),
-                fwd=FlatFunction(rule.run_fwd, name_of(self.fwd)),
-                bwd=name_of(self.bwd),
-                num_consts=0,
-                symbolic_zeros=self.symbolic_zeros,
-            )
-        except UnexpectedTracerError as error:
-            raise closure_error("custom_vjp", name, [self.fun, self.fwd, self.bwd], error) from error
-        return pytree.unflatten(call.out_tree, outs)
+        return bind_vjp(Arguments(self.signature, positional), self.fwd, self.bwd, self.symbolic_zeros)
+
+
+def bind_vjp(
+    call: Arguments,
+    fwd: Callable[..., Any],
+    bwd: Callable[..., Any],
+    symbolic: bool,
+    jvp: FlatFunction | None = None,
+) -> Any:
+    """Apply a function with a user's reverse-mode rule to the arguments of a call.
+
+    `jvp` is its flat forward-mode rule, if it has one; otherwise forward mode transposes `bwd`.
+    """
+    fun, name = call.signature.fun, name_of(call.signature.fun)
+    rule = Rule(call, fwd, bwd, symbolic)
+    try:
+        outs = custom_vjp_call_p.bind(
+            *call.operands,
+            name=name,
+            call_jaxpr=FlatFunction(call.run, name),
+            fwd=FlatFunction(rule.run_fwd, name_of(fwd)),
+            bwd=name_of(bwd),
+            num_consts=0,
+            symbolic_zeros=symbolic,
+            **({} if jvp is None else {"jvp": jvp}),
+        )
+    except UnexpectedTracerError as error:
+        raise closure_error(call.signature.kind, name, [fun, fwd, bwd], error) from error
+    return pytree.unflatten(call.out_tree, outs)
 
 
 class Rule:
@@ -149,7 +163,7 @@ class Rule:
         self.fwd = fwd
         self.bwd = bwd
         self.symbolic = symbolic
-        self.name = name_of(call.signature.fun)
+        self.name = f"{call.signature.kind} function {name_of(call.signature.fun)}"
 
     def run_fwd(self, primals: Sequence[Any], perturbed: Sequence[bool]) -> Forward:
         """Run `fwd` on the values of all operands."""
@@ -157,7 +171,7 @@ class Rule:
         hidden = primals[: call.hidden]
         if any(perturbed[: call.hidden]):
             raise UnexpectedTracerError(
-                f"the custom_vjp function {self.name} got a traced value by which it is being differentiated "
+                f"the {self.name} got a traced value by which it is being differentiated "
                 "in an argument "
                 "marked by nondiff_argnums. Only arguments without a derivative (functions, strings, shapes, "
                 "and arrays by "
@@ -166,7 +180,7 @@ class Rule:
         given: Sequence[Any] = primals[call.hidden :]
         if self.symbolic:
             given = [CustomVJPPrimal(p, nz) for p, nz in zip(given, perturbed[call.hidden :], strict=True)]
-        label = f"the fwd rule {name_of(self.fwd)} of the custom_vjp function {self.name}"
+        label = f"the fwd rule {name_of(self.fwd)} of the {self.name}"
         pair = call.apply(self.fwd, *call.all_args(call.nondiff_args(hidden), given))
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"{label} must return a pair (output, residuals), got {pair!r}")
@@ -193,7 +207,7 @@ class Rule:
     def check_cotangents(self, result: Any, in_avals: Sequence[ShapedArray]) -> list[Any]:
         """The leaves of what `bwd` returned, as arrays or `Zero`, after checking structure and types."""
         tree = self.call.tree
-        label = f"the bwd rule {name_of(self.bwd)} of the custom_vjp function {self.name}"
+        label = f"the bwd rule {name_of(self.bwd)} of the {self.name}"
         if isinstance(result, list):
             result = tuple(result)
         leaves, found = pytree.flatten(result, _is_none)
@@ -256,9 +270,11 @@ class LinearRule:
         out_avals: the types of all outputs; the equation's results are the tangents of the inexact ones.
         in_nonzero: for which inputs the equation has a tangent operand (after the residuals).
         residuals: how many operands are residuals.
+        forward: the user's jvp rule, if there is one, on flat primals and tangents. The first residuals are
+            the primals then, which `bwd` does not take.
     """
 
-    __slots__ = ("bwd", "out_avals", "in_nonzero", "residuals", "__name__")
+    __slots__ = ("bwd", "out_avals", "in_nonzero", "residuals", "forward", "__name__")
 
     carries_python = True
 
@@ -269,8 +285,10 @@ class LinearRule:
         in_nonzero: Sequence[bool],
         residuals: int,
         name: str,
+        forward: Callable[..., Any] | None = None,
     ) -> None:
         self.bwd = bwd
+        self.forward = forward
         self.out_avals = tuple(out_avals)
         self.in_nonzero = tuple(in_nonzero)
         self.residuals = residuals
@@ -287,11 +305,17 @@ class LinearRule:
 
     def pull(self, residuals: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
         """Cotangents of the tangent operands from those of the results."""
-        found = self.bwd(residuals, self.with_zeros(cts))
+        own = residuals if self.forward is None else residuals[len(self.in_nonzero) :]
+        found = self.bwd(own, self.with_zeros(cts))
         return [ct for ct, nz in zip(found, self.in_nonzero, strict=True) if nz]
 
     def push(self, residuals: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        """The results: the transpose of `pull`, applied to tangents."""
+        """The results: those of the jvp rule, or else of the transpose of `pull`, applied to tangents."""
+        if self.forward is not None:
+            primals = residuals[: len(self.in_nonzero)]
+            given = merge_zeros([p.aval for p in primals], self.in_nonzero, tangents)
+            _, pushed = self.forward(primals, given)
+            return [t for t, a in zip(pushed, self.out_avals, strict=True) if a.tangent is a]
         tape = LinearTrace(CURRENT.get())
         try:
             with using(tape):
@@ -304,12 +328,11 @@ class LinearRule:
             raise
         except Exception as error:
             raise NotDifferentiableError(
-                "forward-mode differentiation (jvp, jacfwd) of a custom_vjp function transposes its bwd "
-                "rule "
+                "forward-mode differentiation (jvp, jacfwd) of a custom_vjp function transposes its bwd rule "
                 f"{self.__name__}, which must be traceable and linear in the cotangent for that; it is not: "
                 f"{type(error).__name__}: {error}\nUse reverse mode (grad, vjp, jacrev), or give the "
-                "function a "
-                "custom_jvp rule, which serves both."
+                "function a jvp rule: with custom_jvp, which serves both modes, or, beside bwd, with "
+                "custom_rule."
             ) from error
         finally:
             tape.active = False
@@ -343,10 +366,27 @@ def _linear_batch(
     in_dims = [next(tangent_dims) if nz else None for nz in rule.in_nonzero]
     # Tangents of unmapped inputs are mapped here as well: then the transpose gives each its own cotangent.
     out_avals = [_with_batch(a, axis) for a in rule.out_avals]
-    bwd = batched_pullback(rule.bwd, axis, dims[:count], in_dims, [0] * len(out_avals))
-    new = LinearRule(bwd, out_avals, rule.in_nonzero, count, rule.__name__)
+    primal_dims = [] if rule.forward is None else dims[: len(in_dims)]
+    bwd = batched_pullback(rule.bwd, axis, dims[len(primal_dims) : count], in_dims, [0] * len(out_avals))
+    forward = None if rule.forward is None else _batched_forward(rule.forward, axis, primal_dims, in_dims)
+    new = LinearRule(bwd, out_avals, rule.in_nonzero, count, rule.__name__, forward)
     outs = custom_vjp_linear_p.bind(*values, rule=new)
     return outs, [0] * len(outs)
+
+
+def _batched_forward(
+    jvp: Callable[..., Any], axis: Axis, primal_dims: Sequence[int | None], in_dims: Sequence[int | None]
+) -> Callable[..., Any]:
+    """A flat jvp rule of which only the tangents of the outputs are used, all mapped over dimension 0."""
+
+    def run(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        _, _, pushed, dims = map_jvp(jvp, axis, primals, primal_dims, tangents, in_dims)
+        return [], [
+            Zero(_with_batch(t.aval, axis)) if type(t) is Zero else to_dim(t, d, 0, axis.size)
+            for t, d in zip(pushed, dims, strict=True)
+        ]
+
+    return run
 
 
 def _with_batch(aval: ShapedArray, axis: Axis) -> ShapedArray:
@@ -416,12 +456,22 @@ rules.batch[custom_vjp_linear_p] = _linear_batch
 
 
 def _forward(
-    primals: Sequence[Any], tangents: Sequence[Any], name: str, fwd: Any, bwd: str, num_consts: int
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    name: str,
+    fwd: Any,
+    bwd: str,
+    num_consts: int,
+    forward: Any,
 ) -> tuple[list[Any], list[Any], LinearRule, list[Any]]:
     check_closure("custom_vjp", name, tangents[:num_consts])
     mask, given = split_nonzero(tangents[num_consts:])
-    outs, residuals, pullback = fwd(primals[num_consts:], mask)
-    return outs, residuals, LinearRule(pullback, [o.aval for o in outs], mask, len(residuals), bwd), given
+    own = primals[num_consts:]
+    outs, residuals, pullback = fwd(own, mask)
+    if forward is not None:
+        residuals = [*own, *residuals]
+    rule = LinearRule(pullback, [o.aval for o in outs], mask, len(residuals), bwd, forward)
+    return outs, residuals, rule, given
 
 
 def _jvp(
@@ -432,9 +482,13 @@ def _jvp(
     fwd: Any,
     bwd: str,
     num_consts: int,
+    jvp: Any = None,
     **params: Any,
 ) -> tuple[list[Any], list[Any]]:
-    outs, residuals, rule, given = _forward(primals, tangents, name, fwd, bwd, num_consts)
+    if jvp is not None:
+        check_closure("custom_rule", name, tangents[:num_consts])
+        return jvp(primals[num_consts:], tangents[num_consts:])
+    outs, residuals, rule, given = _forward(primals, tangents, name, fwd, bwd, num_consts, None)
     return outs, rule.with_zeros(rule.push(residuals, given))
 
 
@@ -447,10 +501,11 @@ def _linearize(
     fwd: Any,
     bwd: str,
     num_consts: int,
+    jvp: Any = None,
     **params: Any,
 ) -> tuple[list[Any], list[Any]]:
     with using(trace.parent):
-        outs, residuals, rule, given = _forward(primals, tangents, name, fwd, bwd, num_consts)
+        outs, residuals, rule, given = _forward(primals, tangents, name, fwd, bwd, num_consts, jvp)
     return outs, rule.with_zeros(custom_vjp_linear_p.bind(*residuals, *given, rule=rule))
 
 
@@ -462,6 +517,7 @@ def _batch(
     call_jaxpr: Any,
     fwd: Any,
     num_consts: int,
+    jvp: Any = None,
     **params: Any,
 ) -> tuple[list[Any], list[int | None]]:
     own_dims = list(dims[num_consts:])
@@ -487,7 +543,7 @@ def _batch(
         call_jaxpr=batched_call(call_jaxpr, axis, dims, mapped),
         fwd=FlatFunction(batched_fwd, fwd.__name__),
         num_consts=num_consts,
-        **params,
+        **params if jvp is None else {**params, "jvp": batched_jvp(jvp, axis, own_dims, mapped)},
     )
     return outs, mapped.dims
 

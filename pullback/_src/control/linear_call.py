@@ -14,7 +14,8 @@ from ..core.staging import stage
 from ..ops.structural import instantiate
 from ..transforms.batch import Axis, batch, to_dim
 from .common import name_of, to_arrays
-from .custom_rules import results
+from .custom_rules import at, results
+from .custom_tangents import from_user
 from .custom_vjp import batched_pullback
 
 linear_call_p = Primitive("linear_call", multiple_results=True, call_like=True)
@@ -65,7 +66,7 @@ def linear_call(
 
     Raises:
         TypeError: the result is differentiated by `residual_args`, or `fun_transpose` returns another
-            structure.
+            structure, shape or dtype.
     """
     label = f"linear_call of {name_of(fun)}"
     residual_leaves, residual_tree = pytree.flatten(residual_args)
@@ -91,7 +92,12 @@ def linear_call(
                 "linear_args: "
                 + pytree.explain_structure_difference(linear_tree, tree, "linear_args", "the cotangent")
             )
-        return leaves
+        return [
+            instantiate(
+                from_user(leaf, v.aval, at(f"{label}: the cotangent from {name_of(fun_transpose)}", tree, i))
+            )
+            for i, (leaf, v) in enumerate(zip(leaves, linear, strict=True))
+        ]
 
     count = len(residuals)
     operands = [*residuals, *linear]
