@@ -2,8 +2,10 @@
 
 from pullback._src.api.misc import stop_gradient as stop_gradient
 from pullback._src.control.cond import *
+from pullback._src.control.linear_solve import *
 from pullback._src.control.map import *
 from pullback._src.control.reduce import *
+from pullback._src.control.root import *
 from pullback._src.control.scan import *
 from pullback._src.control.while_loop import *
 from pullback._src.ops.arithmetic import *

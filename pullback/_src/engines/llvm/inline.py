@@ -15,6 +15,7 @@ CALLS = {
     "custom_vmap_call": "call_jaxpr",
     "checkpoint": "jaxpr",
     **dict.fromkeys(("loop", "loop_tangent", "loop_adjoint", "loop_adjoint_tangent"), "program"),
+    **dict.fromkeys(("linear_solve", "root"), "program"),
     "odeint": "call_jaxpr",
     "odeint_tangent": "call_jaxpr",
 }

@@ -93,6 +93,7 @@ lowerings: dict[str, Callable[[Equation, Compile], Raw]] = {
     "cond": cond,
     "jit": jit,
     **dict.fromkeys(("loop", "loop_tangent", "loop_adjoint", "loop_adjoint_tangent"), jit),
+    **dict.fromkeys(("linear_solve", "root"), jit),
     "scan": scan,
     "while": while_loop,
 }
