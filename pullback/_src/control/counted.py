@@ -178,6 +178,17 @@ def abstract_call(*avals: ShapedArray, program: Program, **_: Any) -> list[Shape
     return program.out_avals
 
 
+def differentiate_as(primitive: Primitive, again: Callable[..., list[Any]]) -> None:
+    """Differentiate and batch a primitive as the function that computes the same with other primitives."""
+    rules.decompose[primitive] = again
+    rules.jvp[primitive] = lambda primals, tangents, **params: jvp(
+        lambda *xs: again(*xs, **params), primals, tangents
+    )
+    rules.linearize[primitive] = lambda trace, primals, tangents, **params: linearize_inline(
+        trace, lambda *xs: again(*xs, **params), primals, tangents
+    )
+
+
 # The loop -----------------------------------------------------------------------------------------------
 
 
@@ -285,10 +296,4 @@ rules.not_transposable[loop_p] = "linearization makes loop_tangent of it, which 
 
 rules.evaluate[loop_tangent_p] = evaluate_call
 rules.abstract[loop_tangent_p] = abstract_call
-rules.decompose[loop_tangent_p] = _again
-rules.jvp[loop_tangent_p] = lambda primals, tangents, **params: jvp(
-    lambda *xs: _again(*xs, **params), primals, tangents
-)
-rules.linearize[loop_tangent_p] = lambda trace, primals, tangents, **params: linearize_inline(
-    trace, lambda *xs: _again(*xs, **params), primals, tangents
-)
+differentiate_as(loop_tangent_p, _again)

@@ -7,7 +7,7 @@ while the loop runs, and forward mode keeps nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core import rules
@@ -21,15 +21,15 @@ from ..ops.convert import convert_element_type_p
 from ..ops.slicing import dynamic_index_in_dim, dynamic_update_index_in_dim
 from ..ops.structural import add_any_p, full, instantiate, zeros
 from ..transforms.batch import Axis, batch_program
-from ..transforms.jvp import jvp
-from ..transforms.linearize import LinearizeTrace, linearize_program
+from ..transforms.linearize import linearize_program
 from ..transforms.transpose import transpose_program
-from .common import Mask, chosen, linearize_inline, nonzero_of
+from .common import Mask, chosen, nonzero_of
 from .counted import (
     INT,
     Loop,
     abstract_call,
     bind_tangent,
+    differentiate_as,
     evaluate_call,
     integer,
     loop_tangent_p,
@@ -272,32 +272,19 @@ def _adjoint_directions(
     return pushed.mask, given, further
 
 
-def _adjoint_jvp(
-    primals: Sequence[Any], tangents: Sequence[Any], *, loop: Loop, mask: Mask, **_: Any
-) -> tuple[list[Any], list[Any]]:
-    operands, cts = _adjoint_parts(loop, mask, primals)
-    outer, moving, ct_moving = _adjoint_directions(loop, mask, tangents)
-    values = bind_adjoint(loop, mask, operands, cts)
-    if any(outer):
-        return values, _along(loop, mask, outer, operands, cts, moving, ct_moving)
-    assert ct_moving is not None
-    return values, bind_adjoint(loop, mask, operands, ct_moving)
-
-
-def _adjoint_linearize(
-    trace: LinearizeTrace,
+def _adjoint_along(
+    along: Callable[..., list[Any]],
     primals: Sequence[Any],
     tangents: Sequence[Any],
-    *,
     loop: Loop,
     mask: Mask,
-    **_: Any,
 ) -> tuple[list[Any], list[Any]]:
+    """The adjoint and its tangents; `along` gives them if operands of the loop have tangents."""
     operands, cts = _adjoint_parts(loop, mask, primals)
     outer, moving, ct_moving = _adjoint_directions(loop, mask, tangents)
     values = bind_adjoint(loop, mask, operands, cts)
     if any(outer):
-        return values, _bind_along(loop, mask, outer, operands, cts, moving, ct_moving)
+        return values, along(loop, mask, outer, operands, cts, moving, ct_moving)
     assert ct_moving is not None
     return values, bind_adjoint(loop, mask, operands, ct_moving)
 
@@ -389,18 +376,16 @@ rules.transpose[loop_tangent_p] = _transpose_tangent
 
 rules.evaluate[loop_adjoint_p] = evaluate_call
 rules.abstract[loop_adjoint_p] = abstract_call
-rules.jvp[loop_adjoint_p] = _adjoint_jvp
-rules.linearize[loop_adjoint_p] = _adjoint_linearize
+rules.jvp[loop_adjoint_p] = lambda primals, tangents, *, loop, mask, program: _adjoint_along(
+    _along, primals, tangents, loop, mask
+)
+rules.linearize[loop_adjoint_p] = lambda trace, primals, tangents, *, loop, mask, program: _adjoint_along(
+    _bind_along, primals, tangents, loop, mask
+)
 rules.batch[loop_adjoint_p] = _adjoint_batch
 rules.transpose[loop_adjoint_p] = _adjoint_transpose
 
 rules.evaluate[loop_adjoint_tangent_p] = evaluate_call
 rules.abstract[loop_adjoint_tangent_p] = abstract_call
-rules.decompose[loop_adjoint_tangent_p] = _along_again
 rules.transpose[loop_adjoint_tangent_p] = _along_transpose
-rules.jvp[loop_adjoint_tangent_p] = lambda primals, tangents, **kw: jvp(
-    lambda *xs: _along_again(*xs, **kw), primals, tangents
-)
-rules.linearize[loop_adjoint_tangent_p] = lambda trace, primals, tangents, **kw: linearize_inline(
-    trace, lambda *xs: _along_again(*xs, **kw), primals, tangents
-)
+differentiate_as(loop_adjoint_tangent_p, _along_again)
