@@ -118,6 +118,19 @@ def test_the_gamma_function() -> None:
     np.testing.assert_allclose(along(special.digamma, 2.5), expected[1:], rtol=1e-11)
 
 
+@pytest.mark.parametrize("jit", [False, True])
+def test_orders_of_bessel_functions_are_recognised(jit: bool) -> None:
+    """Each derivative leads to two more functions, but all in all to one for each order."""
+    x = pnp.asarray(1.5)
+    f = lambda x, order=12: along(lambda x: special.bessel_jn(x, v=3)[3], x, order)
+    sizes = [len(pb.make_jaxpr(lambda x, order=order: f(x, order))(x).eqns) for order in (6, 12)]
+    assert sizes[1] < 6 * sizes[0]
+    with mpmath.workdps(40):
+        exact = mpmath.taylor(lambda x: mpmath.besselj(3, x), mpmath.mpf(1.5), 12)
+    expected = [float(c) * math.factorial(k) for k, c in enumerate(exact)][1:]
+    np.testing.assert_allclose((pb.jit(f) if jit else f)(x), expected, rtol=1e-10)
+
+
 def test_high_orders() -> None:
     np.testing.assert_allclose(along(pnp.exp, 1.0, 40), [math.e] * 40, rtol=1e-12)
     np.testing.assert_allclose(
@@ -312,6 +325,16 @@ def test_under_transformations(engine: str) -> None:
     finally:
         pb.config.update("engine", "llvm")
     check_grads(third, (x,), order=2, modes=("fwd", "rev"))
+
+
+def test_known_zeros_cost_nothing() -> None:
+    x, zero = pnp.ones(3), pnp.zeros(3)
+    counts = {}
+    for order in (10, 20):
+        f = lambda x, order=order: pb.jet(pnp.exp, (x,), ([pnp.ones(3)] + [zero] * (order - 1),))[1]
+        counts[order] = len(pb.make_jaxpr(f)(x).eqns)
+        np.testing.assert_allclose(f(x), np.full((order, 3), math.e), rtol=1e-13)
+    assert counts[20] < 2.2 * counts[10]
 
 
 def test_terms_are_differentiable() -> None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..api.common import (
     check_callable,
     flatten_output,
@@ -18,7 +20,7 @@ from ..base import pytree
 from ..base.errors import DTypeError, ShapeError, StructureError
 from ..control import taylor as _control_flow  # noqa: F401  # its rules for loops and calls
 from ..core import dtypes
-from ..core.array import Array, as_array, scalar
+from ..core.array import Array, ConcreteArray, as_array, scalar
 from ..core.aval import Zero
 from ..core.kinds import kind
 from ..ops.arithmetic import mul_p
@@ -148,8 +150,9 @@ def _term(term: Any, value: Array, i: int, k: int) -> Any:
                 f"{dtypes.dtype_name(aval.dtype)}; convert the term with .astype"
             )
         found = as_array(convert_element_type(found, aval.dtype))
-    return found
+    # Zeros that are known cost nothing: along a line products have one term for each coefficient.
+    return Zero(aval.tangent) if type(found) is ConcreteArray and not np.any(found._data) else found
 
 
 def _scaled(term: Any, factor: float) -> Any:
-    return term if factor == 1 else mul_p.bind(term, scalar(factor, term.aval.dtype))
+    return term if factor == 1 or type(term) is Zero else mul_p.bind(term, scalar(factor, term.aval.dtype))

@@ -33,13 +33,16 @@ from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program
 from ..core.staging import stage
-from ..core.trace import CURRENT, Trace, Tracer, delegate, using
+from ..core.trace import CURRENT, EVAL, Trace, Tracer, delegate, using
 from ..ops.arithmetic import div_p, mul_p
 from ..ops.structural import instantiate
 from .jvp import concrete, no_derivative
 
 Terms = list[Any]
 """The coefficients 1, 2, ... of one value: arrays or `Zero`."""
+
+
+_SMALL = 64  # entries of constants that are compared by value
 
 
 class Rows:
@@ -123,10 +126,12 @@ class JetTrace(Trace):
         self.location = source.capture()
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        if not any(self.owns(a) for a in args):
-            return delegate(self.parent, primitive, args, params)
         known = self.known
-        key = (primitive, tuple(map(id, args)), tuple(params.items()))
+        if not any(self.owns(a) for a in args):
+            # Constants of rules (the order of a Bessel function) are computed, so that they are recognised.
+            fold = known is not None and primitive.elementwise and all(map(_is_small, args))
+            return delegate(EVAL if fold else self.parent, primitive, args, params)
+        key = (primitive, tuple(map(_identity, args)), tuple(params.items()))
         if known is not None:
             found = known.get(key)
             if found is None:
@@ -298,6 +303,15 @@ class JetTrace(Trace):
         out_moving = jet_program(program, self.order, tuple(t is not None for t in terms))[1]
         values, out_terms = join(outs, out_moving, self.order)
         return [self.new(v, t) for v, t in zip(values, out_terms, strict=True)]
+
+
+def _is_small(value: Any) -> bool:
+    return type(value) is ConcreteArray and value.aval.size <= _SMALL
+
+
+def _identity(value: Any) -> Any:
+    """What tells operands apart: equal small constants are one."""
+    return (value.aval, value._data.tobytes()) if _is_small(value) else id(value)
 
 
 def _is_smooth(aval: ShapedArray) -> bool:
