@@ -292,8 +292,39 @@ def test_rules_of_users_are_followed() -> None:
 
     sine = pb.custom_vjp(pnp.sin)
     sine.defvjp(lambda x: (sine(x), x), lambda x, ct: (ct * pnp.cos(x),))
-    for f in (sine, pb.jit(sine)):
+    derived = pb.custom_rule(pnp.sin, vjp=(lambda x: (pnp.sin(x), x), lambda x, ct: (ct * pnp.cos(x),)))
+    for f in (sine, pb.jit(sine), derived, pb.jit(derived)):
         np.testing.assert_allclose(along(f, 0.4, 5), along(pnp.sin, 0.4, 5), rtol=1e-14)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_implicit_functions(jit: bool) -> None:
+    """The series of solutions, whatever found them, satisfy the equations."""
+
+    def root(a: Any) -> Any:
+        def newton(f: Any, x: Any) -> Any:
+            return lax.fori_loop(0, 60, lambda _, x: x - f(x) / (3 * x * x + 1), x)
+
+        return lax.custom_root(lambda x: x**3 + x - a, 1.0, newton, lambda g, y: y / g(1.0))
+
+    derivatives = lambda x: along(root, x, 8)
+    terms = (pb.jit(derivatives) if jit else derivatives)(2.0)
+    value, back = pb.jet(lambda x: x**3 + x, (root(2.0),), (terms,))
+    np.testing.assert_allclose([value, *back], [2.0, 1.0] + [0.0] * 7, atol=1e-10)
+
+    m, b = np.array([[2.0, 0.3], [0.1, 1.5]]), np.array([1.0, 2.0])
+
+    def solution(a: Any) -> Any:
+        s = m + a * np.eye(2)
+        direct, transposed = (lambda _, r: pnp.linalg.solve(s, r)), (lambda _, r: pnp.linalg.solve(s.T, r))
+        return lax.custom_linear_solve(lambda x: s @ x, b * pnp.sin(a), direct, transposed)
+
+    derivatives = lambda a: along(solution, a, 8)
+    terms = (pb.jit(derivatives) if jit else derivatives)(0.5)
+    a = (0.5, [1.0] + [0.0] * 7)
+    _, back = pb.jet(lambda a, x: (m + a * np.eye(2)) @ x, (a[0], solution(0.5)), (a[1], terms))
+    sines = along(pnp.sin, 0.5, 8)
+    np.testing.assert_allclose(back, [s * b for s in sines], atol=1e-9)
 
 
 # Under other transformations --------------------------------------------------------------------------
