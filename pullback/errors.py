@@ -2,6 +2,7 @@
 
 from ._src.base.errors import (
     ConcretizationTypeError,
+    ConvergenceError,
     DeletedArrayError,
     DTypeError,
     KeyReuseError,
@@ -19,6 +20,7 @@ from ._src.base.errors import (
 
 __all__ = [
     "ConcretizationTypeError",
+    "ConvergenceError",
     "DTypeError",
     "DeletedArrayError",
     "KeyReuseError",

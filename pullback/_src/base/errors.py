@@ -75,3 +75,7 @@ class DeletedArrayError(PullbackError, RuntimeError):
 
 class KeyReuseError(PullbackError, ValueError):
     """A random key was used twice."""
+
+
+class ConvergenceError(PullbackError, RuntimeError):
+    """An iteration ended before it reached its tolerance."""

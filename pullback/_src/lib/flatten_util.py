@@ -10,11 +10,11 @@ import numpy as np
 from ..base import pytree
 from ..base.errors import ShapeError
 from ..core.array import Array
-from ..lib.numpy.promotion import asarray, promote
 from ..ops.convert import convert_element_type
 from ..ops.joining import concatenate
 from ..ops.joining import slice as slice_array
 from ..ops.structural import reshape
+from .numpy.promotion import asarray, promote
 
 
 def ravel_pytree(tree: Any) -> tuple[Array, Callable[[Any], Any]]:
