@@ -26,9 +26,11 @@ from . import (
     tree_util,
     typing,
 )
+from ._src.advanced.modes import jvp_from_vjp, vjp_from_jvp
 from ._src.advanced.probes import hessian_diagonal, hessian_trace
 from ._src.advanced.products import gnvp, hvp
 from ._src.advanced.taylor import jet
+from ._src.api.check_rules import check_rules
 from ._src.api.grad import grad, value_and_grad
 from ._src.api.install_as_jax import install_as_jax
 from ._src.api.jacobian import hessian, jacfwd, jacobian, jacrev
@@ -93,6 +95,7 @@ __all__ = [
     "__version__",
     "ad_checkpoint",
     "block_until_ready",
+    "check_rules",
     "check_tracer_leaks",
     "checking_leaks",
     "checkpoint",
@@ -141,6 +144,7 @@ __all__ = [
     "jet",
     "jit",
     "jvp",
+    "jvp_from_vjp",
     "lax",
     "linear_transpose",
     "linearize",
@@ -171,5 +175,6 @@ __all__ = [
     "typing",
     "value_and_grad",
     "vjp",
+    "vjp_from_jvp",
     "vmap",
 ]

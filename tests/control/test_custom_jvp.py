@@ -72,6 +72,34 @@ def test_transformations(name: str) -> None:
     assert_same(lambda lib: TRANSFORMED[name](lib, _f(lib)))
 
 
+@pytest.mark.parametrize("kind", ["jit", "loop", "scan"])
+def test_rules_that_push_tangents_through_programs(kind: str) -> None:
+    """The rule is the jvp of a program, in which values and tangents come from one equation."""
+
+    def body(lib: Any) -> Any:
+        programs = {
+            "jit": lib.pb.jit(lambda x: lib.np.sin(x) * x),
+            "loop": lambda x: lib.lax.fori_loop(0, 3, lambda i, c: lib.np.sin(c) * x, x),
+            "scan": lambda x: lib.lax.scan(lambda c, _: (lib.np.sin(c) * x, None), x, None, length=3)[0],
+        }
+        g = programs[kind]
+        f = lib.derivatives.custom_jvp(g)
+        f.defjvp(lambda p, t: lib.pb.jvp(g, p, t))
+        out, pull = lib.pb.vjp(f, lib.np.array(XS))
+        total = lambda x: lib.np.sum(f(x))
+        return (
+            out,
+            pull(out),
+            lib.pb.jit(lib.pb.value_and_grad(total))(XS),
+            lib.pb.value_and_grad(lib.pb.jit(total))(XS),
+            lib.pb.vmap(lib.pb.value_and_grad(f))(XS),
+            lib.pb.hessian(total)(XS),
+            lib.pb.linearize(f, lib.np.array(XS))[1](XS),
+        )
+
+    assert_same(body, rtol=1e-4)
+
+
 def test_pytrees() -> None:
     def body(lib: Any) -> Any:
         @lib.derivatives.custom_jvp

@@ -13,9 +13,11 @@ from ..base.errors import StructureError, UnexpectedTracerError
 from ..core import rules
 from ..core.aval import Zero
 from ..core.primitive import Primitive
-from ..core.trace import CURRENT, EVAL
-from ..ops.structural import add_any
+from ..core.trace import CURRENT, EVAL, Tracer, using
+from ..ops.structural import add_any, zeros
 from ..transforms.batch import Axis, batch
+from ..transforms.linearize import LinearizeTrace, linearize, push_forward
+from .call import merge_zeros, split_nonzero
 from .custom_rules import (
     Arguments,
     CustomFunction,
@@ -195,6 +197,34 @@ def _jvp(
     return jvp(primals[num_consts:], tangents[num_consts:])
 
 
+def _linearize(
+    trace: LinearizeTrace, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
+) -> tuple[list[Any], list[Any]]:
+    outs, pushed = _jvp(primals, tangents, **params)
+    if not any(isinstance(o, Tracer) and o._trace is trace.tape for o in outs):
+        return outs, pushed
+    # The rule hands tangents to a whole program (the jvp of a jitted function, or of a loop), which gives
+    # values and tangents in one equation on the tape. Linearizing the rule by the tangents, at zero, keeps
+    # them apart. A rule is linear in the tangents, so its derivative is the rule.
+    count = params["num_consts"]
+    own, own_tangents = primals[count:], tangents[count:]
+    mask, given = split_nonzero(own_tangents)
+    avals = [p.aval for p in own]
+    nonzero: list[bool] = []
+
+    def run(*inner: Any) -> list[Any]:
+        values, found = params["jvp"](own, merge_zeros(avals, mask, inner))
+        nonzero[:] = [type(t) is not Zero for t in found]
+        return [*values, *[t for t in found if type(t) is not Zero]]
+
+    with using(trace.parent):
+        values, derivative = linearize(run, [zeros(t.aval) for t in given])
+    flat = push_forward(derivative.program, derivative.residuals, given)
+    outs = values[: len(nonzero)]
+    moved = merge_zeros([v.aval for v in values], derivative.out_nonzero, flat)[len(nonzero) :]
+    return outs, merge_zeros([o.aval for o in outs], nonzero, moved)
+
+
 def _batch(
     axis: Axis,
     values: Sequence[Any],
@@ -267,4 +297,5 @@ def map_jvp(
 
 register_call(custom_jvp_call_p, "custom_jvp")
 rules.jvp[custom_jvp_call_p] = _jvp
+rules.linearize[custom_jvp_call_p] = _linearize
 rules.batch[custom_jvp_call_p] = _batch

@@ -30,6 +30,7 @@ class CustomRule(CustomFunction):
     def __init__(self, fun: Function, nondiff_argnums: Any = (), nondiff_argnames: Any = ()) -> None:
         super().__init__(fun, nondiff_argnums, nondiff_argnames)
         self.jvp: Function | None = None
+        self.vjp: Function | None = None  # a rule of one function, from which fwd and bwd are made
         self.fwd: Function | None = None
         self.bwd: Function | None = None
         self.jvp_symbolic_zeros = False
@@ -68,6 +69,7 @@ class CustomRule(CustomFunction):
             raise ValueError(
                 "defvjp: symbolic_zeros needs a rule of two functions: defvjp(fwd, bwd, symbolic_zeros=True)"
             )
+        self.vjp = vjp if bwd is None else None
         self.fwd, self.bwd = (self._fwd(vjp), self._bwd(vjp)) if bwd is None else (vjp, bwd)
         self.vjp_symbolic_zeros = symbolic_zeros
         return vjp
