@@ -240,6 +240,14 @@ def test_linear_transpose_of_a_nonlinear_function() -> None:
             pb.linear_transpose(g, X)(X)
 
 
+def test_linear_transpose_of_a_nonlinear_function_under_jit() -> None:
+    def square(c: Any) -> Any:
+        return pb.linear_transpose(lambda x: x * x, 1.0)(c)
+
+    with pytest.raises(TypeError, match="'mul' cannot be transposed"):
+        pb.jit(square)(1.0)
+
+
 def test_control_flow_inside() -> None:
     g = lambda x: lax.scan(lambda c, r: (c * r, c), pnp.asarray(1.0), x)[0]
     theirs = lambda x: jax.lax.scan(lambda c, r: (c * r, c), jax.numpy.float32(1.0), x)[0]

@@ -90,6 +90,8 @@ class StagingTrace(Trace):
         if var is None:
             if isinstance(value, Tracer) and not value._trace.active:
                 raise leak_error(value)
+            if type(value) is rules.Linear:
+                raise TypeError("a transpose rule applied an operation to an argument that is linear")
             var = Var(value.aval)
             self._const_of[id(value)] = var
             self.constvars.append(var)
