@@ -115,6 +115,19 @@ def _flat_switch(i: Any, x: Any, y: Any) -> Any:
     return _different_residuals(lax, i, x, y)
 
 
+@pb.custom_jvp
+def _hinge(x: Any) -> Any:
+    return lax.max(x, lax.full(x.shape, 0, x.dtype))
+
+
+@_hinge.defjvp
+def _hinge_jvp(primals: Any, tangents: Any) -> Any:
+    """Of each lane the tangent or none: a linear function of the tangents with a branch for each lane."""
+    (x,), (t,) = primals, tangents
+    choose = lambda x, t: lax.cond(lax.gt(x, 0.0), lambda t: lax.mul(t, 1.0), lambda t: lax.mul(t, 0.0), t)
+    return _hinge(x), pb.vmap(choose)(x, t)
+
+
 def _reference(i: Any, x: Any, y: Any) -> Any:
     i = min(max(int(i), 0), 2)
     return [np.sin(np.exp(y) * x), np.cos(x) * np.full(3, 2.0), np.tanh(np.sin(np.exp(y * y)))][i]
@@ -140,6 +153,14 @@ SAMPLES = [
         (1, 2),
         batchable=(0, 1, 2),
         primitives=("cond",),
+    ),
+    Sample(
+        "cond-of-tangents-f64",
+        _hinge,
+        (np.array([0.3, -0.4, 1.1]),),
+        lambda x: np.maximum(x, 0),
+        (0,),
+        primitives=("cond", "stop_gradient"),
     ),
     Sample(
         "cond-c128",

@@ -9,11 +9,17 @@ import numpy as np
 
 from ..base import pytree
 from ..base.errors import DTypeError
+from ..control.chunks import checked_batch_size, in_chunks
 from ..core.array import wrap
-from ..core.aval import ShapedArray
+from ..core.aval import ShapedArray, shaped_array
 from ..core.kinds import kind
 from ..core.program import Program
+from ..core.staging import stage
+from ..ops.arithmetic import sub_p
+from ..ops.compare import eq_p
+from ..ops.convert import convert_element_type_p
 from ..ops.diagonal import embed_diagonal
+from ..ops.iota import iota
 from ..ops.joining import slice as slice_array
 from ..ops.structural import full, instantiate, reshape, strong
 from ..transforms.batch import Axis, batch, to_dim
@@ -68,6 +74,8 @@ def jacfwd(
     argnums: int | tuple[int, ...] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
+    *,
+    batch_size: int | None = None,
 ) -> Callable[..., Any]:
     """The Jacobian of `fun` by forward mode: one pass for each input element; for tall Jacobians.
 
@@ -77,12 +85,14 @@ def jacfwd(
         argnums: the positional arguments by which to differentiate.
         has_aux: whether `fun` returns auxiliary data, which are passed through.
         holomorphic: a promise that `fun` is holomorphic; inputs must then be complex.
+        batch_size: how many directions to take at a time (all, if None). Less memory for what lies between
+            inputs and outputs: that of `batch_size` directions, and that of the result.
 
     Returns:
         A function of the same arguments. Its result has the structure of the output with, in the place of
         each leaf, the structure of the input; each array has shape `output.shape + input.shape`.
     """
-    return _jacobian("jacfwd", fun, argnums, has_aux, holomorphic, _forward)
+    return _jacobian("jacfwd", fun, argnums, has_aux, holomorphic, _forward, batch_size=batch_size)
 
 
 def jacrev(
@@ -91,12 +101,14 @@ def jacrev(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    *,
+    batch_size: int | None = None,
 ) -> Callable[..., Any]:
     """The Jacobian of `fun` by reverse mode: one pass for each output element; for wide Jacobians.
 
     Args and result as in `jacfwd`.
     """
-    return _jacobian("jacrev", fun, argnums, has_aux, holomorphic, _reverse, allow_int)
+    return _jacobian("jacrev", fun, argnums, has_aux, holomorphic, _reverse, allow_int, batch_size)
 
 
 def _jacobian(
@@ -107,8 +119,12 @@ def _jacobian(
     holomorphic: bool,
     method: Callable[..., Any],
     allow_int: bool = False,
+    batch_size: int | None = None,
 ) -> Callable[..., Any]:
     check_callable(name, fun)
+
+    if batch_size is not None:
+        batch_size = checked_batch_size(name, batch_size)
 
     @wraps(fun, name)
     def jacobian_function(*args: Any, **kwargs: Any) -> Any:
@@ -128,7 +144,7 @@ def _jacobian(
                 _check_output(name, fun, leaf, holomorphic)
             return [*leaves_out, *aux_leaves]
 
-        rows, aux_values = method(flat, selected.leaves, state)
+        rows, aux_values = method(flat, selected.leaves, state, batch_size)
         blocks = [selected.unflatten(row) for row in rows]
         result = blocks[0] if state["tree"] is None else pytree.unflatten(state["tree"], blocks)
         if has_aux:
@@ -166,32 +182,41 @@ def _check_output(name: str, fun: Callable[..., Any], leaf: Any, holomorphic: bo
 Rows = list[list[Any]]
 
 
-def _forward(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any]) -> tuple[Rows, list[Any]]:
+def _forward(
+    flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any], batch_size: int | None
+) -> tuple[Rows, list[Any]]:
     # The function runs once, and its linear part on the whole basis: cheaper than a jvp of it all on a
     # basis, at the memory of the residuals.
     values, derivative, program = _linear_part(flat, leaves, state)
     avals = [v.aval for v in leaves]
     total = sum(a.size for a in avals)
 
-    def push(program: Program, basis: Sequence[Any]) -> list[Any]:
-        outs, dims = batch(
-            lambda *tangents: push_forward(program, derivative.residuals, tangents),
-            Axis(total),
-            basis,
-            [0] * len(basis),
-        )
-        columns = [
-            to_dim(o, d, o.aval.ndim - (d is not None), total) for o, d in zip(outs, dims, strict=True)
-        ]
+    def push(program: Program) -> list[Any]:
+        if batch_size is not None and batch_size < total:
+            found = _chunked(program, derivative.residuals, avals, batch_size, push_forward, "push")
+            columns = [to_dim(o, 0, o.aval.ndim - 1, total) for o in found]
+        else:
+            basis = _basis(avals)
+            outs, dims = batch(
+                lambda *tangents: push_forward(program, derivative.residuals, tangents),
+                Axis(total),
+                basis,
+                [0] * len(basis),
+            )
+            columns = [
+                to_dim(o, d, o.aval.ndim - (d is not None), total) for o, d in zip(outs, dims, strict=True)
+            ]
         return [_blocks(c, c.aval.ndim - 1, avals) for c in columns]
 
-    rows = _assemble(program, derivative.residuals, avals, lambda rest: push(rest, _basis(avals)))
+    rows = _assemble(program, derivative.residuals, avals, push)
     return _with_zero_rows(rows, derivative.out_nonzero, values, leaves, state["count"]), values[
         state["count"] :
     ]
 
 
-def _reverse(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any]) -> tuple[Rows, list[Any]]:
+def _reverse(
+    flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any], batch_size: int | None
+) -> tuple[Rows, list[Any]]:
     values, derivative, program = _linear_part(flat, leaves, state)
     count = state["count"]
     inputs = [v.aval for v, nz in zip(leaves, derivative.in_nonzero, strict=True) if nz]
@@ -208,8 +233,11 @@ def _reverse(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any])
             (out,) = outs
             found = pulled(strong(full(out.shape, 1, out.dtype)))
             return [[reshape(p, (*out.shape, *p.aval.shape)) for p in found]]
-        found, dims = batch(pulled, Axis(total), _basis(outs), [0] * len(outs))
-        columns = [to_dim(p, d, 0, total) for p, d in zip(found, dims, strict=True)]
+        if batch_size is not None and batch_size < total:
+            columns = _chunked(program, derivative.residuals, outs, batch_size, pull_back, "pull")
+        else:
+            found, dims = batch(pulled, Axis(total), _basis(outs), [0] * len(outs))
+            columns = [to_dim(p, d, 0, total) for p, d in zip(found, dims, strict=True)]
         by_input = [_blocks(c, 0, outs) for c in columns]
         return [[column[i] for column in by_input] for i in range(len(outs))]
 
@@ -226,6 +254,43 @@ def _reverse(flat: Callable[..., Any], leaves: list[Any], state: dict[str, Any])
                 blocks.append(next(given) if row else full(shape, 0, leaf.aval.dtype))
         complete.append(blocks)
     return complete, values[count:]
+
+
+def _chunked(
+    program: Program,
+    residuals: Sequence[Any],
+    avals: Sequence[ShapedArray],
+    batch_size: int,
+    apply: Callable[..., list[Any]],
+    direction: str,
+) -> list[Any]:
+    """A linear map applied to the basis of the space of arrays of types `avals`, a chunk at a time.
+
+    The basis along axis 0 of each result. What is mapped is the number of the basis vector, so that no more
+    than a chunk of the basis is ever there.
+    """
+    key = ("of a basis vector", direction)
+    found = program.memo.get(key)
+    if found is None:
+
+        def run(number: Any, *values: Any) -> list[Any]:
+            vector = []
+            offset = 0
+            for a in avals:
+                place = sub_p.bind(number, wrap(np.array(offset, np.int32)))
+                entries = eq_p.bind(iota(np.int32, a.size), place)
+                one_hot = convert_element_type_p.bind(entries, new_dtype=a.dtype, weak_type=False)
+                vector.append(reshape(one_hot, a.shape))
+                offset += a.size
+            return [instantiate(o) for o in apply(program, values, vector)]
+
+        index = shaped_array((), np.dtype(np.int32))
+        staged = stage(run, [index, *[r.aval for r in residuals]], name=program.name, purpose="jacobian")
+        found = program.memo[key] = (staged.with_consts_as_inputs(), staged.consts)
+    column, consts = found
+    total = sum(a.size for a in avals)
+    mapped = (False,) * len(consts) + (True,) + (False,) * len(residuals)
+    return in_chunks(column, [*consts, iota(np.int32, total), *residuals], mapped, total, batch_size)
 
 
 def _linear_part(
@@ -291,12 +356,15 @@ def hessian(
     argnums: int | tuple[int, ...] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
+    *,
+    batch_size: int | None = None,
 ) -> Callable[..., Any]:
     """The Hessian of `fun`, forward over reverse: `jacfwd(jacrev(fun))`.
 
     Args and result as in `jacfwd`; each array has shape `output.shape + input.shape + input.shape`.
     """
-    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
+    inner = jacrev(fun, argnums, has_aux, holomorphic, batch_size=batch_size)
+    return jacfwd(inner, argnums, has_aux, holomorphic, batch_size=batch_size)
 
 
 jacobian = jacrev

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import pytree
+from ..base.config import settings
+from ..control.chunks import checked_batch_size, in_chunks
+from ..control.common import depends_on, stage_flat
+from ..control.scan import element, slice_aval
 from ..core.array import Array
+from ..ops.joining import concatenate
+from ..ops.slicing import slice_in_dim
 from ..transforms.batch import Axis, batch, to_dim
 from .common import check_callable, flatten_output, name_of, to_array, unflatten_output, wraps
 from .stage import argument_names
@@ -20,6 +26,8 @@ def vmap(
     axis_name: Any = None,
     axis_size: int | None = None,
     spmd_axis_name: Any = None,
+    *,
+    batch_size: int | None = None,
 ) -> Callable[..., Any]:
     """Vectorise `fun` over an axis of its arguments.
 
@@ -33,6 +41,9 @@ def vmap(
         axis_name: a name for the axis, for collectives (`lax.psum(x, axis_name)`) inside `fun`.
         axis_size: the size of the axis; needed only if nothing is mapped.
         spmd_axis_name: accepted for compatibility; no effect on one device.
+        batch_size: how many lanes to take at a time (all, if None). The chunks are taken by a loop, traced
+            once, so that intermediate values need the memory of one chunk; a rest is taken by itself.
+            Arguments that are not mapped are traced too. Not together with axis_name.
 
     Returns:
         A function of arguments with one more axis than `fun`'s, returning results with one more axis.
@@ -48,6 +59,17 @@ def vmap(
         raise TypeError(
             f"vmap: in_axes must be an int, None, or a tuple with an entry for each argument, got {in_axes!r}"
         )
+
+    if batch_size is not None:
+        batch_size = checked_batch_size("vmap", batch_size)
+        if axis_name is not None:
+            raise ValueError(
+                f"vmap: batch_size={batch_size} and axis_name={axis_name!r} exclude each other: a collective "
+                "needs all lanes at once. Drop batch_size, or take the collective outside of the function."
+            )
+
+    def called(args: Any, kwargs: Any) -> Any:
+        return fun(*args, **kwargs)
 
     @wraps(fun, "vmap")
     def mapped(*args: Any, **kwargs: Any) -> Any:
@@ -83,7 +105,15 @@ def vmap(
             out_leaves, out_tree = flatten_output(out, "vmap: the function's output")
             return out_leaves
 
-        outs, out_dims = batch(flat, Axis(size, axis_name), values, dims)
+        outs: list[Any]
+        out_dims: Sequence[int | None]
+        if batch_size is None or batch_size >= size:
+            outs, out_dims = batch(flat, Axis(size, axis_name), values, dims)
+        elif settings().disable_jit:
+            outs, out_dims = _chunks_in_python(flat, values, dims, size, batch_size)
+        else:
+            function, tree = (called, pytree.structure_of((args, kwargs))) if kwargs else (fun, args_tree)
+            outs, out_dims, out_tree = _in_chunks(function, tree, values, dims, size, batch_size)
         if out_tree is None and isinstance(out_axes, int):
             wanted: list[Any] = [out_axes]
         else:
@@ -96,6 +126,49 @@ def vmap(
         return unflatten_output(out_tree, results)
 
     return mapped
+
+
+def _in_chunks(
+    function: Callable[..., Any],
+    tree: Any,
+    values: list[Any],
+    dims: list[int | None],
+    size: int,
+    batch_size: int,
+) -> tuple[list[Any], list[int | None], Any]:
+    """Results with the mapped dimension first (None where nothing mapped is in them), their structure."""
+    columns = [v if d is None else to_dim(v, d, 0, size) for v, d in zip(values, dims, strict=True)]
+    lane = [c.aval if d is None else slice_aval(c.aval) for c, d in zip(columns, dims, strict=True)]
+    staged = stage_flat(function, tree, lane, "vmap")
+    mapped = (False,) * len(staged.consts) + tuple(d is not None for d in dims)
+    outs = in_chunks(staged.program, [*staged.consts, *columns], mapped, size, batch_size)
+    reached = depends_on(staged.program, mapped)
+    return (
+        [o if r else element(o, 0) for o, r in zip(outs, reached, strict=True)],
+        [0 if r else None for r in reached],
+        staged.out_tree,
+    )
+
+
+def _chunks_in_python(
+    flat: Callable[..., list[Any]],
+    values: list[Any],
+    dims: list[int | None],
+    size: int,
+    batch_size: int,
+) -> tuple[list[Any], list[int | None]]:
+    """Chunk after chunk (`disable_jit`), for looking at values inside of the function."""
+    found = []
+    for start in range(0, size, batch_size):
+        stop = min(start + batch_size, size)
+        parts = [
+            v if d is None else slice_in_dim(v, start, stop, axis=d)
+            for v, d in zip(values, dims, strict=True)
+        ]
+        outs, out_dims = batch(flat, Axis(stop - start), parts, dims)
+        found.append([to_dim(o, d, 0, stop - start) for o, d in zip(outs, out_dims, strict=True)])
+    joined = [concatenate(list(column), 0) for column in zip(*found, strict=True)]
+    return joined, [0] * len(joined)
 
 
 class _Names:

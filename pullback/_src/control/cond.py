@@ -16,14 +16,18 @@ from ..base.config import settings
 from ..base.errors import DTypeError, ShapeError, StructureError
 from ..core import rules
 from ..core.array import ConcreteArray, as_array, wrap
-from ..core.aval import ShapedArray
+from ..core.aval import ShapedArray, shaped_array
+from ..core.axis_env import named_axes
 from ..core.call import eager_executable
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program
+from ..core.staging import stage
 from ..ops.arithmetic import max_p, min_p
-from ..ops.compare import ne_p, select_n_p
-from ..ops.convert import convert_element_type_p
+from ..ops.compare import eq_p, ne_p, select_n_p
+from ..ops.convert import convert_element_type_p, stop_gradient_array
+from ..ops.reduction import argmax_p, reduce_max_p
+from ..ops.slicing import dynamic_slice_p
 from ..ops.structural import reshape
 from ..transforms.batch import Axis, batch, batch_program, to_dim
 from ..transforms.jvp import concrete, jvp, jvp_program
@@ -73,7 +77,8 @@ def cond(
     """`true_fun(*operands)` where `pred` holds, else `false_fun(*operands)`; only one of them runs.
 
     Both functions are traced, so that they must return the same structure, shapes and dtypes. Under `vmap`
-    over `pred` both run, and the results are selected lane by lane.
+    over `pred` a function runs, for all lanes, if some lane takes it; results are selected lane by lane. The
+    lanes that do not take it neither change derivatives nor make them NaN.
 
     Args:
         pred: a boolean scalar (or a number: true unless it is zero).
@@ -481,23 +486,96 @@ def _batch_branches(
 
 def _batch_select(
     axis: Axis, index: Any, operands: Sequence[Any], dims: tuple[int | None, ...], branches: Branches
-) -> tuple[list[Any], list[int | None]]:
-    """Each lane has an index of its own: run every branch and select."""
+) -> tuple[list[Any], Sequence[int | None]]:
+    """Each lane has an index of its own: run the branches that some lane takes and select."""
     if any(b.effectful for b in branches):
         raise NotImplementedError(
             "cond with side effects (callbacks, prints) in a branch cannot be batched over its predicate: "
-            "all branches would run for all lanes. Move the effect out of cond."
+            "branches would run for all lanes. Move the effect out of cond."
         )
-    cases: list[list[Any]] = []
-    for branch in branches:
-        outs, out_dims = batch(lambda *xs, branch=branch: evaluate(branch, xs), axis, operands, dims)
-        cases.append([to_dim(o, d, 0, axis.size) for o, d in zip(outs, out_dims, strict=True)])
-    if len(branches) == 1:
-        return cases[0], [0] * len(cases[0])
-    which = index
-    if len(branches) == 2:
-        which = ne_p.bind(which, _INDICES[0])
-    return [_select(which, column) for column in zip(*cases, strict=True)], [0] * len(branches[0].outvars)
+    known = concrete(index)
+    last = len(branches) - 1
+    taken = range(len(branches)) if known is None else np.unique(known._data).tolist()
+    # In a collective all lanes take part, whatever branch each of them takes.
+    together = axis.name is not None and any(axis.name in named_axes(b) for b in branches)
+    together = together or axis.size == 0
+    if len(taken) == 1 and not together:
+        branch = branches[taken[0]]
+        return batch(lambda *xs: evaluate(branch, xs), axis, operands, dims)
+    cases: dict[int, list[Any]] = {}
+    for k in taken if not together else range(len(branches)):
+        branch = branches[k]
+        if together or not branch.eqns:
+            outs, out_dims = batch(lambda *xs, branch=branch: evaluate(branch, xs), axis, operands, dims)
+            cases[k] = [to_dim(o, d, 0, axis.size) for o, d in zip(outs, out_dims, strict=True)]
+            continue
+        either, consts = _lanes(branches, axis, dims, k)
+        if known is None:
+            some = reduce_max_p.bind(_takes(index, k), axes=(0,))
+            found = convert_element_type_p.bind(some, new_dtype=_INT32, weak_type=False)
+        else:
+            found = _INDICES[1]
+        cases[k] = cond_p.bind(found, *consts, index, *operands, branches=either)
+    filler = next(iter(cases.values()), [])
+    columns = zip(*[cases.get(k, filler) for k in range(len(branches))], strict=True)
+    which = ne_p.bind(index, _INDICES[0]) if last == 1 else index
+    return [_select(which, column) for column in columns], [0] * len(branches[0].outvars)
+
+
+def _lanes(
+    branches: Branches, axis: Axis, dims: tuple[int | None, ...], k: int
+) -> tuple[Branches, list[Any]]:
+    """Two programs of (each lane's index, operands): zeros, and branch k for all lanes.
+
+    In a lane that does not take the branch its operands may be anything: outside of its domain, where
+    derivatives are not finite and zero times them is NaN, or such that a loop in it does not end. Such a lane
+    therefore gets the operands of the first lane that does take it, and no derivative flows from there.
+    """
+    programs, consts = _derived(
+        branches, ("lanes", axis.size, axis.name, dims, k), lambda: _stage_lanes(branches[k], axis, dims, k)
+    )
+    return programs, consts
+
+
+def _stage_lanes(
+    branch: Program, axis: Axis, dims: tuple[int | None, ...], k: int
+) -> tuple[Branches, list[Any]]:
+    def run(index: Any, *operands: Any) -> list[Any]:
+        takes = _takes(index, k)
+        first = argmax_p.bind(takes, axis=0, index_dtype=_INT32)
+        inputs = [
+            x if d is None else _own_or_borrowed(takes, first, x, d)
+            for x, d in zip(operands, dims, strict=True)
+        ]
+        outs, out_dims = batch(lambda *xs: evaluate(branch, xs), axis, inputs, dims)
+        return [to_dim(o, d, 0, axis.size) for o, d in zip(outs, out_dims, strict=True)]
+
+    def batched(aval: ShapedArray, dim: int | None) -> ShapedArray:
+        if dim is None:
+            return aval
+        return shaped_array((*aval.shape[:dim], axis.size, *aval.shape[dim:]), aval.dtype, aval.weak_type)
+
+    avals = [batched(a, d) for a, d in zip(branch.in_avals, dims, strict=True)]
+    indices = shaped_array((axis.size,), _INT32)
+    staged = stage(run, [indices, *avals], name=branch.name, purpose="vmap")
+    program, consts = rewired(staged, range(len(staged.invars)), range(len(staged.outvars)))
+    absent = rewired(program, range(len(program.invars)), [a.strip_weak_type() for a in program.out_avals])[0]
+    return with_common_consts([(absent, consts), (program, consts)])
+
+
+def _takes(index: Any, k: int) -> Any:
+    """Which lanes take branch k."""
+    return eq_p.bind(index, wrap(np.array(k, np.int32)))
+
+
+def _own_or_borrowed(takes: Any, first: Any, x: Any, dim: int) -> Any:
+    """The slices of `x` along `dim`; in place of those of lanes that do not take the branch the first's."""
+    shape = x.aval.shape
+    starts = [first if i == dim else _INDICES[0] for i in range(len(shape))]
+    sizes = tuple(1 if i == dim else n for i, n in enumerate(shape))
+    borrowed = stop_gradient_array(dynamic_slice_p.bind(x, *starts, slice_sizes=sizes))
+    mask = reshape(takes, tuple(n if i == dim else 1 for i, n in enumerate(shape)))
+    return select_n_p.bind(mask, borrowed, x)
 
 
 def _select(which: Any, column: Sequence[Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,14 +9,11 @@ from ..base import pytree
 from ..base.config import settings
 from ..base.errors import ShapeError, StructureError
 from ..core.array import Array
-from ..core.evaluate import evaluate
-from ..core.program import Program
 from ..ops.joining import concatenate, slice
 from ..ops.structural import canonical_axis, expand_dims, reshape, rev
-from ..transforms.batch import Axis, batch_program
-from .common import LeafNames, Staged, rewired, stage_flat, to_arrays
+from .chunks import checked_batch_size, in_chunks
+from .common import LeafNames, stage_flat, to_arrays
 from .scan import bind_scan, loop_length, python_scan, slice_aval
-from .scan_rules import scan_p
 
 __all__ = ["associative_scan", "map"]
 
@@ -53,39 +49,10 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     if not batch_size or batch_size == 1:
         outs = bind_scan(staged, slices, 0, length, False, 1)
     else:
-        outs = _batched_map(staged, slices, length, min(operator.index(batch_size), max(length, 1)))
+        mapped = (False,) * len(staged.consts) + (True,) * len(slices)
+        size = checked_batch_size("map", batch_size)
+        outs = in_chunks(staged.program, [*staged.consts, *slices], mapped, length, size)
     return pytree.unflatten(staged.out_tree, outs)
-
-
-def _batched_map(staged: Staged, slices: Sequence[Any], length: int, size: int) -> list[Any]:
-    if size < 0:
-        raise ValueError(f"map: batch_size must not be negative, got {size}")
-    dims = (None,) * len(staged.consts) + (0,) * len(slices)
-
-    def batched(size: int) -> tuple[Program, tuple[Any, ...]]:
-        program, _ = batch_program(staged.program, Axis(size), dims, (0,) * len(staged.program.outvars))
-        return rewired(program, range(len(program.invars)), range(len(program.outvars)))
-
-    count, remainder = divmod(length, size)
-    whole = count * size
-    blocks = [reshape(_part(x, 0, whole), (count, size, *x.aval.shape[1:])) for x in slices]
-    program, consts = batched(size)
-    operands = [*consts, *staged.consts, *blocks]
-    stacked = scan_p.bind(
-        *operands,
-        program=program,
-        length=count,
-        reverse=False,
-        unroll=1,
-        num_consts=len(consts) + len(staged.consts),
-        num_carry=0,
-    )
-    outs = [reshape(y, (whole, *y.aval.shape[2:])) for y in stacked]
-    if remainder:
-        program, consts = batched(remainder)
-        last = evaluate(program, [*consts, *staged.consts, *[_part(x, whole, length) for x in slices]])
-        outs = [concatenate([y, z], 0) for y, z in zip(outs, last, strict=True)]
-    return outs
 
 
 def _part(x: Any, start: int, stop: int, stride: int = 1, axis: int = 0) -> Array:

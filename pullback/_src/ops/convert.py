@@ -123,6 +123,8 @@ rules.transpose[copy_p] = lambda ct, x: [ct]
 rules.coefficient[copy_p] = linear_coefficient(copy_p)
 
 stop_gradient_p = elementwise("stop_gradient", None, accepts="biufck")
+# Of a value that a linear program computes: what flows back is nothing, as it is in a derivative.
+rules.transpose[stop_gradient_p] = lambda ct, x: [None]
 
 
 def stop_gradient_array(x: Any) -> Array:
