@@ -55,6 +55,7 @@ from ._src.api.misc import (
     typeof,
 )
 from ._src.api.stage import eval_shape
+from ._src.api.tangents import register_type
 from ._src.api.vjp import jvp, linear_transpose, linearize, vjp
 from ._src.api.vmap import vmap
 from ._src.base.config import (
@@ -163,6 +164,7 @@ __all__ = [
     "process_index",
     "pure_callback",
     "random",
+    "register_type",
     "remat",
     "scipy",
     "stop_gradient",

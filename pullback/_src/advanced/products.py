@@ -7,6 +7,7 @@ from typing import Any
 
 from ..api.common import check_callable, check_structure, name_of, normalize_argnums, split_aux, to_array
 from ..api.grad import value_and_grad
+from ..api.tangents import on_coordinates
 from ..api.vjp import Pushforward, check_tangents, linearize
 from ..base import pytree
 from ..base.errors import DTypeError
@@ -183,6 +184,7 @@ def hvp(
     check_callable("hvp", fun)
     single = not isinstance(argnums, (tuple, list))
     places = normalize_argnums("hvp", argnums, len(primals))
+    fun, primals = on_coordinates(fun, places, primals)
     point = tuple([primals[i] for i in places])
     space = _space(point[0] if single else point, fun, "hvp")
     wanted = places[0] if single else places
@@ -229,6 +231,7 @@ def gnvp(
     """
     check_callable("gnvp: model", model)
     check_callable("gnvp: loss", loss)
+    model, (params,) = on_coordinates(model, (0,), (params,))
     space = _space(params, model, "gnvp")
 
     def run(params: Any) -> Any:

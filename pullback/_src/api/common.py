@@ -16,6 +16,7 @@ from ..core.array import Array, as_array
 from ..core.aval import ShapedArray
 from ..core.kinds import kind
 from ..ops.convert import convert_element_type
+from .tangents import TYPES, contains_points, retracted, zero_coordinates
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -114,7 +115,7 @@ def normalize_argnums(name: str, argnums: Any, count: int) -> tuple[int, ...]:
 class Selected:
     """The differentiated arguments of a call, flat, and how to put them back."""
 
-    __slots__ = ("args", "kwargs", "argnums", "single", "leaves", "tree")
+    __slots__ = ("args", "kwargs", "argnums", "single", "leaves", "tree", "points")
 
     def __init__(self, name: str, argnums: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.args = args
@@ -122,6 +123,10 @@ class Selected:
         self.single = not isinstance(argnums, (tuple, list))
         self.argnums = normalize_argnums(name, argnums, len(args))
         chosen = args[self.argnums[0]] if self.single else tuple([args[i] for i in self.argnums])
+        self.points: Any = None  # in the place of which the leaves are coordinates
+        if TYPES and contains_points(chosen):
+            self.points = chosen
+            chosen = zero_coordinates(chosen)
         if type(chosen) is not tuple and isinstance(chosen, Array):
             self.leaves: list[Any] = [chosen]
             self.tree = None
@@ -133,6 +138,8 @@ class Selected:
         """`fun` with the differentiated arguments rebuilt from `leaves`."""
         args = list(self.args)
         chosen = self.unflatten(leaves)
+        if self.points is not None:
+            chosen = retracted(self.points, chosen)
         if self.single:
             args[self.argnums[0]] = chosen
         else:

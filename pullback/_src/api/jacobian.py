@@ -34,9 +34,11 @@ from .common import (
     flatten_aux,
     flatten_output,
     name_of,
+    normalize_argnums,
     split_aux,
     wraps,
 )
+from .tangents import TYPES, contains_points, located, on_coordinates
 
 
 def _basis(avals: Sequence[ShapedArray]) -> list[Any]:
@@ -138,6 +140,8 @@ def _jacobian(
             if has_aux:
                 out, aux = split_aux(name, out)
                 aux_leaves, state["rebuild_aux"] = flatten_aux(aux)
+            if TYPES and contains_points(out):
+                out = located(out)
             leaves_out, state["tree"] = flatten_output(out, f"{name}: the function's output")
             state["count"] = len(leaves_out)
             for leaf in leaves_out:
@@ -363,8 +367,23 @@ def hessian(
 
     Args and result as in `jacfwd`; each array has shape `output.shape + input.shape + input.shape`.
     """
-    inner = jacrev(fun, argnums, has_aux, holomorphic, batch_size=batch_size)
-    return jacfwd(inner, argnums, has_aux, holomorphic, batch_size=batch_size)
+    check_callable("hessian", fun)
+
+    def second(fun: Callable[..., Any]) -> Callable[..., Any]:
+        inner = jacrev(fun, argnums, has_aux, holomorphic, batch_size=batch_size)
+        return jacfwd(inner, argnums, has_aux, holomorphic, batch_size=batch_size)
+
+    plain = second(fun)
+
+    @wraps(fun, "hessian")
+    def hessian_function(*args: Any, **kwargs: Any) -> Any:
+        if not TYPES:
+            return plain(*args, **kwargs)
+        # Both derivatives are by coordinates around one point, so that the second is symmetric.
+        moved, at = on_coordinates(fun, normalize_argnums("hessian", argnums, len(args)), args)
+        return (plain if moved is fun else second(moved))(*at, **kwargs)
+
+    return hessian_function
 
 
 jacobian = jacrev

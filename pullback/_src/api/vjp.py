@@ -31,6 +31,7 @@ from .common import (
     to_array,
     unflatten_output,
 )
+from .tangents import TYPES, arrays_of, contains_points, located, on_coordinates
 
 
 class _Signature:
@@ -270,18 +271,27 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
 
 def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool) -> Any:
+    if TYPES:
+        fun, primals = on_coordinates(fun, range(len(primals)), primals)
     leaves, in_tree = pytree.flatten(primals)
     arrays = [v if isinstance(v, Array) else to_array(v, f"{name}: a primal input") for v in leaves]
     out_tree: Any = None
     rebuild_aux: Any = None
+    returns_points = False
     count = 0
 
     def flat(*xs: Any) -> list[Any]:
-        nonlocal out_tree, rebuild_aux, count
+        nonlocal out_tree, rebuild_aux, count, returns_points
         out = fun(*pytree.unflatten(in_tree, xs))
         aux_leaves: list[Any] = []
+        aux: Any = None
         if has_aux:
             out, aux = split_aux(name, out)
+        if TYPES and contains_points(out):
+            returns_points = True
+            aux = (arrays_of(out), aux)
+            out = located(out)
+        if has_aux or returns_points:
             aux_leaves, rebuild_aux = flatten_aux(aux)
         out_leaves, out_tree = flatten_output(out, f"{name}: the function's output")
         count = len(out_leaves)
@@ -290,7 +300,7 @@ def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], ha
     values, derivative = _linearize.linearize(flat, arrays)
     outs, aux_values = values[:count], values[count:]
     program = derivative.program
-    if has_aux:
+    if has_aux or returns_points:
         kept = sum(derivative.out_nonzero[:count])
         if kept < len(program.outvars):
             program = outputs_only(program, tuple(range(kept)))
@@ -304,8 +314,9 @@ def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], ha
         derivative.out_nonzero[:count],
         name_of(fun),
     )
-    aux_out = rebuild_aux(aux_values) if has_aux else None
-    return unflatten_output(out_tree, outs), (signature, derivative.residuals), aux_out
+    aux_out: Any = rebuild_aux(aux_values) if has_aux or returns_points else None
+    out, aux_out = aux_out if returns_points else (unflatten_output(out_tree, outs), aux_out)
+    return out, (signature, derivative.residuals), aux_out
 
 
 def jvp(
@@ -329,6 +340,8 @@ def jvp(
             f"{type(primals).__name__} and {type(tangents).__name__}"
         )
     primals, tangents = tuple(primals), tuple(tangents)
+    if TYPES:
+        fun, primals = on_coordinates(fun, range(len(primals)), primals)
     leaves, tree = pytree.flatten(primals)
     tangent_leaves, tangent_tree = pytree.flatten(tangents)
     if tree is not tangent_tree:
@@ -337,14 +350,21 @@ def jvp(
     given = check_tangents("jvp", tangent_leaves, [a.aval for a in arrays], tree)
     out_tree: Any = None
     rebuild_aux: Any = None
+    returns_points = False
     count = 0
 
     def flat(*xs: Any) -> list[Any]:
-        nonlocal out_tree, rebuild_aux, count
+        nonlocal out_tree, rebuild_aux, count, returns_points
         out = fun(*pytree.unflatten(tree, xs))
         aux_leaves: list[Any] = []
+        aux: Any = None
         if has_aux:
             out, aux = split_aux("jvp", out)
+        if TYPES and contains_points(out):
+            returns_points = True
+            aux = (arrays_of(out), aux)
+            out = located(out)
+        if has_aux or returns_points:
             aux_leaves, rebuild_aux = flatten_aux(aux)
         out_leaves, out_tree = flatten_output(out, "jvp: the function's output")
         count = len(out_leaves)
@@ -357,7 +377,10 @@ def jvp(
         for v, t in zip(outs, pushed, strict=False)
     ]
     out, tangent = unflatten_output(out_tree, outs), unflatten_output(out_tree, out_tangents)
-    return (out, tangent, rebuild_aux(aux_values)) if has_aux else (out, tangent)
+    aux_out: Any = rebuild_aux(aux_values) if has_aux or returns_points else None
+    if returns_points:
+        out, aux_out = aux_out
+    return (out, tangent, aux_out) if has_aux else (out, tangent)
 
 
 def _output_tangent(tangent: Any, aval: ShapedArray) -> Any:
