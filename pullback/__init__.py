@@ -26,6 +26,7 @@ from . import (
     tree_util,
     typing,
 )
+from ._src.advanced.elimination.jacobian import jacobian
 from ._src.advanced.modes import jvp_from_vjp, vjp_from_jvp
 from ._src.advanced.probes import hessian_diagonal, hessian_trace
 from ._src.advanced.products import gnvp, hvp
@@ -33,7 +34,7 @@ from ._src.advanced.taylor import jet
 from ._src.api.check_rules import check_rules
 from ._src.api.grad import grad, value_and_grad
 from ._src.api.install_as_jax import install_as_jax
-from ._src.api.jacobian import hessian, jacfwd, jacobian, jacrev
+from ._src.api.jacobian import hessian, jacfwd, jacrev
 from ._src.api.jit import jit, make_jaxpr
 from ._src.api.misc import (
     Device,

@@ -151,6 +151,14 @@ class Selected:
         """A result for each leaf, in the structure of the differentiated arguments."""
         return leaves[0] if self.tree is None else pytree.unflatten(self.tree, leaves)
 
+    def replaced(self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> Selected:
+        """The same choice in another call, with `leaves` differentiated (`args` may hold anything there)."""
+        other = object.__new__(Selected)
+        other.args, other.kwargs = args, kwargs
+        other.argnums, other.single, other.tree = self.argnums, self.single, self.tree
+        other.leaves, other.points = leaves, self.points
+        return other
+
     def position(self, leaf: int) -> str:
         """The argument's number and the key path within it, for messages."""
         numbered = self.unflatten(range(len(self.leaves)))

@@ -384,6 +384,3 @@ def hessian(
         return (plain if moved is fun else second(moved))(*at, **kwargs)
 
     return hessian_function
-
-
-jacobian = jacrev

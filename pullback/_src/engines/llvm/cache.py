@@ -10,10 +10,8 @@ Files are written under a temporary name and renamed, so readers and other write
 failure (a full disk, a read-only folder, no home) is an error of the program: it only costs a compilation. A
 write failure switches writing off for the process.
 
-The folder is `$PULLBACK_COMPILATION_CACHE_DIR` (the flag `compilation_cache_dir`), else
-`$PULLBACK_CACHE_DIR`, else `pullback` in the user's cache folder. The flag `enable_compilation_cache`
-switches all of this off. Now and then a writer removes the entries that were used longest ago, down to three
-quarters of the limit.
+The folder is that of `base.cache_folder`. Now and then a writer removes the entries that were used longest
+ago, down to three quarters of the limit.
 """
 
 from __future__ import annotations
@@ -21,13 +19,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sys
 import tempfile
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 
-from ...base.config import settings
+from ...base.cache_folder import folder_now as folder_now
 from . import jit
 
 SIZE_LIMIT = 512 << 20
@@ -87,36 +83,6 @@ def key_of(text: str, opt: int) -> str:
         digest.update(b"%d\n" % len(data))
         digest.update(data)
     return digest.hexdigest()
-
-
-def folder_now() -> Path | None:
-    """The folder of entries, or None if there is no cache."""
-    now = settings()
-    if not now.enable_compilation_cache:
-        return None
-    return _made(now.compilation_cache_dir or os.environ.get("PULLBACK_CACHE_DIR") or _default_folder())
-
-
-def _default_folder() -> str | None:
-    if sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = os.path.join(os.path.expanduser(base), "pullback")
-    return folder if os.path.isabs(folder) else None
-
-
-@lru_cache(maxsize=16)
-def _made(name: str | None) -> Path | None:
-    """The folder, made if need be, or None if it cannot be."""
-    if name is None:
-        return None
-    try:
-        folder = Path(name).expanduser()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, ValueError, RuntimeError):  # a name that cannot be, no home
-        return None
-    return folder
 
 
 def _is_ours(about: os.stat_result) -> bool:

@@ -1,0 +1,1 @@
+"""Jacobians by vertex elimination on the scalar computational graph."""
