@@ -1,5 +1,4 @@
 import ctypes
-import os
 import subprocess
 import sys
 import threading
@@ -86,51 +85,74 @@ def test_parallel_inside_of_parallel() -> None:
     assert count.value == 50 * 77
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_starts_its_own_workers(run: Callable[..., int]) -> None:
-    runtime.native().set_threads(3)
-    table = np.zeros(21, np.int64)
-    run(table, 20)
-    child = os.fork()
-    if child == 0:
-        good = False
-        try:
-            started = runtime.workers_started()
-            for _ in range(20):
-                run(table, 20)
-            good = started == 0 and runtime.workers_started() == 2 and bool((table[1:] == 21).all())
-        finally:
-            os._exit(0 if good else 1)
-    assert os.waitpid(child, 0)[1] == 0
-    run(table, 20)
-    assert (table[1:] == 2).all()
+# Forks happen in processes of their own: the test runner's may have threads of other libraries.
+FORK = """
+import ctypes, os, sys, threading
+import numpy as np
+from pullback._src.engines.llvm import jit, runtime
+from tests.engines.llvm.modules import PARALLEL
 
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_fork_while_another_thread_compiles() -> None:
-    done = threading.Event()
-    text = "define i32 @program(ptr %frame) {{\n  ret i32 {}\n}}"
-
-    def work() -> None:
-        while not done.is_set():
-            jit.link(jit.compile_ir(text.format(0)), {})
-
-    worker = threading.Thread(target=work)
-    worker.start()
+code = jit.link(jit.compile_ir(PARALLEL), runtime.native().symbols, ("program", "run"))
+function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64)(code.address("run"))
+runtime.native().set_threads(3)
+table = np.zeros(21, np.int64)
+table[0] = 20
+function(table.ctypes.data, 20)
+child = os.fork()
+if child == 0:
+    good = False
     try:
-        for number in range(1, 6):
-            child = os.fork()
-            if child == 0:
-                code = 100
-                try:
-                    linked = jit.link(jit.compile_ir(text.format(number)), {})
-                    code = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(linked.address("program"))(None)
-                finally:
-                    os._exit(code)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == number
+        started = runtime.workers_started()
+        for _ in range(20):
+            function(table.ctypes.data, 20)
+        good = started == 0 and runtime.workers_started() == 2 and bool((table[1:] == 21).all())
     finally:
-        done.set()
-        worker.join()
+        os._exit(0 if good else 1)
+assert os.waitpid(child, 0)[1] == 0
+function(table.ctypes.data, 20)
+assert (table[1:] == 2).all()
+print("done")
+"""
+
+FORK_WHILE_COMPILING = """
+import ctypes, os, threading
+from pullback._src.engines.llvm import jit
+
+text = "define i32 @program(ptr %frame) {{\\n  ret i32 {}\\n}}"
+done = threading.Event()
+
+def work():
+    while not done.is_set():
+        jit.link(jit.compile_ir(text.format(0)), {})
+
+worker = threading.Thread(target=work)
+worker.start()
+try:
+    for number in range(1, 6):
+        child = os.fork()
+        if child == 0:
+            code = 100
+            try:
+                linked = jit.link(jit.compile_ir(text.format(number)), {})
+                code = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(linked.address("program"))(None)
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == number
+finally:
+    done.set()
+    worker.join()
+print("done")
+"""
+
+
+@pytest.mark.parametrize(
+    "script", [FORK, FORK_WHILE_COMPILING], ids=["workers", "while another thread compiles"]
+)
+def test_a_forked_child_goes_on(script: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
 
 
 EXIT = """
