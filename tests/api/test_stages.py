@@ -18,6 +18,7 @@ import pullback.numpy as pnp
 from pullback._src.api import cost
 from pullback._src.base.config import engine
 from pullback._src.core.engine import get
+from pullback._src.ops.triangular import solve_p
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
@@ -147,6 +148,18 @@ FLOPS: list[tuple[Any, float, float]] = [
     (lambda x: lax.reduce_window(x, 0.0, lax.add, (2, 2), (1, 1), "VALID"), 75, 0),
     (lambda x: lax.conv(x[None, None], pnp.ones((2, 1, 3, 3), np.float32), (1, 1), "VALID"), 576, 0),
     (lambda x: lax.linalg.cholesky(x, symmetrize_input=False), 72, 0),
+    (lax.linalg.lu, 144, 0),
+    (lambda x: lax.linalg.qr(x, full_matrices=False), 576, 0),
+    (lambda x: lax.linalg.eigh(x, symmetrize_input=False), 1944, 0),
+    (lambda x: lax.linalg.svd(x, compute_uv=False), 576, 0),
+    (lax.linalg.svd, 22 * 216, 0),
+    (lax.linalg.schur, 25 * 216, 0),
+    (lax.linalg.hessenberg, 720, 0),
+    (lambda x: lax.linalg.triangular_solve(x, x[:4], left_side=False), 144, 0),
+    (lambda x: solve_p.bind(x, x[:, :2], transpose_a=False), 144 + 144, 0),
+    (lambda x: lax.linalg.tridiagonal_solve(x[0], x[1], x[2], x), 18 + 180, 0),
+    (lambda x: pb.vmap(pb.jit(pnp.linalg.inv))(pnp.stack([x, x])), 2 * 432, 0),
+    (lambda x: lax.scan(lambda c, _: (pb.jit(pnp.matmul)(c, x), None), x, None, 3), 3 * 432, 0),
     (pb.jit(lambda y: y + y), 36, 0),
 ]
 

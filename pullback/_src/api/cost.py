@@ -121,6 +121,18 @@ def _matrices(times: float) -> Callable[[_Avals, _Avals, dict[str, Any]], int]:
     return count
 
 
+def _solve(ins: _Avals, outs: _Avals, params: dict[str, Any]) -> int:
+    return _matrices(2 / 3)(ins, outs, params) + 2 * ins[0].shape[-1] * outs[0].size
+
+
+def _svd(ins: _Avals, outs: _Avals, params: dict[str, Any]) -> int:
+    return _matrices(22 if params["compute_uv"] else 8 / 3)(ins, outs, params)
+
+
+def _tridiagonal_solve(ins: _Avals, outs: _Avals, params: dict[str, Any]) -> int:
+    return 3 * ins[1].size + 5 * outs[0].size  # elimination, and both substitutions
+
+
 def _triangular(ins: _Avals, outs: _Avals, params: dict[str, Any]) -> int:
     return ins[0].shape[-1] * outs[0].size
 
@@ -148,16 +160,24 @@ _COUNTS: dict[str, Callable[[_Avals, _Avals, dict[str, Any]], int]] = {
     "reduce_window_min": _window,
     "cholesky": _matrices(1 / 3),
     "lu": _matrices(2 / 3),
-    "solve": _matrices(2 / 3),
+    "solve": _solve,
     "inv": _matrices(2),
     "det": _matrices(2 / 3),
     "slogdet": _matrices(2 / 3),
-    "qr": _matrices(4 / 3),
+    "cofactor": _matrices(24),  # by singular values, as the pseudoinverse
+    "pinv": _matrices(24),
+    "geqrf": _matrices(4 / 3),
+    "householder_product": _matrices(4 / 3),
+    "qr": _matrices(8 / 3),  # with Q as a matrix
     "eigh": _matrices(9),
     "eigvalsh": _matrices(4 / 3),
-    "svd": _matrices(22),
+    "svd": _svd,
     "eig": _matrices(25),
+    "schur": _matrices(25),
+    "hessenberg": _matrices(10 / 3),
+    "tridiagonal": _matrices(4 / 3),
     "triangular_solve": _triangular,
+    "tridiagonal_solve": _tridiagonal_solve,
     "fft": _fft,
     "sort": _sort,
     "integer_pow": _powers,

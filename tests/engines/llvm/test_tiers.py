@@ -16,6 +16,7 @@ import pullback.numpy as pnp
 from pullback import lax
 from pullback._src.base.config import background_compilation, compilation_cache_dir, enable_compilation_cache
 from pullback._src.engines.llvm import jit, tiers
+from pullback._src.engines.llvm.engine import LONG, Compilation
 
 
 @pytest.fixture
@@ -76,6 +77,56 @@ def test_loops_that_may_be_long_are_compiled_well_at_once(efforts: list[int]) ->
     f = pb.jit(lambda x: lax.while_loop(lambda s: s[0] < 1e9, lambda s: (s[0] + 1, s[1] * 1.5), (x, x))[1])
     f(2e9)
     assert efforts[-1] == 1
+
+
+SQUARE = pnp.asarray(np.eye(200, dtype=np.float32))
+OF_MATRICES: dict[str, Callable[[Any], Any]] = {
+    "matmul": lambda x: x @ x,
+    "cholesky": lax.linalg.cholesky,
+    "triangular_solve": lambda x: lax.linalg.triangular_solve(x, x, left_side=True, lower=True),
+    "lu": lax.linalg.lu,
+    "solve": lambda x: pnp.linalg.solve(x, x),
+    "inv": pnp.linalg.inv,
+    "det": pnp.linalg.det,
+    "qr": lax.linalg.qr,
+    "eigh": lax.linalg.eigh,
+    "svd": lax.linalg.svd,
+    "conv": lambda x: lax.conv(x[None, None], pnp.ones((16, 1, 7, 7), np.float32), (1, 1), "SAME"),
+    "in a call": lambda x: pb.jit(pb.jit(pnp.matmul))(x, x),
+    "in a loop": lambda x: lax.fori_loop(0, 200, lambda _, y: y @ y, x[:40, :40]),
+}
+
+
+@pytest.mark.parametrize("name", OF_MATRICES)
+def test_the_work_of_libraries_is_counted(name: str) -> None:
+    """It lets other threads of Python run; a better level of the code generator would not make it quicker."""
+    found = compilation(OF_MATRICES[name], SQUARE)
+    module = found.lowering.module
+    assert module.elsewhere > 5_000
+    assert found.work == module.work + module.elsewhere > LONG
+    assert tiers.tiers(module, found.text).first == 0
+
+
+@pytest.mark.parametrize("name", ["cholesky", "eigh", "svd", "matmul", "qr"])
+def test_the_estimate_grows_with_the_matrices(name: str) -> None:
+    small, large = [
+        compilation(OF_MATRICES[name], pnp.zeros((n, n), np.float32)).lowering.module.elsewhere
+        for n in (200, 400)
+    ]
+    assert 7 < large / small < 8.1
+
+
+def test_other_work_of_the_program_is_counted() -> None:
+    x = pnp.zeros(40_000, np.float32)
+    i = pnp.zeros(40_000, np.int32)
+    for f in (pnp.cumsum, lambda x: lax.sort_key_val(x, x), pnp.zeros(9).at[i].add):
+        module = compilation(f, x).lowering.module
+        assert module.work > 10_000
+        assert module.elsewhere == 0
+
+
+def compilation(f: Callable[..., Any], *args: Any) -> Compilation:
+    return Compilation(pb.jit(f).stage(args, {}).open_program)
 
 
 def test_straight_code_is_the_same_at_all_levels(efforts: list[int]) -> None:

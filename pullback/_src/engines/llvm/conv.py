@@ -23,6 +23,7 @@ from . import blas
 from .dot import computing_dtype, product
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
+from .loops import write_stage
 from .lower import Lowering, lowering
 from .matrices import RATE, converted, gemm, stack_of
 from .nodes import (
@@ -41,7 +42,7 @@ from .nodes import (
 from .parallel import chunks_for, parallel_for
 from .reducers import reducer
 from .reduction import reduced
-from .stages import Output, Stage, write_stage
+from .stages import Output, Stage
 from .structural import pad_into
 
 Out = Sequence[View | None]
@@ -295,6 +296,7 @@ def _by_blocks(
     partial = adding and parts > 1
     result = lw.result(Node((parts if partial else 1, result_size), dtype))
     scratch = None if direct is not None else lw.result(Node((max(parts, 1), count), dtype))
+    lw.module.elsewhere += lw.module.turns * work
     lw.flush()
     lw.place(result.buffer)
     if scratch is not None:

@@ -109,6 +109,7 @@ class Scan:
         self.shape = x.shape
         self.at: list[Index] = [ZERO] * len(x.shape)
         self.work = (cost + STEP) * x.size
+        e.module.work += e.module.turns * self.work
         self.lanes = max(32 // x.storage.bytes, 4)
 
     def write(self) -> None:

@@ -92,7 +92,7 @@ class Compilation:
         )
         self.text = module.text()
         self.arena_bytes = lw.arena.size
-        self.work = module.work
+        self.work = module.work + module.elsewhere
         self.constants = lw.constants
         self.seconds = time.perf_counter() - started
 

@@ -643,7 +643,9 @@ class Module:
         self.loops = 0
         self._names = 0
         self._written: dict[str, str] = {}  # the names of internal functions by their text
-        self.work = 0.0  # ns that the program takes, roughly
+        # ns that the program takes, roughly: in code of its own, and in routines that are compiled already.
+        self.work = 0.0
+        self.elsewhere = 0.0
         self.turns = 1.0  # of all loops around what is being written
         self.shared: list[int] = []  # into how many parts each loop was cut that threads share
 

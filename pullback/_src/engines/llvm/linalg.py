@@ -39,7 +39,14 @@ WORK = 64  # columns of a routine's work array, enough for its blocked form
 
 
 class Stacks:
-    """A loop over the matrices of stacks, some of them a chunk for a thread."""
+    """A loop over the matrices of stacks, some of them a chunk for a thread.
+
+    Args:
+        lw: what writes it.
+        shape: of the stacks.
+        dtype: of the matrices.
+        flops: multiplications with additions on one matrix, roughly.
+    """
 
     def __init__(self, lw: Lowering, shape: Sequence[int], dtype: np.dtype[Any], flops: float) -> None:
         self.lw = lw
@@ -47,6 +54,7 @@ class Stacks:
         self.count = math.prod(shape)
         self.dtype = dtype
         work = (2 * flops * RATE[dtype.char] + CALL) * self.count
+        lw.module.elsewhere += lw.module.turns * work
         parts = chunks_for(work, self.count)
         each = -(-self.count // parts)
         self.parts = -(-self.count // each)
@@ -428,7 +436,7 @@ def householder_product(lw: Lowering, eqn: Equation, operands: Sequence[Node], o
     if not supported(a) or (taus.size and not supported(taus)):
         return None
     factors = lw.memory(taus)
-    q = Stacks(lw, a.shape[:-2], a.dtype, 1.0).copy(a)
+    q = Stacks(lw, a.shape[:-2], a.dtype, 0.0).copy(a)
     return [turned(multiplied(lw, q, factors))]
 
 

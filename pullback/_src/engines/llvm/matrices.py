@@ -175,6 +175,7 @@ def multiply(lw: Lowering, x: Stack, y: Stack, out: Stack, batch: int) -> None:
     assert of_x is not None and of_y is not None, "BLAS cannot read this"
     (xt, ldx), (yt, ldy) = of_x, of_y
     work = m * n * k * RATE[dtype.char] + 100.0
+    e.module.elsewhere += e.module.turns * batch * work
 
     def product(e: Emitter, b: Index, i: Index, j: Index, rows: int | Value, columns: int | Value) -> None:
         left = x.place(e, b, i), xt, ldx

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
+from .loops import write_stage
 from .nodes import Accesses, Buffer, Row, variables
 from .parallel import CHUNK, apart, chunks_for, parallel_for
-from .stages import Stage, element_cost, write_stage
+from .stages import Stage, element_cost
 
 if TYPE_CHECKING:
     from .nodes import View

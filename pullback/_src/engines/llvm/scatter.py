@@ -34,6 +34,7 @@ OPERATIONS = {
     "scatter_min": "min",
     "scatter_max": "max",
 }
+COST = 1.0  # ns of an element
 LANES = 64  # elements of a window that are handled at once
 FLOAT32 = np.dtype(np.float32)
 
@@ -173,6 +174,7 @@ class Scatter:
         self.window_dims = tuple(window_dims)
         self.window = tuple([updates.shape[d] for d in window_dims])
         self.batch_dims = [d for d in range(len(updates.shape)) if d not in window_dims]
+        e.module.work += e.module.turns * COST * updates.size
         with ExitStack() as loops:
             batch = self._loops(loops, indices.shape[:-1], math.prod(self.window))
             self.flat, valid = places.start(e, indices, batch, view)

@@ -180,7 +180,9 @@ def rows(
     length = shape[axis]
     others = [d for d, n in enumerate(shape) if d != axis and n > 1]
     count = math.prod(shape[d] for d in others)
-    chunks = 1 if main.outlined else min(chunks_for(COST * math.prod(shape), count), MOST)
+    cost = COST * math.prod(shape)
+    main.module.work += main.module.turns * cost
+    chunks = 1 if main.outlined else min(chunks_for(cost, count), MOST)
     chunks = -(-count // -(-count // chunks))
     size = Work.bytes(bits, length, numbered)
     memory = lw.result(Node((chunks * size,), UINT8))

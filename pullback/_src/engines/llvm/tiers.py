@@ -101,7 +101,10 @@ def _ms(start: float) -> float:
 
 
 def calls_until_hot(module: Module, text: str) -> int:
-    """After how many calls the program has run for as long as the higher level takes longer to compile it."""
+    """After how many calls the program has run for as long as the higher level takes longer to compile it.
+
+    What it does in libraries and in the engine's own routines is as quick at either level: it does not count.
+    """
     return max(2, min(PATIENCE, round(text.count("\n") * SAVED / (module.work + 1.0))))
 
 
