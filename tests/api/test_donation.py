@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import pullback as pb
 import pullback.lax as lax
 import pullback.numpy as pnp
 from pullback._src.base.config import engine
+from pullback._src.core.array import ConcreteArray, DeletedArray, scalar
 from pullback.errors import DeletedArrayError
 
 
@@ -217,6 +219,154 @@ def test_a_program_that_fails_has_deleted_what_it_used() -> None:
     with pytest.raises(RuntimeError, match="told so"):
         pb.jit(f, donate_argnums=0)(x)
     assert x.is_deleted()
+
+
+# Native entries -----------------------------------------------------------------------------------------
+
+
+def entered(f: Any, *args: Any) -> Any:
+    """What the native entry of `f` returns: NotImplemented if it leaves the call to Python."""
+    assert f._entry is not None
+    return f._entry(*args)
+
+
+def step_of_dicts(p: Any, x: Any) -> Any:
+    return {"a": p["a"] + x, "b": (p["b"] * x, pnp.sum(x))}
+
+
+def test_repeated_calls_have_a_native_entry() -> None:
+    f = pb.jit(lambda x, y: (y[::-1], x * 2 + y, pnp.sum(y), y - x), donate_argnums=0)
+    for _ in range(2):
+        f(fresh(N), fresh(N))
+    x, y = fresh(N), fresh(N, seed=1)
+    a, b = np.asarray(x).copy(), np.asarray(y).copy()
+    place, references = address(x), sys.getrefcount(y._data)
+    types = [sys.getrefcount(t) for t in (ConcreteArray, DeletedArray)]
+    results = entered(f, x, y)
+    counts = [sys.getrefcount(r._data) for r in results]
+    after = sys.getrefcount(y._data)
+    assert (counts, after) == ([2] * 4, references)
+    assert [sys.getrefcount(t) for t in (ConcreteArray, DeletedArray)] == [types[0] + 3, types[1] + 1]
+    assert x.is_deleted() and not y.is_deleted()
+    assert place in [address(r) for r in results]
+    for found, expected in zip(results, (b[::-1], a * 2 + b, b.sum(), b - a), strict=True):
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5)
+
+
+def test_containers_have_a_native_entry() -> None:
+    f = pb.jit(step_of_dicts, donate_argnums=0)
+    p = {"a": fresh(N), "b": fresh(N, seed=1)}
+    x = fresh(N, seed=2)
+    a, b, c = np.asarray(p["a"]).copy(), np.asarray(p["b"]).copy(), np.asarray(x)
+    for turn in range(4):
+        old = p
+        out = f(p, x) if turn < 2 else entered(f, p, x)
+        p = {"a": out["a"], "b": out["b"][0]}
+        assert all(v.is_deleted() for v in old.values())
+        a, b = a + c, b * c
+        np.testing.assert_allclose(np.asarray(out["b"][1]), c.sum(), rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(p["a"]), a, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(p["b"]), b, rtol=1e-5)
+
+
+def test_an_entry_leaves_shared_memory_to_python() -> None:
+    f = pb.jit(lambda x, y: (x + 1, y[::-1] * 2), donate_argnums=0)
+    for _ in range(2):
+        f(fresh(N), fresh(N))
+    y = fresh(N, seed=1)
+    twice, seen, shared, constant = fresh(N), fresh(N), fresh(N), np.ones(N, np.float32)
+    view, other = np.asarray(seen), pnp.reshape(shared, (10, 100))
+    frozen = fresh(N)
+    frozen._data.flags.writeable = False
+    window = pnp.asarray(np.zeros(2 * N, np.float32))
+    part = ConcreteArray(window._data[:N], frozen.aval)
+    cases = [(twice, twice), (seen, y), (shared, y), (constant, y), (frozen, y), (part, y), (y, shared)]
+    for x, z in cases[:-1]:
+        before, after = np.asarray(x).copy(), np.asarray(z).copy()
+        assert entered(f, x, z) is NotImplemented
+        first, second = f(x, z)
+        np.testing.assert_array_equal(np.asarray(first), before + 1)
+        np.testing.assert_array_equal(np.asarray(second), after[::-1] * 2)
+        np.testing.assert_array_equal(np.asarray(x), before)
+        assert not isinstance(x, pb.Array) or not x.is_deleted()
+    np.testing.assert_array_equal(view, np.asarray(seen))
+    np.testing.assert_array_equal(np.asarray(other).ravel(), np.asarray(shared))
+    assert entered(f, y, shared) is not NotImplemented  # what is only read may be shared
+    assert y.is_deleted() and not shared.is_deleted()
+
+
+def test_an_entry_leaves_constants_alone() -> None:
+    f = pb.jit(lambda x: x + 1, donate_argnums=0)
+    one = scalar(1.0, np.dtype(np.float32))
+    for _ in range(5):
+        assert float(f(one)) == 2.0
+        assert float(f(1.0)) == 2.0
+    counter = f(1.0)
+    for k in range(5):
+        old = counter
+        counter = entered(f, counter)
+        assert old.is_deleted() and float(counter) == k + 3
+
+
+def test_an_entry_refuses_deleted_arrays() -> None:
+    f = pb.jit(double, donate_argnums=0)
+    for _ in range(3):
+        x = fresh(3, 4)
+        f(x)
+    with pytest.raises(DeletedArrayError, match="has been deleted"):
+        f(x)
+    assert entered(f, x) is NotImplemented
+
+
+def test_an_entry_does_nothing_under_transformations() -> None:
+    f = pb.jit(lambda x: x * x, donate_argnums=0)
+    for _ in range(2):
+        f(fresh(N))
+    x = fresh(N)
+    values = np.asarray(x).copy()
+    np.testing.assert_allclose(np.asarray(pb.grad(lambda y: pnp.sum(f(y) + f(x)))(x)), 2 * values)
+    np.testing.assert_allclose(np.asarray(pb.jit(lambda y: f(y) + f(x))(x)), 2 * values**2)
+    assert not x.is_deleted()
+
+
+def test_an_entry_of_a_program_that_fails() -> None:
+    wanted: list[bool] = []
+
+    def maybe(x: Any) -> Any:
+        if wanted:
+            raise RuntimeError("told so")
+        return x
+
+    def f(x: Any) -> Any:
+        y = x.at[0].set(1.0)
+        return pb.pure_callback(maybe, pb.ShapeDtypeStruct((), np.float32), y[0]), y
+
+    f = pb.jit(f, donate_argnums=0)
+    for _ in range(3):
+        f(fresh(N))
+    wanted.append(True)
+    x = fresh(N)
+    with pytest.raises(RuntimeError, match="told so"):
+        entered(f, x)
+    assert x.is_deleted()
+
+
+def test_an_entry_when_the_program_deletes_its_argument() -> None:
+    box: list[Any] = []
+
+    def drop(v: Any) -> Any:
+        box[0].delete()
+        return v
+
+    @partial(pb.jit, donate_argnums=0)
+    def f(x: Any) -> Any:
+        return x * pb.pure_callback(drop, pb.ShapeDtypeStruct((), np.float32), np.float32(2))
+
+    for _ in range(4):
+        box[:] = [fresh(N)]
+        expected = 2 * np.asarray(box[0])
+        np.testing.assert_array_equal(np.asarray(f(box[0])), expected)
+        assert box[0].is_deleted()
 
 
 # Deleted arrays -----------------------------------------------------------------------------------------
@@ -421,14 +571,18 @@ def test_donation_changes_no_value(data: Any) -> None:
     args = [fresh(*shape, seed=k) for k in range(inputs)]
     expected = [np.asarray(x).copy() for x in pb.jit(f)(*args)]
     kept = [np.asarray(x).copy() for x in args]
-    found = pb.jit(f, donate_argnums=tuple(donated))(*args)
-    for x, y in zip(found, expected, strict=True):
-        np.testing.assert_allclose(np.asarray(x), y, rtol=1e-4, atol=1e-5)
-    for k, x in enumerate(args):
-        if not x.is_deleted():
-            np.testing.assert_array_equal(np.asarray(x), kept[k])
-        else:
-            assert k in donated
+    donating = pb.jit(f, donate_argnums=tuple(donated))
+    for _ in range(3):  # the last time by a native entry
+        found = donating(*args)
+        for x, y in zip(found, expected, strict=True):
+            np.testing.assert_allclose(np.asarray(x), y, rtol=1e-4, atol=1e-5)
+        for k, x in enumerate(args):
+            if not x.is_deleted():
+                np.testing.assert_array_equal(np.asarray(x), kept[k])
+            else:
+                assert k in donated
+        del found, x, y
+        args = [fresh(*shape, seed=k) for k in range(inputs)]
 
 
 # While programs run -------------------------------------------------------------------------------------

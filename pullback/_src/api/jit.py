@@ -36,6 +36,12 @@ class _Traced:
         self._direct: Callable[..., Any] | None = None
         self._direct_tried = False
 
+    def executable(self) -> Any:
+        """The compiled program."""
+        if self.donated:
+            return donating_executable(self.staged.open_program, self.donated)
+        return executable(self.staged.open_program)
+
     def native_entry(self) -> Callable[..., Any] | None:
         """A function of the leaves of the arguments that returns what the traced function returns.
 
@@ -43,7 +49,7 @@ class _Traced:
         transformation is going on, or if the configuration is not the one of the last call of this method.
         Where an engine's executables cannot make such a function (no method `entry`) it is None.
         """
-        compiled: Any = executable(self.staged.open_program)
+        compiled = self.executable()
         make = getattr(compiled, "entry", None)
         if make is None:
             return None
@@ -163,16 +169,13 @@ class JitFunction:
                 if type(v) is not ConcreteArray:
                     break
             else:
-                if traced.donated:
-                    run = donating_executable(staged.open_program, traced.donated)
-                    return staged.unflatten(run([*staged.consts, *values]))
                 if known:  # what is called once is not worth an entry
                     entry = traced.native_entry()
                     if entry is not None:
                         self._entries[structure] = entry
                         if not static and not kwargs:
                             self._entry = traced.direct_entry(args, leaves) or self._entry
-                return staged.unflatten(executable(staged.open_program)([*staged.consts, *values]))
+                return staged.unflatten(traced.executable()([*staged.consts, *values]))
         outs = jit_p.bind(
             *staged.consts, *values, program=staged.open_program, name=name_of(self._fun), inline=self._inline
         )

@@ -337,6 +337,7 @@ def wrap(data: np.ndarray[Any, Any], weak_type: bool = False) -> ConcreteArray:
 
 
 _scalars: dict[tuple[type, Any, np.dtype[Any]], ConcreteArray] = {}
+_held: list[Any] = []  # their buffers: what has two references is never given away
 CONSTANTS: set[int] = set()  # the identities of the arrays in `_scalars`, which live as long as the process
 
 
@@ -354,6 +355,7 @@ def scalar(value: bool | int | float | complex, dtype: np.dtype[Any]) -> Concret
     if len(_scalars) < 4096:
         array = _scalars.setdefault(key, array)
         CONSTANTS.add(id(array))
+        _held.append(array._data)
     return array
 
 

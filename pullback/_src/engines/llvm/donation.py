@@ -13,16 +13,17 @@ At run time an input's memory is used only if nothing else refers to it. Otherwi
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.array import CONSTANTS, ConcreteArray
+from ...core.array import ConcreteArray
 from ...core.aval import ShapedArray, shaped_array
 from ...core.program import Equation
-from . import runtime
+from .entry import use_threads
+from .executable import Executable
 from .ir import Emitter, Value
 from .lower import Observer
 from .nests import Nest, reads_of
@@ -215,11 +216,14 @@ def _references(array: ConcreteArray) -> int:
 _ALONE = _references(ConcreteArray(np.zeros(1), shaped_array((1,), np.dtype(np.float64))))
 
 
-def _is_ours(array: Any, args: Sequence[Any]) -> bool:
-    """Whether nobody but one argument of a call can reach an array's memory."""
-    if type(array) is not ConcreteArray or id(array) in CONSTANTS:
+def _is_ours(array: Any, times: Mapping[int, int]) -> bool:
+    """Whether nobody but one argument of a call can reach an array's memory.
+
+    times: how often each array is an argument, by its identity.
+    """
+    if type(array) is not ConcreteArray or _references(array) != _ALONE:
         return False
-    if sum(other is array for other in args) != 1 or _references(array) != _ALONE:
+    if times[id(array)] != 1:
         return False
     data = array._data
     flags = data.flags
@@ -241,39 +245,61 @@ class DonatingExecutable:
         aliases: the results that do not, with the inputs whose memory they are in.
         used: the inputs whose memory the program writes over.
         results: the types of all results.
+
+    Its native entries are those of the executable. They take no calls in which an input's memory cannot be
+    used: such a call comes here, and a copy is used.
     """
 
-    __slots__ = ("_aliases", "_results", "_run", "_used", "report")
+    __slots__ = ("_aliases", "_entry", "_results", "_run", "_used", "report")
 
     def __init__(
-        self, run: Any, aliases: Mapping[int, int], used: Sequence[int], results: Sequence[ShapedArray]
+        self, run: Executable, aliases: Mapping[int, int], used: Sequence[int], results: Sequence[ShapedArray]
     ) -> None:
         self._run = run
         self._aliases = dict(aliases)
         self._used = tuple(used)
         self._results = list(results)
+        self._entry = self.entry(guarded=False)
         self.report: str = run.report
 
+    def entry(self, *, bound: Sequence[ConcreteArray] = (), **options: Any) -> Callable[..., Any] | None:
+        """A native function for calls with arguments of these types (see `Executable.entry`)."""
+        return self._run.entry(
+            bound=bound, given=self._used, aliases=self._aliases, results=self._results, **options
+        )
+
+    def renew(self, entry: Callable[..., Any]) -> None:
+        """Let a guarded entry run under the present configuration."""
+        self._run.renew(entry)
+
     def __call__(self, args: Sequence[ConcreteArray]) -> list[ConcreteArray]:
-        given = list(args)
-        taken: list[ConcreteArray] = []
-        for k in self._used:
-            array = given[k]
-            if runtime.native().problem is None and _is_ours(array, args):
-                taken.append(array)
-                given[k] = ConcreteArray(array._data, array.aval)
-            else:
-                given[k] = ConcreteArray(np.array(array._data, order="C", copy=True, subok=False), array.aval)
-        try:
+        entry = self._entry
+        if entry is None:
+            given = self._with_copies(args, self._used)
             own = iter(self._run(given))
-        finally:  # also if the program was interrupted: it may have written already
-            for array in taken:
-                with suppress(Exception):
-                    array.delete()
-        return [
-            ConcreteArray(given[self._aliases[j]]._data, aval) if j in self._aliases else next(own)
-            for j, aval in enumerate(self._results)
-        ]
+            return [
+                ConcreteArray(given[self._aliases[j]]._data, aval) if j in self._aliases else next(own)
+                for j, aval in enumerate(self._results)
+            ]
+        use_threads(entry)
+        out = entry(*args)
+        if out is NotImplemented:
+            given = self._run.prepared(args)
+            times = Counter(map(id, given))
+            out = entry(*self._with_copies(given, [k for k in self._used if not _is_ours(given[k], times)]))
+            if out is NotImplemented:  # another thread has begun to use one
+                out = entry(*self._with_copies(given, self._used))
+        assert out is not NotImplemented
+        return out
+
+    def _with_copies(self, args: Sequence[ConcreteArray], places: Sequence[int]) -> list[ConcreteArray]:
+        """The arguments, with copies of some."""
+        given = list(args)
+        for k in places:
+            given[k] = ConcreteArray(
+                np.array(given[k]._data, order="C", copy=True, subok=False), given[k].aval
+            )
+        return given
 
 
 __all__ = ["DonatingExecutable", "Watch", "WatchedBuffer", "candidates"]

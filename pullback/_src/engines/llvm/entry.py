@@ -11,7 +11,8 @@ The function reads fields of objects at fixed offsets (`layout.py` makes sure th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -26,12 +27,13 @@ from . import runtime
 LEAF, TUPLE, LIST, POST, TREE = range(5)
 
 # The table's places. Those of an argument: type, scalar kind, dtype, number of dimensions, dimensions.
-# Those of a result: type, dtype, number of dimensions, dimensions, bytes.
+# Those of a result: type, dtype, number of dimensions, dimensions, bytes, the argument whose memory it is in
+# (or -1). Those of an argument that is given away: its number, and how many references its memory then has.
 (
     PROGRAM, ARGUMENT_COUNT, FRAME_LENGTH, TEMPLATE, FIRST_ARGUMENT, ARGUMENTS, RESULT_COUNT, FIRST_RESULT,
     RESULTS, ARENA_BYTES, KIND, POST_FUNCTION, RELEASE_GIL, ON_FAILURE, SETTINGS, CHANGES, THREADS,
-    POSITIONAL_COUNT, STRUCTURE, CALLS_LEFT, ON_HOT, TABLE_LENGTH,
-) = range(22)  # fmt: skip
+    POSITIONAL_COUNT, STRUCTURE, CALLS_LEFT, ON_HOT, GIVEN_COUNT, GIVEN, TABLE_LENGTH,
+) = range(24)  # fmt: skip
 
 MAX_FRAME: Final = 4096
 """Programs with more inputs, constants and results in all than this are called in the slow way."""
@@ -60,6 +62,8 @@ def make_entry(
     guarded: bool = False,
     hot_after: int = 0,
     on_hot: Callable[[], Any] | None = None,
+    given: Sequence[int] = (),
+    aliases: Mapping[int, int] | None = None,
     keep: Any = None,
 ) -> Callable[..., Any]:
     """A function of `ConcreteArray`s of exactly these types, as fast as a call from Python can be.
@@ -84,6 +88,10 @@ def make_entry(
             NumPy arrays are arguments too.
         hot_after: after so many calls `on_hot` is called, once; 0: never.
         on_hot: must not raise.
+        given: the arguments whose memory the program writes over. The function returns NotImplemented if
+            anything else refers to the memory of one; otherwise they become deleted arrays.
+        aliases: the results that are in the memory of such an argument, with its number. They have no place
+            in the frame.
         keep: whatever must live as long as the entry (the program's code).
 
     The function returns NotImplemented if there are more or fewer arguments, or one is not a `ConcreteArray`
@@ -93,7 +101,8 @@ def make_entry(
         ValueError: the frame would be longer than MAX_FRAME, or a sample has other containers.
     """
     native = runtime.native()
-    length = len(bound) + len(arguments) + len(constants) + len(results) + 1
+    aliases = aliases or {}
+    length = len(bound) + len(arguments) + len(constants) + len(results) - len(aliases) + 1
     if length > MAX_FRAME:
         raise ValueError(f"a frame of {length} pointers is longer than {MAX_FRAME}")
     kept: list[Any] = [keep, post, on_failure, arguments, results]
@@ -142,8 +151,16 @@ def make_entry(
     signature[RESULT_COUNT] = len(results)
     signature[FIRST_RESULT] = first_constant + len(constants)
     signature[RESULTS] = table(
-        [[id(a), id(a.dtype), a.ndim, dims(a.shape), a.size * a.dtype.itemsize] for a in results], 5
+        [
+            [id(a), id(a.dtype), a.ndim, dims(a.shape), a.size * a.dtype.itemsize, aliases.get(k, -1)]
+            for k, a in enumerate(results)
+        ],
+        6,
     )
+    if given:
+        signature[GIVEN_COUNT] = len(given)
+        times = Counter(aliases.values())
+        signature[GIVEN] = table([[k, 2 + times[k]] for k in given], 2)
     signature[ARENA_BYTES] = arena_bytes
     signature[KIND] = kind
     signature[POST_FUNCTION] = id(post) if post is not None else 0
@@ -178,6 +195,11 @@ def stamp(entry: Callable[..., Any]) -> None:
     signature[SETTINGS] = id(settings())
     signature[CHANGES] = changes[0]
     signature[THREADS] = runtime.thread_count()
+
+
+def use_threads(entry: Callable[..., Any]) -> None:
+    """Let an entry use as many threads as the configuration says."""
+    entry.__self__[THREADS] = runtime.thread_count()  # type: ignore[attr-defined]  # of a builtin
 
 
 MAX_DEPTH: Final = 50

@@ -143,7 +143,7 @@ prepare:
   %inputs = getelementptr ptr, ptr %frame, i64 %first
   br label %next_argument
 next_argument:
-  %i = phi i64 [0, %prepare], [%i_more, %argument_good]
+  %i = phi i64 [0, %prepare], [%i_more, %hold], [%i_more, %hold_none]
   %i_there = icmp ult i64 %i, %count
   br i1 %i_there, label %look, label %make_results
 look:
@@ -153,11 +153,28 @@ look:
   %number_place = getelementptr i64, ptr %scratch, i64 %i
   %pointer = call ptr @argument(ptr %value, ptr %row, ptr %number_place)
   %bad_argument = icmp eq ptr %pointer, null
-  br i1 %bad_argument, label %miss, label %argument_good
+  br i1 %bad_argument, label %miss_held, label %argument_good
+miss_held:
+  call void @drop_held(ptr %held, i64 %i)
+  br label %miss
 argument_good:
   %input = getelementptr ptr, ptr %inputs, i64 %i
   store ptr %pointer, ptr %input
   %i_more = add i64 %i, 1
+  ; Another thread or a callback may delete arrays, or give their memory away: a reference keeps it.
+  %h_slot = getelementptr ptr, ptr %held, i64 %i
+  %h_type_place = getelementptr i8, ptr %value, i64 8
+  %h_type = load ptr, ptr %h_type_place
+  %h_concrete = icmp eq ptr %h_type, @concrete_type
+  br i1 %h_concrete, label %hold, label %hold_none
+hold:
+  %h_data_place = getelementptr i8, ptr %value, i64 16
+  %h_data = load ptr, ptr %h_data_place
+  call void @Py_IncRef(ptr %h_data)
+  store ptr %h_data, ptr %h_slot
+  br label %next_argument
+hold_none:
+  store ptr null, ptr %h_slot
   br label %next_argument
 
 make_results:
@@ -172,35 +189,43 @@ make_results:
   %kind = load i64, ptr %kind_place
   switch i64 %kind, label %new_list [i64 0, label %leaf i64 1, label %new_tuple]
 leaf:
-  %leaf_result = call ptr @result(ptr %result_rows, ptr %outputs)
+  %leaf_result = call ptr @result(ptr %result_rows, ptr %outputs, ptr %held)
   %no_leaf = icmp eq ptr %leaf_result, null
-  br i1 %no_leaf, label %failed, label %run
+  br i1 %no_leaf, label %failed_held, label %run
+failed_held:
+  call void @drop_held(ptr %held, i64 %count)
+  br label %failed
 new_tuple:
   %tuple = call ptr @PyTuple_New(i64 %result_count)
   %no_tuple = icmp eq ptr %tuple, null
-  br i1 %no_tuple, label %failed, label %fill
+  br i1 %no_tuple, label %failed_held, label %fill
 new_list:
   %list = call ptr @PyList_New(i64 %result_count)
   %no_list = icmp eq ptr %list, null
-  br i1 %no_list, label %failed, label %fill
+  br i1 %no_list, label %failed_held, label %fill
 fill:
   %container = phi ptr [%tuple, %new_tuple], [%list, %new_list]
   br label %next_result
 next_result:
   %r = phi i64 [0, %fill], [%r_more, %set_tuple], [%r_more, %set_list]
+  %output = phi ptr [%outputs, %fill], [%output_more, %set_tuple], [%output_more, %set_list]
   %r_there = icmp ult i64 %r, %result_count
   br i1 %r_there, label %new_result, label %run
 new_result:
-  %result_row = getelementptr [5 x i64], ptr %result_rows, i64 %r
-  %output = getelementptr ptr, ptr %outputs, i64 %r
-  %one = call ptr @result(ptr %result_row, ptr %output)
+  %result_row = getelementptr [6 x i64], ptr %result_rows, i64 %r
+  %one = call ptr @result(ptr %result_row, ptr %output, ptr %held)
+  %source_place = getelementptr i64, ptr %result_row, i64 5
+  %source = load i64, ptr %source_place
+  %is_own = icmp slt i64 %source, 0  ; others have no place in the frame
+  %own_step = zext i1 %is_own to i64
+  %output_more = getelementptr ptr, ptr %output, i64 %own_step
   %no_result = icmp eq ptr %one, null
   %r_more = add i64 %r, 1
   %is_tuple = icmp eq i64 %kind, 1
   br i1 %no_result, label %drop_container, label %set
 drop_container:
   call void @Py_DecRef(ptr %container)
-  ret ptr null
+  br label %failed_held
 set:
   br i1 %is_tuple, label %set_tuple, label %set_list
 set_tuple:
@@ -232,7 +257,7 @@ arena_on_heap:
 arena_failed:
   call void @Py_DecRef(ptr %results)
   %m = call ptr @PyErr_NoMemory()
-  ret ptr null
+  br label %failed_held
 arena_good:
   store ptr %heap_arena, ptr %arena_slot
   br label %choose
@@ -242,30 +267,20 @@ choose:
   %release_place = getelementptr i64, ptr %table, i64 12
   %release = load i64, ptr %release_place
   %releases = icmp ne i64 %release, 0
-  br label %hold
-
-hold:  ; meanwhile, another thread or a callback may delete arrays, or give their memory away
-  %h = phi i64 [0, %choose], [%h_more, %hold_one], [%h_more, %hold_none]
-  %h_there = icmp ult i64 %h, %count
-  br i1 %h_there, label %hold_look, label %start
-hold_look:
-  %h_place = getelementptr ptr, ptr %arguments, i64 %h
-  %h_value = load ptr, ptr %h_place
-  %h_slot = getelementptr ptr, ptr %held, i64 %h
-  %h_more = add i64 %h, 1
-  %h_type_place = getelementptr i8, ptr %h_value, i64 8
-  %h_type = load ptr, ptr %h_type_place
-  %h_concrete = icmp eq ptr %h_type, @concrete_type
-  br i1 %h_concrete, label %hold_one, label %hold_none
-hold_one:
-  %h_data_place = getelementptr i8, ptr %h_value, i64 16
-  %h_data = load ptr, ptr %h_data_place
-  call void @Py_IncRef(ptr %h_data)
-  store ptr %h_data, ptr %h_slot
-  br label %hold
-hold_none:
-  store ptr null, ptr %h_slot
-  br label %hold
+  %given_count_place = getelementptr i64, ptr %table, i64 21
+  %given_count = load i64, ptr %given_count_place
+  %gives = icmp ne i64 %given_count, 0
+  br i1 %gives, label %take, label %start
+take:
+  %taken = call i1 @take_given(ptr %table, ptr %arguments, ptr %held)
+  br i1 %taken, label %start, label %not_taken
+not_taken:
+  call void @Py_DecRef(ptr %results)
+  call void @drop_held(ptr %held, i64 %count)
+  br i1 %small_arena, label %miss, label %not_taken_arena
+not_taken_arena:
+  call void @pb_arena_give(ptr %arena, i64 %arena_bytes)
+  br label %miss
 
 start:
   br i1 %releases, label %without_gil, label %with_gil
@@ -279,21 +294,7 @@ with_gil:
   br label %after
 after:
   %status = phi i32 [%status_without, %without_gil], [%status_with, %with_gil]
-  br label %drop
-drop:
-  %d = phi i64 [0, %after], [%d_more, %drop_next], [%d_more, %drop_one]
-  %d_there = icmp ult i64 %d, %count
-  br i1 %d_there, label %drop_next, label %dropped
-drop_next:
-  %d_slot = getelementptr ptr, ptr %held, i64 %d
-  %d_data = load ptr, ptr %d_slot
-  %d_more = add i64 %d, 1
-  %d_none = icmp eq ptr %d_data, null
-  br i1 %d_none, label %drop, label %drop_one
-drop_one:
-  call void @Py_DecRef(ptr %d_data)
-  br label %drop
-dropped:
+  call void @drop_held(ptr %held, i64 %count)
   br i1 %small_arena, label %settle, label %give
 give:
   call void @pb_arena_give(ptr %arena, i64 %arena_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import operator
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from .entry import (
     MAX_FRAME,
     POST,
     PROGRAM,
-    THREADS,
     TREE,
     TUPLE,
     Signature,
@@ -28,6 +27,7 @@ from .entry import (
     leaves_in_order,
     make_entry,
     stamp,
+    use_threads,
     watch_calls,
 )
 from .jit import Linked
@@ -103,6 +103,9 @@ class Executable:
         sample: tuple[Any, ...] | None = None,
         leaves: Sequence[Any] = (),
         guarded: bool = True,
+        given: Sequence[int] = (),
+        aliases: Mapping[int, int] | None = None,
+        results: Sequence[ShapedArray] | None = None,
     ) -> Callable[..., Any] | None:
         """A native function for calls with arguments of these types (see `entry.make_entry`).
 
@@ -112,6 +115,8 @@ class Executable:
                 It may only arrange them in containers.
             sample: if given, the function takes containers like these instead of their `leaves`.
             guarded: return NotImplemented when tracing would be in order or the configuration has changed.
+            given, aliases, results: for `DonatingExecutable`: inputs whose memory the program writes over,
+                the results that are in their memory, and the types of all results.
 
         Returns:
             The function, or None if native entries cannot be used for this program (or sample) here.
@@ -121,10 +126,11 @@ class Executable:
             found = leaves_in_order(sample)
             if found is None or len(found) != len(leaves) or not all(map(operator.is_, found, leaves)):
                 return None
+        types = self.results if results is None else results
         kind = _KINDS.get(container, POST)
         result = None
         if kind == POST and container is not None:
-            numbers: list[Any] = list(range(len(self.results)))
+            numbers: list[Any] = list(range(len(types)))
             with suppress(Exception):  # containers of the user's may not take numbers
                 result = container(numbers)
             found = leaves_in_order(result)
@@ -138,7 +144,7 @@ class Executable:
         entry = make_entry(
             self._address,
             self.arguments[len(bound) :],
-            self.results,
+            types,
             bound=bound,
             constants=self._constants,
             arena_bytes=self._arena_bytes,
@@ -151,6 +157,8 @@ class Executable:
             guarded=guarded,
             hot_after=self._hot_after,
             on_hot=self.promotion,
+            given=[k - len(bound) for k in given],
+            aliases={j: k - len(bound) for j, k in (aliases or {}).items()},
             keep=self._codes,
         )
         signature: Signature = entry.__self__  # type: ignore[attr-defined]  # of a builtin
@@ -191,15 +199,15 @@ class Executable:
         """
         entry = self._entry
         if entry is None:
-            return self._call_slowly([a._data for a in self._prepared(args)])
-        entry.__self__[THREADS] = runtime.thread_count()  # type: ignore[attr-defined]  # of a builtin
+            return self._call_slowly([a._data for a in self.prepared(args)])
+        use_threads(entry)
         out = entry(*args)
         if out is NotImplemented:
-            out = entry(*self._prepared(args))
+            out = entry(*self.prepared(args))
         assert out is not NotImplemented
         return out
 
-    def _prepared(self, args: Sequence[ConcreteArray]) -> list[ConcreteArray]:
+    def prepared(self, args: Sequence[ConcreteArray]) -> list[ConcreteArray]:
         """The arguments with C-contiguous buffers and exactly the types of the program's inputs.
 
         An array whose buffer was not contiguous gets its contiguous copy for good.

@@ -67,9 +67,11 @@ def problem() -> str | None:
         return "NumPy's binary interface is not version 2"
     owner = np.arange(24, dtype=np.float32).reshape(2, 3, 4).copy()
     view = owner[:, 1:, ::2]
-    array = wrap(owner)
+    array, lone = wrap(owner), wrap(np.zeros(3))
     handler = ctypes.PYFUNCTYPE(ctypes.py_object)(numpy_function(_GET_HANDLER))()
     checks = {
+        "the number of an object's references": ctypes.c_int32.from_address(_word(lone, CONCRETE_DATA)).value
+        == 1,
         "the type of an object": _word(owner, TYPE) == id(np.ndarray),
         "an array's buffer": _word(array, CONCRETE_DATA) == id(owner),
         "an array's type": _word(array, CONCRETE_AVAL) == id(array.aval),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PYTHON_IR = """
 @concrete_type = external global i8       ; ConcreteArray
+@deleted_type = external global i8        ; DeletedArray
 @array_type = external global i8          ; numpy.ndarray
 @handler_capsule = external global i8     ; the capsule around @pb_handler
 @trace_variable = external global i8      ; the context variable of the current trace

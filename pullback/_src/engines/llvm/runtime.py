@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...base.config import changes, settings
-from ...core.array import ConcreteArray
+from ...core.array import ConcreteArray, DeletedArray
 from ...core.axis_env import _sizes, bound_axes
 from ...core.trace import CURRENT, EVAL
 from . import cache as disk
@@ -131,6 +131,7 @@ class Native:
                 disk.compiled(_text(), opt=0),  # more effort takes 65 ms longer and saves 20 ns a call
                 {
                     "concrete_type": id(ConcreteArray),
+                    "deleted_type": id(DeletedArray),
                     "array_type": id(np.ndarray),
                     "new_array": layout.new_from_descr(),
                     "handler_capsule": id(capsule),

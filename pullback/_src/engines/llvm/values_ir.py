@@ -143,9 +143,144 @@ no:
   ret ptr null
 }
 
-; A new ConcreteArray; its memory's address goes to `place`. Null with an exception set if there is no memory.
-define internal ptr @result(ptr %row, ptr %place) {
+; Take the arguments that are given away, if the memory of each can be reached through that argument alone:
+; they become deleted arrays, and only `held` refers to their memory, and the results that will be in it.
+; Nothing happens if one cannot be taken. No other thread of Python comes between the look and the deed.
+;
+; An argument that is passed twice, or shares its memory with another one, has too many references.
+define internal i1 @take_given(ptr %table, ptr %arguments, ptr %held) {
 entry:
+  %given_count_place = getelementptr i64, ptr %table, i64 21
+  %given_count = load i64, ptr %given_count_place
+  %rows_place = getelementptr i64, ptr %table, i64 22
+  %rows = load ptr, ptr %rows_place
+  br label %next
+next:
+  %g = phi i64 [0, %entry], [%g_more, %writable]
+  %there = icmp ult i64 %g, %given_count
+  br i1 %there, label %look, label %take
+look:
+  %g_more = add i64 %g, 1
+  %row = getelementptr [2 x i64], ptr %rows, i64 %g
+  %number = load i64, ptr %row
+  %value_place = getelementptr ptr, ptr %arguments, i64 %number
+  %value = load ptr, ptr %value_place
+  %type_place = getelementptr i8, ptr %value, i64 8
+  %type = load ptr, ptr %type_place
+  %is_concrete = icmp eq ptr %type, @concrete_type
+  br i1 %is_concrete, label %same_data, label %no
+same_data:
+  %data_place = getelementptr i8, ptr %value, i64 16
+  %data = load ptr, ptr %data_place
+  %held_place = getelementptr ptr, ptr %held, i64 %number
+  %held_data = load ptr, ptr %held_place
+  %is_same = icmp eq ptr %data, %held_data
+  br i1 %is_same, label %count_references, label %no
+count_references:
+  %references = load i32, ptr %data
+  %expected_place = getelementptr i64, ptr %row, i64 1
+  %expected_64 = load i64, ptr %expected_place
+  %expected = trunc i64 %expected_64 to i32
+  %alone = icmp eq i32 %references, %expected
+  br i1 %alone, label %owner, label %no
+owner:
+  %base_place = getelementptr i8, ptr %data, i64 48
+  %base = load ptr, ptr %base_place
+  %has_no_base = icmp eq ptr %base, null
+  br i1 %has_no_base, label %writable, label %no
+writable:
+  %flags_place = getelementptr i8, ptr %data, i64 64
+  %flags = load i32, ptr %flags_place
+  %flags_needed = and i32 %flags, 1028  ; WRITEABLE | OWNDATA
+  %good_flags = icmp eq i32 %flags_needed, 1028
+  br i1 %good_flags, label %next, label %no
+no:
+  ret i1 false
+
+take:
+  %t = phi i64 [0, %next], [%t_more, %take_one]
+  %t_there = icmp ult i64 %t, %given_count
+  br i1 %t_there, label %take_one, label %yes
+take_one:
+  %t_more = add i64 %t, 1
+  %t_row = getelementptr [2 x i64], ptr %rows, i64 %t
+  %t_number = load i64, ptr %t_row
+  %t_value_place = getelementptr ptr, ptr %arguments, i64 %t_number
+  %t_value = load ptr, ptr %t_value_place
+  %t_data_place = getelementptr i8, ptr %t_value, i64 16
+  %t_data = load ptr, ptr %t_data_place
+  store ptr null, ptr %t_data_place
+  call void @Py_DecRef(ptr %t_data)
+  ; As an assignment to `__class__` does.
+  %t_type_place = getelementptr i8, ptr %t_value, i64 8
+  call void @Py_IncRef(ptr @deleted_type)
+  store ptr @deleted_type, ptr %t_type_place
+  call void @Py_DecRef(ptr @concrete_type)
+  br label %take
+yes:
+  ret i1 true
+}
+
+; Let go of the arguments' buffers.
+define internal void @drop_held(ptr %held, i64 %count) {
+entry:
+  br label %next
+next:
+  %d = phi i64 [0, %entry], [%d_more, %look], [%d_more, %drop]
+  %there = icmp ult i64 %d, %count
+  br i1 %there, label %look, label %done
+look:
+  %slot = getelementptr ptr, ptr %held, i64 %d
+  %data = load ptr, ptr %slot
+  %d_more = add i64 %d, 1
+  %none = icmp eq ptr %data, null
+  br i1 %none, label %next, label %drop
+drop:
+  call void @Py_DecRef(ptr %data)
+  br label %next
+done:
+  ret void
+}
+
+; A ConcreteArray around the buffer of an argument that is given away; null with an exception set if there is
+; no memory. If the argument has no buffer it cannot be taken, and this is not used.
+define internal ptr @renamed(ptr %row, ptr %data) {
+entry:
+  %object = call ptr @PyType_GenericAlloc(ptr @concrete_type, i64 0)
+  %no_object = icmp eq ptr %object, null
+  br i1 %no_object, label %failed, label %fill
+failed:
+  ret ptr null
+fill:
+  %aval = load ptr, ptr %row
+  call void @Py_IncRef(ptr %aval)
+  %aval_place = getelementptr i8, ptr %object, i64 24
+  store ptr %aval, ptr %aval_place
+  %no_data = icmp eq ptr %data, null
+  br i1 %no_data, label %done, label %share
+share:
+  call void @Py_IncRef(ptr %data)
+  %data_place = getelementptr i8, ptr %object, i64 16
+  store ptr %data, ptr %data_place
+  br label %done
+done:
+  ret ptr %object
+}
+
+; A ConcreteArray for a result. It is in the memory of one of the arguments, or in new memory, whose address
+; goes to `place`. Null with an exception set if there is no memory.
+define internal ptr @result(ptr %row, ptr %place, ptr %held) {
+entry:
+  %source_place = getelementptr i64, ptr %row, i64 5
+  %source = load i64, ptr %source_place
+  %is_own = icmp slt i64 %source, 0
+  br i1 %is_own, label %allocate, label %take
+take:
+  %buffer_place = getelementptr ptr, ptr %held, i64 %source
+  %buffer = load ptr, ptr %buffer_place
+  %renamed = call ptr @renamed(ptr %row, ptr %buffer)
+  ret ptr %renamed
+allocate:
   %bytes_place = getelementptr i64, ptr %row, i64 4
   %bytes = load i64, ptr %bytes_place
   %memory = call ptr @pb_alloc(i64 %bytes)
