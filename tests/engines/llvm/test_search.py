@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import pullback as pb
 import pullback.numpy as jnp
 from pullback._src.base.config import enable_x64
+from pullback._src.engines.llvm import search as lowering
 
 from .comparison import agree
 
@@ -46,10 +47,98 @@ def test_dtypes(dtype: Any, n: int) -> None:
         agree(lambda a, v: (jnp.searchsorted(a, v[0, 0]), jnp.searchsorted(a * 1, v)), jnp.sort(a), v)
 
 
+def _arrays(n: int, dtype: Any) -> dict[str, Any]:
+    r, info = np.random.RandomState(n), np.finfo(dtype)
+    arrays = {
+        "uniform": r.rand(n),
+        "grid": np.linspace(0, 1, n),
+        "normal": r.randn(n),
+        "exponential": np.exp(np.linspace(-40, 40, n)),
+        "ties": r.randint(0, 9, n),
+        "equal": np.full(n, 2.5),
+        "subnormal": r.randint(-90, 90, n) * float(info.smallest_subnormal),
+        "largest": r.uniform(-1, 1, n) * float(info.max),
+        "neighbours": 1 + r.randint(0, 5, n) * float(info.eps),
+        "infinite": np.concatenate([[-np.inf] * 3, r.randn(n - 6), [np.inf] * 3]),
+        "nan": np.concatenate([r.randn(n - 4), [np.inf], [np.nan] * 3]),
+        "all nan": np.full(n, np.nan),
+        "zeros": np.concatenate([-r.rand(n // 2), [-0.0, 0.0, -0.0], r.rand(n - n // 2 - 3)]),
+    }
+    return {name: np.sort(a.astype(dtype)) for name, a in arrays.items()}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [64, 100, 1000])
+def test_many_values_begin_with_a_table(n: int, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    make = lowering.make_table
+    monkeypatch.setattr(lowering, "make_table", lambda *xs: made.append(1) or make(*xs))
+    r, info = np.random.RandomState(0), np.finfo(dtype)
+    special = np.array(
+        [
+            0.0,
+            -0.0,
+            np.inf,
+            -np.inf,
+            np.nan,
+            -np.nan,
+            info.max,
+            -info.max,
+            info.tiny,
+            info.smallest_subnormal,
+        ],
+        dtype,
+    )
+    with enable_x64(True):
+        for a in _arrays(n, dtype).values():
+            finite = a[np.isfinite(a)]
+            near = [np.nextafter(finite, s).astype(dtype) for s in (np.inf, -np.inf)] if finite.size else []
+            around = [(r.rand(20 * n) * 3 - 1).astype(dtype), a, special, *near]
+            if finite.size:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    around.append(
+                        r.uniform(-0.1, 1.1, 25 * n).astype(dtype) * (finite[-1] - finite[0]) + finite[0]
+                    )
+            values = np.concatenate(around)
+            agree(
+                lambda a, v: (jnp.searchsorted(a, v), jnp.searchsorted(a, v, side="right")),
+                a,
+                values,
+                guard=True,
+            )
+            agree(
+                lambda a, v: jnp.searchsorted(a[::-1][::-1][::2], v.reshape(-1, 1)),
+                a,
+                values[: len(values) // 2 * 2],
+            )
+    assert made
+
+
+def test_a_table_in_a_loop() -> None:
+    r = np.random.RandomState(0)
+    x, v = np.sort(r.rand(3, 80).astype(np.float32)), r.rand(3, 5000).astype(np.float32)
+
+    def turn(total: Any, pair: Any) -> Any:
+        found = jnp.searchsorted(pair[0] * 2, pair[1] * 2)
+        return total + found, (found.sum(), jnp.tanh(total))
+
+    agree(lambda x, v: pb.lax.scan(turn, jnp.zeros(5000, jnp.int32), (x, v)), x, v, rtol=1e-6)
+    agree(pb.vmap(jnp.searchsorted), x, v)
+    agree(
+        lambda x, v: pb.lax.cond(x[0, 0] > 0, jnp.searchsorted, lambda x, v: (v * 0).astype(int), x[0], v[0]),
+        x,
+        v,
+    )
+    many = r.rand(200_000).astype(np.float32)
+    agree(jnp.searchsorted, np.sort(r.rand(300).astype(np.float32)), many)
+    agree(lambda x, v: jnp.interp(v, x, x * x), x[0], many, rtol=1e-5)
+
+
 def test_arrays_that_are_not_sorted() -> None:
     # Whatever the result, nothing outside of the array is read.
     x = np.random.RandomState(0).randn(1000).astype(np.float32)
-    agree(lambda a, v: (jnp.searchsorted(a, v) >= 0) & (jnp.searchsorted(a, v) <= 1000), x, x, guard=True)
+    for y in (x, np.tile(x, 30)):
+        agree(lambda a, v: (jnp.searchsorted(a, v) >= 0) & (jnp.searchsorted(a, v) <= 1000), x, y, guard=True)
 
 
 def test_in_programs() -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import pullback as pb
 import pullback.numpy as jnp
 from pullback import lax
-from pullback._src.base.config import enable_x64
+from pullback._src.base.config import enable_x64, num_threads
+from pullback._src.engines.llvm import shared_sort
 from pullback._src.engines.llvm import sort as lowering
 
 from .comparison import agree, both
@@ -115,6 +116,42 @@ def test_many(monkeypatch: pytest.MonkeyPatch) -> None:
         agree(lax.sort, x.reshape(shape), guard=True)
         agree(lambda x: jnp.argsort(x, 0), x.reshape(shape), guard=True)
     agree(lambda x: lax.sort((x.astype(np.int32), x), num_keys=2), x)
+
+
+@pytest.mark.parametrize("n", [130, 1031, 4096])
+def test_long_rows_are_shared(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lowering, "LEAST", 100)
+    monkeypatch.setattr(shared_sort, "PART", 64)
+    called = []
+    shared = lowering.sort_shared
+    monkeypatch.setattr(lowering, "sort_shared", lambda *xs: called.append(1) or shared(*xs))
+    r = np.random.RandomState(0)
+    for dtype in (np.bool_, np.int8, np.uint32, np.int64, np.float16, np.float32, np.float64):
+        x = numbers(n, dtype=dtype)
+        agree(jnp.argsort, x, guard=True)
+        agree(lambda x: jnp.argsort(x, 1), x[None, :], guard=True)
+        agree(jnp.argsort, np.zeros(n, dtype))  # no digit differs
+        agree(jnp.argsort, r.permutation(n).astype(dtype), guard=True)
+    special = r.choice(np.array(SPECIAL, np.float32), n)
+    agree(jnp.argsort, special, guard=True)
+    agree(jnp.argsort, special.astype(np.float64) * r.randn(n), guard=True)
+    y, z = r.randint(0, 3, n), r.randn(n).astype(np.float32)
+    for keys in (1, 2, 3):
+        agree(
+            lambda *xs, k=keys: lax.sort(xs, 0, num_keys=k), y.astype(np.int16), y[::-1] * 0.5, z, guard=True
+        )
+        agree(lambda *xs, k=keys: lax.sort(xs, 0, num_keys=k), y.astype(np.int16), special, z, guard=True)
+    agree(jnp.argsort, np.round(z) + 1j * y, guard=True)
+    agree(lambda x: jnp.argsort(jnp.tanh(x) + x), z, guard=True)
+    assert called
+
+
+def test_long_rows_with_any_number_of_threads() -> None:
+    x = np.random.RandomState(0).randint(0, 5000, 150_001).astype(np.float32)
+    expected = np.argsort(x, kind="stable")
+    for count in (1, 2, 5):
+        with num_threads(count):
+            np.testing.assert_array_equal(pb.jit(jnp.argsort)(x), expected)
 
 
 def test_in_programs() -> None:

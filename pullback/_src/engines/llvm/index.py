@@ -15,7 +15,7 @@ class Index:
     """`const + Σ coefficient * variable + lanes[k]` in lane k; `low` and `high` bound it over the loops.
 
     `lanes` is None when it is the same in all lanes. `vector` is a part that only run time knows, lane by
-    lane.
+    lane: of i64, or of i32 if the index then has no `lanes`.
     """
 
     __slots__ = ("terms", "const", "lanes", "vector", "low", "high", "_key")

@@ -91,6 +91,7 @@ class Accesses:
         self.direct: list[Index] = []
         self.cuts: list[tuple[Index, int]] = []  # an index, and a bound on both sides of which it may be
         self.cost = 0.0
+        self.waits = False  # whether a node waits for memory, step by step, unless more lanes go on meanwhile
         self._seen: set[Any] = set()
 
     def first(self, node: Node, at: Position) -> bool:

@@ -20,6 +20,7 @@ from .math.base import is_any
 from .nodes import Accesses, Node, View, variables
 from .parallel import chunks_for, parallel_for, poll_in
 from .radix import sort_row
+from .shared_sort import LEAST, counts_bytes, parts_of, sort_shared
 from .storage import Element, components, load, storage_of, store
 
 Out = Sequence[View | None]
@@ -152,9 +153,21 @@ class Work:
         assert isinstance(found, Value)
         return e.convert("zext", found, "i64")
 
-    def sort(self) -> tuple[Value, Value]:
-        """Sort; the addresses of the keys and of the numbers."""
+    def sort(self, counts: Value | None = None) -> tuple[Value, Value]:
+        """Sort; the addresses of the keys and of the numbers.
+
+        counts: memory for the counts of several threads that share the work (`sort_shared`).
+        """
         e = self.e
+        if counts is not None:
+            keys = self.keys, self.spare
+            if self.packed:
+                address, _ = sort_shared(e, 64, self.length, 32, counts, keys)
+                return address, address
+            both = self.numbers, self.spare_numbers
+            address, numbers = sort_shared(e, 64, self.length, 0, counts, keys, both)
+            assert numbers is not None
+            return address, numbers
         if self.numbered and not self.packed:
             both = (self.numbers, self.spare_numbers)
             moved = sort_row(e, 64, self.length, self.keys, self.spare, both)
@@ -250,6 +263,9 @@ def sort(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         rows(lw, first.shape, axis, bits, False, lambda row, work: _alone(row, work, operands[0], results[0]))
     else:
         keys = [(x, c) for x in operands[:count] for c in range(2 if x.dtype.kind == "c" else 1)]
+        if first.size == first.shape[axis] >= LEAST and not lw.e.outlined:
+            _shared(lw, axis, bits, operands, keys, results)
+            return list(results)
         rows(
             lw, first.shape, axis, bits, True, lambda row, work: _together(row, work, operands, keys, results)
         )
@@ -337,6 +353,68 @@ def _together(
         numbers = _sorted_by(row, work, key_of, numbers)
     assert numbers is not None
     permuted(row, work, numbers, list(zip(operands, results, strict=True)), row.length)
+
+
+def _shared(
+    lw: Lowering,
+    axis: int,
+    bits: int,
+    operands: Sequence[Node],
+    keys: Sequence[tuple[Node, int]],
+    results: Sequence[View],
+) -> None:
+    """As `_together`, for one long row that several threads share."""
+    main, shape = lw.e, operands[0].shape
+    length = shape[axis]
+    base = lw.address(lw.result(Node((Work.bytes(bits, length, True),), UINT8)))
+    counts = lw.address(lw.result(Node((counts_bytes(length),), UINT8)))
+
+    def each(body: Callable[[Row, Work, Index, int], None], lanes: int) -> None:
+        """`body` for all of the row, so many elements at a time."""
+        whole, rest = divmod(length, lanes)
+
+        def here(e: Emitter) -> tuple[Row, Work]:
+            return Row(e, [ZERO] * len(shape), axis, length), Work(e, e.local(base), bits, length, True)
+
+        def part(e: Emitter, start: Value, stop: Value, chunk: Value) -> None:
+            row, work = here(e)
+            step, at = constant(lanes, "i64"), Index.of_lanes(range(lanes))
+            with e.loop(e.mul(start, step), e.mul(stop, step), lanes) as loop:
+                body(row, work, at + Index.along(loop.index, 0, (whole - 1) * lanes), lanes)
+
+        parallel_for(main, whole, parts_of(length), part)
+        if rest:
+            body(*here(main), Index.of_lanes(range(rest)) + whole * lanes, rest)
+
+    def sorted_by(x: Node, component: int, before: Value | None) -> Value:
+        """The address of the numbers in the order of a key, equal ones in the order before."""
+
+        def make(row: Row, work: Work, index: Index, lanes: int) -> None:
+            e = row.e
+            number = index.value(e)
+            if before is not None:
+                number = work.number(e.local(before), index)
+                index, place = Index.along(number, 0, length - 1), index
+            else:
+                place = index
+            key = ordered(e, components(row.element(x, index))[component], x.dtype, False)
+            key = key if key.elem == f"i{bits}" else e.convert("zext", key, f"i{bits}")
+            work.put(place, key, e.convert("trunc", number, "i32"), lanes)
+
+        each(make, LANES if before is None else 1)
+        return Work(main, base, bits, length, True).sort(counts)[1]
+
+    numbers: Value | None = None
+    for x, component in reversed(keys):
+        numbers = sorted_by(x, component, numbers)
+    assert numbers is not None
+
+    def give(row: Row, work: Work, index: Index, lanes: int) -> None:
+        place = Index.along(work.number(row.e.local(numbers), index), 0, length - 1)
+        for x, result in zip(operands, results, strict=True):
+            row.set(result, index, row.element(x, place), lanes)
+
+    each(give, 1)
 
 
 def _sorted_by(row: Row, work: Work, key_of: Callable[[Index], Value], numbers: Value | None) -> Value:

@@ -147,7 +147,7 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
     target = LANE_BYTES // max(widest, 4)
     # Vectors of half the length compile sooner, and are as quick if enough goes on at the same time anyway.
     chain = max([chain_of(o.node) for o in stage.outputs])
-    if found.cost > 4 or found.cost > max(HEAVY_BODY, 2.5 * chain):
+    if not found.waits and (found.cost > 4 or found.cost > max(HEAVY_BODY, 2.5 * chain)):
         target //= 2
     cost = element_cost(found.cost, [v for v, _ in found.views], len(stores))
     if not axes:

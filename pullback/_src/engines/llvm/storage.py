@@ -255,7 +255,11 @@ def _load_run(
 
 
 def _gather(e: Emitter, base: Value, at: Index, storage: Storage, level: int) -> Value:
-    index = at.value(e)
+    if at.vector is not None and at.vector.elem == "i32" and at.lanes is None:
+        # One instruction gathers at twice as many short indices; the rest of them goes into the address.
+        index, base = at.vector, address(e, base, Index(at.terms, at.const), storage.memory)
+    else:
+        index = at.value(e)
     if index.lanes == 1:
         place = e.pure(
             f"getelementptr {storage.memory}, ptr {base.name}, {index.typed}",
