@@ -146,7 +146,7 @@ class Library:
             return
         addresses = {f"{kind}_threads": _address(shared, pattern.format(kind)) for kind in ("get", "set")}
         names = ("pb_blas_begin", "pb_blas_end", "pb_blas_reset")
-        linked = jit.keep_forever(jit.link(disk.compiled(_ALONE_IR, opt=2), addresses, names))
+        linked = jit.keep_forever(jit.link(disk.compiled(_ALONE_IR, opt=0), addresses, names))
         self.symbols = {name: linked.address(name) for name in names[:2]}
         self._get_threads = ctypes.CFUNCTYPE(ctypes.c_int)(addresses["get_threads"])
         if hasattr(os, "register_at_fork"):

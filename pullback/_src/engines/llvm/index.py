@@ -125,14 +125,19 @@ class Index:
             return (self.const,) * count
         return tuple([self.const + k for k in self.lanes])
 
-    def scalar(self, e: Emitter) -> Value:
-        """The part that is the same in all lanes, as an i64."""
+    def variable(self, e: Emitter) -> Value | None:
+        """Σ coefficient·variable as an i64, or None if there are no variables."""
         total: Value | None = None
         # Summed from the outermost level inwards, so that each partial sum stands as far out as it can.
         for v, c in sorted(self.terms, key=lambda term: term[0].level):
             v = e.local(v)
             part = v if c == 1 else e.mul(v, constant(c, "i64"))
             total = part if total is None else e.add(total, part)
+        return total
+
+    def scalar(self, e: Emitter) -> Value:
+        """The part that is the same in all lanes, as an i64."""
+        total = self.variable(e)
         if total is None:
             return constant(self.const, "i64")
         return e.add(total, constant(self.const, "i64")) if self.const else total

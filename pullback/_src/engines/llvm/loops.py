@@ -11,9 +11,9 @@ import numpy as np
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant, type_text
 from .parallel import chunks_for, parallel_for
-from .stages import Axis, Stage
+from .stages import LONG_BODY, Axis, Stage
 from .storage import BYTES, TILE
-from .sums import LONG_BODY, Accumulation, Elements
+from .sums import Accumulation, Elements
 
 KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
 PANEL = 64  # indices of a second axis between which a transposing loop goes back and forth
@@ -295,24 +295,23 @@ class StageWriter(Accumulation):
         their other elements, and few pages are in use.
         """
         e, place = self.e, tile.dims[-1]
-
-        def panel(first: Index, size: int) -> None:
+        whole = tile.size // TILE * TILE
+        size = min(PANEL, whole)
+        with e.loop(constant(0, "i64"), constant(whole, "i64"), size) as panels:
+            end = e.add(panels.index, constant(size, "i64"))
+            if whole % size:
+                end = e.call("llvm.umin", "i64", end, constant(whole, "i64"))
             with e.loop(start, stop, self.plan.count) as loop:
                 lanes = self._set_lanes(self._whole_blocks(loop.index), self.plan.count)
-                with e.loop(constant(0, "i64"), constant(size, "i64"), TILE) as along:
+                with e.loop(panels.index, end, TILE) as along:
                     for row in range(TILE):
                         e.tile = along.index.name, row
-                        self.at[place] = first + Index.along(along.index, 0, size - TILE) + row
+                        self.at[place] = Index.along(along.index, 0, whole - TILE) + row
                         self._inside(lanes)
                     e.tile = None
-
-        size = min(PANEL, tile.size // TILE * TILE)
-        panels, rest = divmod(tile.size, size)
-        with e.loop(constant(0, "i64"), constant(panels * size, "i64"), size) as loop:
-            panel(Index.along(loop.index, 0, panels * size - size), size)
-        if rest:
+        if tile.size % TILE:
             with e.loop(start, stop, self.plan.count) as loop:
-                self._rows(tile, self._whole_blocks(loop.index), self.plan.count, panels * size)
+                self._rows(tile, self._whole_blocks(loop.index), self.plan.count, whole)
 
     def _rows(self, tile: Axis, start: Index, count: int, first: int) -> None:
         """The indices of the tile axis from `first` on, one by one."""

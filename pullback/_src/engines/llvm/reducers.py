@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core import dtypes
 from .ir import Emitter, Value, constant
-from .math.base import maximum, minimum
+from .math.base import is_any, maximum, minimum
 from .storage import Element, components, storage_of
 
 
@@ -20,22 +20,37 @@ class Reducer(NamedTuple):
     combine: Callable[[Emitter, tuple[Value, ...], tuple[Value, ...]], tuple[Value, ...]]
     inexact: bool = False  # whether the order matters for accuracy
     name: str = "reduction"
+    of_numbers: Callable[[Emitter, Value, Value], Value] | None = None  # `combine`, if neither is NaN
 
     def lanes(self, e: Emitter, element: tuple[Value, ...]) -> tuple[Value, ...]:
         """All lanes combined into one, as a balanced tree."""
         count = max(v.lanes for v in element)
         element = tuple([e.splat(v, count) for v in element])
+        if self.of_numbers is None or count == 1:
+            return self._tree(e, element, self.combine)
+        # Whether one is NaN is asked once.
+        number = self.of_numbers
+        (found,) = self._tree(e, element, lambda e, x, y: (number(e, x[0], y[0]),))
+        return (e.select(is_any(e, e.isnan(element[0])), constant(np.nan, found.elem), found),)
+
+    def _tree(
+        self,
+        e: Emitter,
+        element: tuple[Value, ...],
+        combine: Callable[[Emitter, tuple[Value, ...], tuple[Value, ...]], tuple[Value, ...]],
+    ) -> tuple[Value, ...]:
+        count = element[0].lanes
         while count > 1:
             half = count // 2
             low = tuple([e.shuffle(v, range(half)) for v in element])
             high = tuple([e.shuffle(v, range(half, 2 * half)) for v in element])
             rest = tuple([e.extract(v, count - 1) for v in element]) if count % 2 else None
-            element = self.combine(e, low, high)
+            element = combine(e, low, high)
             if rest is not None and half == 1:
-                element = self.combine(e, element, rest)
+                element = combine(e, element, rest)
             elif rest is not None:
                 # An odd lane joins the first one.
-                first = self.combine(e, tuple([e.extract(v, 0) for v in element]), rest)
+                first = combine(e, tuple([e.extract(v, 0) for v in element]), rest)
                 element = tuple(
                     [e.concat([f, e.shuffle(v, range(1, half))]) for f, v in zip(first, element, strict=True)]
                 )
@@ -81,7 +96,12 @@ def _extreme(dtype: np.dtype[Any], greatest: bool) -> Reducer:
     if dtypes.is_floating(dtype):
         extreme = maximum if greatest else minimum  # which propagate NaN, as NumPy does
         identity = constant(-np.inf if greatest else np.inf, elem)
-        return Reducer((identity,), lambda e, x, y: (extreme(e, x[0], y[0]),))
+        order = "ogt" if greatest else "olt"
+        return Reducer(
+            (identity,),
+            lambda e, x, y: (extreme(e, x[0], y[0]),),
+            of_numbers=lambda e, x, y: e.select(e.fcmp(order, x, y), x, y),
+        )
     if dtypes.is_bool(dtype):
         return Reducer((constant(not greatest, elem),), _by_component("or" if greatest else "and"))
     sign = "s" if dtype.kind == "i" else "u"

@@ -18,6 +18,8 @@ from .storage import TILE
 
 LANE_BYTES = 128  # of the widest element type, times lanes: two AVX-512 or four AVX2 registers a value
 HEAVY_BODY = 1.2  # ns of operations that may be worth shorter vectors
+LONG_BODY = 0.25  # ns of operations: what takes longer is not written twice
+BRIEF = 10_000.0  # ns that a stage's operations take altogether
 
 
 @dataclass(eq=False)
@@ -95,8 +97,8 @@ def element_cost(operations: float, reads: Sequence[View], stores: int) -> float
     return 0.05 + operations + sum([0.05 * v.storage.bytes for v in reads]) + 0.2 * stores
 
 
-def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
-    """Decide the loops of a stage; the dimensions in `fixed` are given."""
+def plan(stage: Stage, fixed: dict[int, Index], turns: float = 1.0) -> Plan:
+    """Decide the loops of a stage; the dimensions in `fixed` are given, `turns` those of loops around."""
     at, variables, found = probe(stage, fixed)
     flats = [flat for _, flat in found.views] + [flat for _, flat in found.registers]
     stores = [stage.stored_at(o, at) for o in stage.outputs]
@@ -146,8 +148,11 @@ def plan(stage: Stage, fixed: dict[int, Index]) -> Plan:
     widest = max([o.node.storage.bytes for o in stage.outputs] + [v.storage.bytes for v, _ in found.views])
     target = LANE_BYTES // max(widest, 4)
     # Vectors of half the length compile sooner, and are as quick if enough goes on at the same time anyway.
+    # A stage that is done at once never makes up for the time that longer ones take to compile.
     chain = max([chain_of(o.node) for o in stage.outputs])
-    if not found.waits and (found.cost > 4 or found.cost > max(HEAVY_BODY, 2.5 * chain)):
+    brief = found.cost * math.prod(stage.domain) * turns < BRIEF
+    limit = LONG_BODY if brief else max(HEAVY_BODY, 2.5 * chain)
+    if not found.waits and (found.cost > 4 or found.cost > limit):
         target //= 2
     cost = element_cost(found.cost, [v for v, _ in found.views], len(stores))
     if not axes:

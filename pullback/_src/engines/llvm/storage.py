@@ -229,13 +229,18 @@ def _at(index: Index, lane: int) -> Index:
 
 
 def address(e: Emitter, base: Value, at: Index, elem: str) -> Value:
-    """The address `at` elements after `base`."""
-    offset = at.scalar(e)
-    if offset.name == "0":
-        return base
-    return e.pure(
-        f"getelementptr {elem}, ptr {base.name}, i64 {offset.name}", "ptr", 1, max(base.level, offset.level)
-    )
+    """The address `at` elements after `base`.
+
+    A constant is added last: places that differ by it share the rest, and instructions have room for it.
+    """
+    offset = at.variable(e)
+    place = base
+    if offset is not None:
+        level = max(base.level, offset.level)
+        place = e.pure(f"getelementptr {elem}, ptr {base.name}, i64 {offset.name}", "ptr", 1, level)
+    if not at.const:
+        return place
+    return e.pure(f"getelementptr {elem}, ptr {place.name}, i64 {at.const}", "ptr", 1, place.level)
 
 
 def _load_run(

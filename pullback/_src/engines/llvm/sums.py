@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant, type_text, vector_literal
 from .nodes import rounded
-from .stages import Axis, Stage, plan
+from .stages import LONG_BODY, Axis, Stage, plan
 from .storage import components, store
 
 BLOCK = 64  # terms that a lane adds one after the other before sums are combined pairwise
 UNROLL = 16  # terms of a reduction that are written out instead of looped over
-LONG_BODY = 0.25  # ns of operations: what takes longer is not written twice
 
 Elements = list[tuple[Value, ...]]  # of each of the sums: the values that its reducer carries
 Term = Callable[[Index], Elements]
@@ -28,7 +27,7 @@ class Accumulation:
     def __init__(self, e: Emitter, stage: Stage, fixed: dict[int, Index]) -> None:
         self.e = e
         self.stage = stage
-        self.plan = plan(stage, fixed)
+        self.plan = plan(stage, fixed, e.module.turns)
         self.at: list[Index] = [fixed.get(d, ZERO) for d in range(len(stage.domain))]
         self.sums = [o for o in stage.outputs if o.reducer is not None]
         self.width = 1  # lanes of the terms that are accumulated
@@ -237,4 +236,4 @@ class Accumulation:
         return result
 
 
-__all__ = ["LONG_BODY", "Accumulation", "Elements"]
+__all__ = ["Accumulation", "Elements"]
