@@ -15,6 +15,7 @@ import numpy as np
 from ...core import engine
 from ...core.primitive import Primitive
 from ...ops import special as ops
+from ..inverse_error import DOUBLE_CENTRE, DOUBLE_MIDDLE, DOUBLE_TAIL, SINGLE_CENTRE, SINGLE_TAIL
 from .register import kernel
 
 Array = np.ndarray[Any, Any]
@@ -87,49 +88,11 @@ def expn(n: Array, x: Array) -> Array:
     return np.asarray(np.where(whole, out, np.nan)).astype(x.dtype)
 
 
-# Inverse error function: x p(w) with w = -log(1 - x^2), p a polynomial for each of two (three) ranges of w.
-# Coefficients: M. Giles, "Approximating the erfinv function", GPU Computing Gems Jade edition, 2012. As in
-# XLA, x^2 is rounded before it is subtracted from 1, so that normal numbers are those of JAX; the price is a
-# relative error of the order of the rounding unit over 1 - |x|.
+# The inverse error function. As in XLA, x^2 is rounded before it is subtracted from 1, so that normal numbers
+# are those of JAX; the price is a relative error of the order of the rounding unit over 1 - |x|.
 
-_SINGLE_CENTRE = (
-    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503,
-    -0.00417768164, 0.246640727, 1.50140941,
-)  # fmt: skip
-_SINGLE_TAIL = (
-    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
-    0.00943887047, 1.00167406, 2.83297682,
-)  # fmt: skip
-_DOUBLE_CENTRE = (
-    -3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18,
-    1.115787767802518096e-17, -1.333171662854620906e-16, 2.0972767875968561637e-17,
-    6.6376381343583238325e-15, -4.0545662729752068639e-14, -8.1519341976054721522e-14,
-    2.6335093153082322977e-12, -1.2975133253453532498e-11, -5.4154120542946279317e-11,
-    1.051212273321532285e-09, -4.1126339803469836976e-09, -2.9070369957882005086e-08,
-    4.2347877827932403518e-07, -1.3654692000834678645e-06, -1.3882523362786468719e-05,
-    0.0001867342080340571352, -0.00074070253416626697512, -0.0060336708714301490533,
-    0.24015818242558961693, 1.6536545626831027356,
-)  # fmt: skip
-_DOUBLE_MIDDLE = (
-    2.2137376921775787049e-09, 9.0756561938885390979e-08, -2.7517406297064545428e-07,
-    1.8239629214389227755e-08, 1.5027403968909827627e-06, -4.013867526981545969e-06,
-    2.9234449089955446044e-06, 1.2475304481671778723e-05, -4.7318229009055733981e-05,
-    6.8284851459573175448e-05, 2.4031110387097893999e-05, -0.0003550375203628474796,
-    0.00095328937973738049703, -0.0016882755560235047313, 0.0024914420961078508066,
-    -0.0037512085075692412107, 0.005370914553590063617, 1.0052589676941592334, 3.0838856104922207635,
-)  # fmt: skip
-_DOUBLE_TAIL = (
-    -2.7109920616438573243e-11, -2.5556418169965252055e-10, 1.5076572693500548083e-09,
-    -3.7894654401267369937e-09, 7.6157012080783393804e-09, -1.4960026627149240478e-08,
-    2.9147953450901080826e-08, -6.7711997758452339498e-08, 2.2900482228026654717e-07,
-    -9.9298272942317002539e-07, 4.5260625972231537039e-06, -1.9681778105531670567e-05,
-    7.5995277030017761139e-05, -0.00021503011930044477347, -0.00013871931833623122026,
-    1.0103004648645343977, 4.8499064014085844221,
-)  # fmt: skip
-
-
-_SINGLE_CENTRE_32 = tuple(np.float32(c) for c in _SINGLE_CENTRE)
-_SINGLE_TAIL_32 = tuple(np.float32(c) for c in _SINGLE_TAIL)
+_SINGLE_CENTRE_32 = tuple(np.float32(c) for c in SINGLE_CENTRE)
+_SINGLE_TAIL_32 = tuple(np.float32(c) for c in SINGLE_TAIL)
 _PIECE = 1 << 14
 
 
@@ -171,11 +134,11 @@ def _erf_inv_single(x: Array) -> Array:
 
 def _erf_inv_double(x: Array) -> Array:
     w = -np.log1p(-x * x)
-    p = np.asarray(_horner(_DOUBLE_CENTRE, w - 3.125))
+    p = np.asarray(_horner(DOUBLE_CENTRE, w - 3.125))
     tail = w >= 6.25
     if tail.any():
         root = np.sqrt(w[tail])
-        p[tail] = np.where(root < 4, _horner(_DOUBLE_MIDDLE, root - 3.25), _horner(_DOUBLE_TAIL, root - 5))
+        p[tail] = np.where(root < 4, _horner(DOUBLE_MIDDLE, root - 3.25), _horner(DOUBLE_TAIL, root - 5))
     return _finish(x, p)
 
 
