@@ -9,10 +9,12 @@ shortened where it is used, neither of which takes an instruction.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 _ELEMENTS = frozenset({"i8", "i16", "i32", "i64", "float", "double"})
 _VECTOR = re.compile(r"<(\d+) x (\w+)>")
+_ODD = re.compile(r"<(?!(?:2|4|8|16|32|64|128) x )\d+ x \w+>")
 _NAME = re.compile(r"%[\w.]+")
 _INCOMING = re.compile(r"\[(.+?), (%[\w.]+)\](?=, \[|$)")
 # Instructions whose result has the type that stands first in them.
@@ -43,15 +45,13 @@ def _results(lines: Sequence[str]) -> dict[str, Type]:
     """The results of an odd length."""
     types: dict[str, Type] = {}
     for line in lines:
-        if " x " not in line:
+        if " x " not in line or not _ODD.search(line):
             continue
         name, sign, rest = line.partition(" = ")
         if not sign or name[0] != "%":
             continue
         operation = rest.partition(" ")[0]
         found = _VECTOR.findall(rest)
-        if not found:
-            continue
         if operation in _FIRST:
             count, elem = found[0]
             if not rest.startswith(f"<{count} x {elem}>", len(operation) + 1):
@@ -74,9 +74,12 @@ def _crossing(lines: Sequence[str], types: dict[str, Type]) -> dict[str, Type]:
     """Those of the results that are read in another block than that in which they are made."""
     here: set[str] = set()
     crossing: dict[str, Type] = {}
+    mentions = _mentioning(types)
     for line in lines:
         if line.endswith(":"):
             here = set()
+            continue
+        if not mentions(line):
             continue
         name, sign, rest = line.partition(" = ")
         phi = rest.startswith("phi ")
@@ -91,10 +94,16 @@ def _crossing(lines: Sequence[str], types: dict[str, Type]) -> dict[str, Type]:
     return crossing
 
 
+def _mentioning(types: dict[str, Type]) -> Callable[[str], Any]:
+    """Whether a line has one of the lengths: whoever makes or uses a vector says how long it is."""
+    return re.compile("|".join({f"<{length} x " for length, _ in types.values()})).search
+
+
 def _rewritten(lines: Sequence[str], crossing: dict[str, Type]) -> list[str]:
     result: list[str] = []
     here: dict[str, str] = {}  # by what name a vector is known in the block
     count = 0
+    mentions = _mentioning(crossing)
 
     def short(match: re.Match[str]) -> str:
         nonlocal count
@@ -111,6 +120,9 @@ def _rewritten(lines: Sequence[str], crossing: dict[str, Type]) -> list[str]:
     for line in lines:
         if line.endswith(":"):
             here = {}
+            result.append(line)
+            continue
+        if not mentions(line):
             result.append(line)
             continue
         name, sign, rest = line.partition(" = ")
