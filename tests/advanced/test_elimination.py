@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,13 @@ from pullback._src.advanced.elimination.structure import Cost, Structure
 from pullback._src.base.config import enable_x64
 from pullback.errors import DTypeError, NotDifferentiableError, ShapeError
 
-TASKS = json.loads((Path(__file__).parent / "data" / "elimination_tasks.json").read_text())
+from ..thorough import thorough
+
+DATA = Path(__file__).parent / "data"
+TASKS = json.loads((DATA / "elimination_tasks.json").read_text())
+# What the search finds: for each task an order with all multiplications counted, and one without those by 1
+# and -1. `test_search_reaches_the_best_known_of_all_tasks` finds them again.
+ORDERS = json.loads((DATA / "elimination_orders.json").read_text())
 NAMES = list(TASKS)
 
 # Multiplications of forward, reverse and markowitz: all (published), and without those by 1 and -1.
@@ -98,6 +106,13 @@ def structure_of(fun: Callable[..., Any], *args: Any) -> Structure:
     return found[0]
 
 
+@functools.cache
+def reference(name: str) -> Any:
+    """JAX's Jacobian of a task."""
+    task = TASKS[name]
+    return np.asarray(jax.jit(jax.jacfwd(function(task, jnp)))(jnp.asarray(np.array(task["point"]))))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_published_counts(name: str) -> None:
     task = TASKS[name]
@@ -113,10 +128,40 @@ def test_published_counts(name: str) -> None:
 def test_jacobians_of_the_tasks(name: str, order: str) -> None:
     task = TASKS[name]
     point = np.array(task["point"])
-    expected = np.asarray(jax.jacobian(function(task, jnp))(jnp.asarray(point)))
+    expected = reference(name)
     found = pb.jacobian(function(task), order=order)(point)
     np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-13, atol=1e-13 * np.abs(expected).max())
     np.testing.assert_allclose(np.asarray(function(task)(pnp.asarray(point))), task["value"], rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("counted", ["all", "proper"])
+def test_orders_that_were_found(name: str, counted: str) -> None:
+    task = TASKS[name]
+    point = np.array(task["point"])
+    order = ORDERS[name][counted]
+    structure = structure_of(function(task), point)
+    assert getattr(structure.cost(structure.explicit(order)), counted) <= WANTED[name][counted == "proper"]
+    expected = reference(name)
+    jacobian = pb.jacobian(function(task), order=order)
+    found = np.asarray(jacobian(point))
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13 * np.abs(expected).max())
+    # The program makes the multiplications that are counted, but for what it knows when it is traced.
+    made = re.search(r"accumulates with (\d+) multiplications", jacobian.explain(point))
+    assert made is not None
+    assert int(made[1]) <= structure.cost(order).proper
+
+
+@thorough
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("counted", ["all", "proper"])
+def test_search_reaches_the_best_known_of_all_tasks(name: str, counted: str) -> None:
+    task = TASKS[name]
+    structure = structure_of(function(task), np.array(task["point"]))
+    found = search(structure, counted == "all", budget=600.0)
+    assert found.complete
+    assert found.cost <= WANTED[name][counted == "proper"]
+    assert list(found.order) == ORDERS[name][counted]
 
 
 @pytest.mark.parametrize("name", NAMES[2:])
@@ -132,7 +177,7 @@ def test_search_reaches_the_best_known(name: str, count_units: bool) -> None:
 
 @pytest.mark.parametrize("name", NAMES[:2])
 def test_search_beats_the_other_orders_soon(name: str) -> None:
-    # The best known orders of these two take some seconds: benchmarks/elimination.py.
+    # The best known orders of these two take some seconds: see the test of all tasks.
     task = TASKS[name]
     structure = structure_of(function(task), np.array(task["point"]))
     found = search(structure, False, budget=300.0, rounds=(60,))
@@ -399,6 +444,53 @@ def test_orders_are_kept(tmp_path: Path) -> None:
     finally:
         orders.forget()
         pb.config.update("compilation_cache_dir", before)
+
+
+def test_calls_with_traced_arguments_only_are_calls_of_a_native_function() -> None:
+    traces = []
+
+    def fun(x: Any, scale: Any) -> Any:
+        traces.append(scale)
+        return pnp.stack([x[0] * x[1] * scale, x[1]])
+
+    jacobian = pb.jacobian(fun, order="reverse")
+    x = pnp.array([2.0, 3.0])
+    for _ in range(3):
+        assert np.asarray(jacobian(x, 0.5)).tolist() == [[1.5, 1.0], [0.0, 1.0]]
+    assert len(traces) == 1
+    # What is static stays static, and what is refused is refused, also when a native function exists.
+    assert np.asarray(jacobian(x, 2)).tolist() == [[6.0, 4.0], [0.0, 1.0]]
+    assert traces[1] == 2 and isinstance(traces[1], int)
+    assert np.asarray(jacobian(x, True)).tolist() == [[3.0, 2.0], [0.0, 1.0]]
+    assert traces[2] is True
+    weak = pnp.asarray(2)
+    for _ in range(3):
+        jacobian(x, weak)
+    jacobian(x, 3)
+    assert traces[-1] == 3 and isinstance(traces[-1], int)
+    square = pb.jacobian(lambda x: x * x, order="forward")
+    for _ in range(3):
+        assert float(square(3.0)) == 6.0
+    with pytest.raises(DTypeError, match="real- or complex-valued"):
+        square(3)
+    with pb.disable_jit():
+        assert float(square(3.0)) == 6.0
+    square.clear_cache()
+    assert float(square(3.0)) == 6.0
+
+
+def test_keywords_containers_and_methods() -> None:
+    class Model:
+        scale = 2.0
+
+        def fun(self, x: Any) -> Any:
+            return self.scale * x * x
+
+    assert float(pb.jacobian(Model().fun, order="forward")(3.0)) == 12.0
+    jacobian = pb.jacobian(lambda p, *, s: (p["a"] * s, p["b"] ** 2), order="forward")
+    for s in (2.0, 3.0, pnp.array(4.0)):
+        found = jacobian({"a": 1.0, "b": 5.0}, s=s)
+        assert [float(v) for v in pb.tree.leaves(found)] == [float(s), 0.0, 0.0, 10.0]
 
 
 def _loop(x: Any) -> Any:

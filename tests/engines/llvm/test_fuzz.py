@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -22,11 +21,11 @@ from pullback._src.core import engine as registry
 from pullback._src.engines.llvm import lower, parallel
 from pullback._src.engines.llvm.engine import Compilation
 
+from ...thorough import THOROUGH
 from . import programs
 
 compiler = sys.modules[Compilation.__module__]  # the package has an attribute of the module's name
 
-THOROUGH = os.environ.get("PULLBACK_TEST_THOROUGH") == "1"
 NUMBER = st.integers(0, 1 << 12)
 
 

@@ -221,3 +221,37 @@ def test_chains_use_their_memory_again(name: str, turns: int) -> None:
     with engine("numpy"):
         expected = pb.jit(chain)(x)
     np.testing.assert_allclose(np.asarray(compiled(x)), np.asarray(expected), rtol=2e-2, atol=1e-3)
+
+
+def _table(x: Any) -> Any:
+    parts = [pnp.sin(x[k : k + 1]) for k in range(40)]
+    return pnp.concatenate(parts).reshape(5, 8)
+
+
+@pytest.mark.parametrize("name", ["joined", "reduced", "transposed"])
+def test_what_a_result_only_reshapes_is_made_in_its_place(name: str) -> None:
+    fun = {
+        "joined": _table,
+        "reduced": lambda x: pnp.sum(pnp.sin(x)[:, None] * x, 1).reshape(5, 8, 1),
+        "transposed": lambda x: (x[:, None] @ x[None]).T.reshape(5, 8, 40),
+    }[name]
+    x = pnp.asarray(f32(40))
+    compiled = pb.jit(fun).lower(x).compile()
+    if name != "transposed":
+        assert compiled.memory_analysis().temp_size_in_bytes == 0
+    with engine("numpy"):
+        expected = pb.jit(fun)(x)
+    np.testing.assert_allclose(np.asarray(compiled(x)), np.asarray(expected), rtol=1e-6)
+
+
+def test_what_a_result_reshapes_and_something_else_reads() -> None:
+    def fun(x: Any) -> Any:
+        joined = pnp.concatenate([pnp.sin(x), pnp.cos(x)])
+        return joined.reshape(2, -1), joined.reshape(-1, 2), pnp.cumsum(joined), joined
+
+    x = pnp.asarray(f32(500))
+    found = pb.jit(fun)(x)
+    with engine("numpy"):
+        expected = pb.jit(fun)(x)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-5, atol=1e-6)

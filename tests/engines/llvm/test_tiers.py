@@ -129,10 +129,27 @@ def compilation(f: Callable[..., Any], *args: Any) -> Compilation:
     return Compilation(pb.jit(f).stage(args, {}).open_program)
 
 
-def test_straight_code_is_the_same_at_all_levels(efforts: list[int]) -> None:
+def test_short_straight_code_is_the_same_at_all_levels(efforts: list[int]) -> None:
     f = pb.jit(lambda x: x * 2 + 1)
     call_until_hot(f, pnp.ones(3))
     assert efforts[-1] == 0
+
+
+def test_straight_code_with_more_values_than_registers_is_compiled_again(efforts: list[int]) -> None:
+    def fun(x: Any) -> Any:
+        v = [x[i] for i in range(12)]
+        for _ in range(12):
+            v = [v[i] * v[(i + 5) % 12] - v[(i + 1) % 12] for i in range(12)]
+        return pnp.stack(v)
+
+    f, x = pb.jit(fun), pnp.linspace(-1, 1, 12)
+    f(x)
+    assert efforts[-1] == 0
+    expected = np.asarray(f(x)).tobytes()
+    assert {np.asarray(f(x)).tobytes() for _ in range(tiers.STRAIGHT_PATIENCE + 5)} == {expected}
+    tiers.wait()
+    assert efforts[-1] == 1
+    assert np.asarray(f(x)).tobytes() == expected
 
 
 def test_the_better_code_is_on_disk_for_the_next_process(efforts: list[int], tmp_path: Path) -> None:

@@ -102,8 +102,11 @@ def jacobian(
     )
 
 
-class _Eliminated:
-    """A Jacobian by vertex elimination, traced and compiled for each combination of argument types."""
+class _Eliminated(JitFunction):
+    """A Jacobian by vertex elimination, traced and compiled for each combination of argument types.
+
+    A call all of whose arguments are traced is a call of a jitted function, and costs no more.
+    """
 
     def __init__(
         self,
@@ -115,40 +118,52 @@ class _Eliminated:
         budget: float,
         count_units: bool,
     ) -> None:
-        wraps(fun, "jacobian")(self)
-        self._fun = fun
+        @wraps(fun, "jacobian")
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            return self._run(self._select(args, kwargs))
+
+        super().__init__(traced, (), frozenset(), inline=False)
+        self.__wrapped__ = self._differentiated = fun
         self._argnums = argnums
         self._has_aux = has_aux
         self._holomorphic = holomorphic
         self._order = order
         self._budget = budget
         self._count_units = count_units
-        self._compiled: dict[Any, JitFunction] = {}
+        self._with_static: dict[Any, JitFunction] = {}  # for each combination of static arguments
 
     def __repr__(self) -> str:
-        return f"<jacobian of {name_of(self._fun)}, order={self._order!r}>"
+        return f"<jacobian of {name_of(self._differentiated)}, order={self._order!r}>"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         selected = self._select(args, kwargs)
-        others, key, rebuild = _split(selected)
-        compiled = self._compiled.get(key)
+        others, static, key, rebuild = _split(selected)
+        # A native function for a traced array of a weak integer type would take Python's integers, too.
+        if not static and not any(_is_weak_integer(v) for v in others) and not settings().disable_jit:
+            return super()._call(args, kwargs)
+        compiled = self._with_static.get(key)
         if compiled is None:
 
             def traced(leaves: list[Any], others: list[Any]) -> Any:
                 return self._run(rebuild(leaves, others))
 
-            traced.__name__ = f"jacobian({name_of(self._fun)})"
-            compiled = self._compiled[key] = jit(traced)
+            traced.__name__ = self.__name__
+            compiled = self._with_static[key] = jit(traced)
         if settings().disable_jit:
             # The graph is that of the traced function, which is then run operation by operation.
             staged = compiled.stage((selected.leaves, others), {})
             return staged.unflatten(evaluate(staged.program, [*selected.leaves, *map(as_array, others)]))
         return compiled(selected.leaves, others)
 
+    def clear_cache(self) -> None:
+        """Forget all traced programs."""
+        super().clear_cache()
+        self._with_static.clear()
+
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """A text: the size of the graph at these arguments' types, and the multiplications of each order."""
         selected = self._select(args, kwargs)
-        others, _, rebuild = _split(selected)
+        others, _, _, rebuild = _split(selected)
         found: list[tuple[Graph, Chosen, Any]] = []
 
         def traced(leaves: list[Any], others: list[Any]) -> Any:
@@ -156,7 +171,7 @@ class _Eliminated:
 
         jit(traced).eval_shape(selected.leaves, others)
         graph, chosen, structure = found[0]
-        return report(name_of(self._fun), graph, structure, self._order, chosen)
+        return report(name_of(self._differentiated), graph, structure, self._order, chosen)
 
     def _select(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Selected:
         selected = Selected("jacobian", self._argnums, args, kwargs)
@@ -178,7 +193,7 @@ class _Eliminated:
 
     def _run(self, selected: Selected, note: Callable[[Any], None] | None = None) -> Any:
         """The Jacobian, under a staging trace."""
-        fun = self._fun
+        fun = self._differentiated
         state: dict[str, Any] = {}
 
         def flat(*leaves: Any) -> list[Any]:
@@ -217,13 +232,16 @@ class _Eliminated:
             raise DTypeError(
                 f"jacobian with an order{' and holomorphic=True' if self._holomorphic else ''} expects "
                 f"outputs of "
-                f"a {'complex' if wanted == 'c' else 'real float'} dtype, but {name_of(self._fun)} returned "
+                f"a {'complex' if wanted == 'c' else 'real float'} dtype, but {name_of(self._differentiated)} returned "
                 f"{aval.str_short()}"
             )
 
 
-def _split(selected: Selected) -> tuple[list[Any], Any, Callable[[list[Any], list[Any]], Selected]]:
-    """The traced ones of the other arguments, a key of all that is static, and what puts a call together."""
+def _split(
+    selected: Selected,
+) -> tuple[list[Any], tuple[Any, ...], Any, Callable[[list[Any], list[Any]], Selected]]:
+    """The traced ones of the other arguments, the static ones with their types, a key of all that is static,
+    and what puts a call together."""
     chosen = set(selected.argnums)
     rest = [a for i, a in enumerate(selected.args) if i not in chosen]
     leaves, tree = pytree.flatten((rest, selected.kwargs))
@@ -251,11 +269,15 @@ def _split(selected: Selected) -> tuple[list[Any], Any, Callable[[list[Any], lis
         args = tuple(None if i in chosen else next(remaining) for i in range(count))
         return selected.replaced(args, kwargs, inputs)
 
-    return others, key, rebuild
+    return others, static, key, rebuild
 
 
 def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _is_weak_integer(value: Any) -> bool:
+    return isinstance(value, Array) and value.aval.weak_type and kind(value.aval.dtype) in "iu"
 
 
 def _hashable(value: Any) -> bool:

@@ -633,7 +633,8 @@ def same_place(node: Node, view: View) -> bool:
 def destinations(program: Program, out: Sequence[View | None], uses: dict[Var, int]) -> dict[Var, View]:
     """Where the results that are computed by an equation should go (once, if a variable is returned twice).
 
-    What an equation changes in place goes there, too, if nothing else reads it.
+    What an equation changes in place goes there, too, if nothing else reads it, and so does what a result only
+    reshapes.
     """
     places: dict[Var, View] = {}
     inputs = {*program.invars, *program.constvars}
@@ -641,12 +642,17 @@ def destinations(program: Program, out: Sequence[View | None], uses: dict[Var, i
         if view is not None and isinstance(var, Var) and var not in inputs:
             places.setdefault(var, view)
     for eqn in reversed(program.eqns):
-        if eqn.primitive.name in in_place and eqn.outvars[0] in places:
+        is_reshape = eqn.primitive.name == "reshape"
+        if (is_reshape or eqn.primitive.name in in_place) and eqn.outvars[0] in places:
             changed = eqn.invars[0]
             if not isinstance(changed, Var) or changed in inputs or changed in places:
                 continue
             if uses[changed] == 1 and eqn.invars.count(changed) == 1:
-                places[changed] = places[eqn.outvars[0]]
+                view: View | None = places[eqn.outvars[0]]
+                if is_reshape:
+                    view = places[eqn.outvars[0]].reshaped(changed.aval.shape)
+                if view is not None:
+                    places[changed] = view
     return places
 
 

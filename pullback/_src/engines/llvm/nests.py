@@ -170,7 +170,9 @@ class Nest:
             for output in stage.outputs:
                 if output.needed and output.view.buffer not in rows:
                     place(output.view.buffer)
-        if e.module.long and not e.outlined and self._work() < 2 * CHUNK:
+        # What stores single elements is no longer than a call with all of them as arguments.
+        single = all(math.prod(s.domain) == 1 for s in self.stages)
+        if e.module.long and not e.outlined and not single and self._work() < 2 * CHUNK:
             apart(e, lambda inner: self._write(inner, rows))
         else:
             self._write(e, rows)

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from .executable import Executable
     from .ir import Module
 
+SHORT_TEXT = 150  # lines without branches, which registers are enough for
 LONG_TEXT = 4000  # lines without loops
 SAVED = 40_000.0  # ns that a line of the text takes less to compile at the lowest level
 LOST = 0.3  # of the time of a run, by the lowest level
 PATIENCE = 100  # calls after which a program is hot, however short they are
+STRAIGHT_PATIENCE = 1000  # likewise without loops: a call takes a microsecond, of which little is saved
 
 
 class Tiers(NamedTuple):
@@ -46,8 +48,9 @@ class Tiers(NamedTuple):
 def tiers(module: Module, text: str) -> Tiers:
     """The levels for a module with this text."""
     lines = text.count("\n")
-    # Straight code is the same at all levels, but what makes it better takes time that grows faster than it.
-    if not module.loops and (" phi " not in text or lines > LONG_TEXT):
+    # Short straight code is the same at all levels. Where values are more than registers, the lowest level
+    # moves them twice as often; in long code, finding better places takes time that grows faster than it.
+    if not module.loops and (lines > LONG_TEXT or (lines <= SHORT_TEXT and " phi " not in text)):
         return Tiers(0, 0)
     if not background_compilation.value or module.work * LOST > lines * SAVED:
         return Tiers(1, 1)
@@ -105,7 +108,8 @@ def calls_until_hot(module: Module, text: str) -> int:
 
     What it does in libraries and in the engine's own routines is as quick at either level: it does not count.
     """
-    return max(2, min(PATIENCE, round(text.count("\n") * SAVED / (module.work + 1.0))))
+    most = PATIENCE if module.loops else STRAIGHT_PATIENCE
+    return max(2, min(most, round(text.count("\n") * SAVED / (module.work + 1.0))))
 
 
 _waiting: deque[Promotion] = deque()
