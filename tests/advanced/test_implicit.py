@@ -11,7 +11,7 @@ import scipy.optimize
 
 import pullback as pb
 import pullback.numpy as pnp
-from pullback import implicit
+from pullback import implicit, lax
 from pullback._src.base.config import engine
 from pullback.errors import ConvergenceError, DTypeError, ShapeError, StructureError
 from pullback.test_util import check_grads
@@ -154,6 +154,35 @@ def test_nested() -> None:
     slope = x ** (-2 / 3) / 3 - 2 / 9 * x ** (-5 / 3)
     np.testing.assert_allclose(outer(2.0), x, rtol=1e-9)
     np.testing.assert_allclose(pb.jit(pb.grad(outer))(2.0), 1 / slope, rtol=1e-8)
+
+
+@pb.jit
+def _jitted(x: Any) -> Any:
+    return pb.jit(lambda x: x * x)(x)
+
+
+SQUARES = {
+    "jit": _jitted,
+    "scan": lambda x: lax.scan(lambda c, _: (c * x, None), 1.0, None, length=2)[0],
+    "fori_loop": lambda x: lax.fori_loop(0, 2, lambda i, c: c * x, 1.0),
+    "while_loop": lambda x: lax.while_loop(lambda s: s[0] < 2, lambda s: (s[0] + 1, s[1] * x), (0, 1.0))[1],
+    "cond": lambda x: lax.cond(x > 0, lambda x: x * x, lambda x: x, x),
+    "checkpoint": pb.checkpoint(lambda x: x * x),
+    "root": lambda x: implicit.root(lambda y: y - x * x, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SQUARES)
+def test_residuals_with_calls_and_loops(name: str) -> None:
+    """Their values are factors of the tangents, which are transposed."""
+    square = SQUARES[name]
+
+    def cube_root(a: Any) -> Any:
+        return implicit.root(lambda x: square(x) * x - a, 1.0)
+
+    for run in (pb.grad(cube_root), pb.jit(pb.grad(cube_root)), pb.jacfwd(cube_root)):
+        np.testing.assert_allclose(run(8.0), 1 / 12, rtol=1e-10)
+    np.testing.assert_allclose(pb.grad(pb.grad(cube_root))(8.0), -2 / 9 * 8 ** (-5 / 3), rtol=1e-8)
 
 
 def test_single_precision() -> None:

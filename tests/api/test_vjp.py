@@ -220,6 +220,18 @@ def test_linear_transpose() -> None:
     compare(lambda api, np_: api.vmap(api.linear_transpose(linear(np_), X)), batched)
 
 
+def test_linear_transpose_of_tangents_of_jitted_functions() -> None:
+    """A jvp of a call has values and tangents among its results; the values are factors of other tangents."""
+    square = pb.jit(lambda x: pb.jit(lambda x: (x * x, x))(x)[0])
+
+    def transposed(x: Any) -> Any:
+        push = lambda t: pb.jvp(lambda x: square(x) * x, (x,), (t,))[1]
+        return pb.linear_transpose(push, x)(1.0)[0]
+
+    assert float(transposed(2.0)) == float(pb.jit(transposed)(2.0)) == 12.0
+    assert float(pb.grad(transposed)(2.0)) == 12.0
+
+
 def test_linear_transpose_of_several_arguments() -> None:
     g = lambda np_: lambda x, d: x * 2.0 + d["y"]
     compare(lambda api, np_: api.linear_transpose(g(np_), X, {"y": Y}), X)

@@ -10,6 +10,8 @@ import pytest
 
 import pullback as pb
 import pullback.numpy as pnp
+from pullback import lax
+from pullback._src.base.config import enable_x64
 from pullback._src.base.errors import NotDifferentiableError, StructureError, UnexpectedTracerError
 from pullback._src.core.verify import verify
 from pullback.custom_derivatives import (
@@ -414,8 +416,6 @@ def test_linear_call() -> None:
     back = pb.linear_transpose(lambda x: f(4.0, x), 1.0)
     np.testing.assert_allclose(float(back(1.0)[0]), 0.25)
     np.testing.assert_allclose(float(pb.linear_transpose(lambda ct: back(ct)[0], 1.0)(1.0)[0]), 0.25)
-    with pytest.raises(NotDifferentiableError, match="residual_args"):
-        pb.grad(f)(2.0, 1.0)
     for transpose, message in (
         (
             lambda w, ct: ct * pnp.ones(3),
@@ -426,6 +426,45 @@ def test_linear_call() -> None:
     ):
         with pytest.raises(TypeError, match=message):
             pb.grad(lambda x: linear_call(lambda w, x: x / w, transpose, 2.0, x))(1.0)  # noqa: B023
+
+
+QUOTIENTS = {
+    "operation": lambda w, x: x / w,
+    "jit": lambda w, x: pb.jit(lambda w: 1 / w)(w) * x,
+    "loop": lambda w, x: lax.fori_loop(0, 1, lambda i, x: x / w, x),
+}
+
+
+@pytest.mark.parametrize("name", QUOTIENTS)
+def test_derivatives_of_linear_call_by_residuals(name: str) -> None:
+    quotient = QUOTIENTS[name]
+    calls = []
+
+    def f(w: Any, x: Any) -> Any:
+        def transpose(w: Any, ct: Any) -> Any:
+            calls.append(ct)
+            return quotient(w, ct)
+
+        return linear_call(quotient, transpose, w, pnp.sin(x))
+
+    with enable_x64(True):
+        w, x = 1.5, 0.7
+        s, c = np.sin(x), np.cos(x)
+        for wrap in (lambda f: f, pb.jit):
+            np.testing.assert_allclose(wrap(pb.grad(f, (0, 1)))(w, x), (-s / w**2, c / w), rtol=1e-14)
+            np.testing.assert_allclose(wrap(pb.jacfwd(f, (0, 1)))(w, x), (-s / w**2, c / w), rtol=1e-14)
+            expected = [[2 * s / w**3, -c / w**2], [-c / w**2, -s / w]]
+            for outer in (pb.jacfwd, pb.jacrev):
+                for inner in (pb.jacfwd, pb.jacrev):
+                    found = wrap(outer(inner(f, (0, 1)), (0, 1)))(w, x)
+                    np.testing.assert_allclose(found, expected, rtol=1e-13)
+        assert calls
+        ws = np.array([1.0, 2.0, 4.0])
+        np.testing.assert_allclose(pb.vmap(pb.grad(f), (0, None))(ws, x), -s / ws**2, rtol=1e-14)
+        np.testing.assert_allclose(
+            pb.grad(lambda w: pb.vmap(f, (None, 0))(w, ws).sum())(w), -np.sin(ws).sum() / w**2, rtol=1e-14
+        )
+        pb.test_util.check_grads(f, (w, x), order=2)
 
 
 def test_custom_vmap() -> None:

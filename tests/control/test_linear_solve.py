@@ -186,6 +186,44 @@ def test_linear_functions_with_zero_terms_pass(wide: None) -> None:
     np.testing.assert_allclose(lax.custom_linear_solve(matvec, B, dense), np.linalg.solve(A, B), rtol=1e-12)
 
 
+LINEAR = {
+    "jit": pb.jit(lambda x: A @ pb.jit(lambda x: 2 * x)(x)),
+    "checkpoint": pb.checkpoint(lambda x: A @ x),
+    "captured zeros": lambda x: A @ x + np.zeros(3),
+    # One turn only: then the carry is multiplied by x once.
+    "one turn": lambda x: A @ lax.scan(lambda c, r: (c * x, None), pnp.ones(3), None, length=1)[0],
+    "collected": lambda x: A @ lax.scan(lambda c, r: (c, r * c), 2.0, x)[1],
+    "begins with zero": lambda x: lax.scan(lambda c, r: (c + r[0] * r[1:], None), pnp.zeros(3), _columns(x))[
+        0
+    ],
+    "loop": lambda x: A @ lax.fori_loop(0, 3, lambda i, c: c + x * (i + 1), x),
+    "turns of an argument": lambda x: A @ lax.fori_loop(0, pnp.asarray(3), lambda i, c: c * 0.5 * i + x, x),
+    "counted while": lambda x: lax.while_loop(
+        lambda s: s[0] < 2, lambda s: (s[0] + 1, A @ s[1] + s[1]), (0, x)
+    )[1],
+    "cond": lambda x: lax.cond(B[0] > 0, lambda x: A @ x, lambda x: 2 * (A @ x), x),
+    # Nobody knows: the number of turns depends on x.
+    "own iteration": lambda x: (
+        A
+        @ lax.while_loop(
+            lambda s: (s[1] * s[1]).sum() > 1e-20, lambda s: (s[0] + s[1], s[1] * 0.5), (0 * x, x)
+        )[0]
+    ),
+}
+
+
+def _columns(x: Any) -> Any:
+    return pnp.concatenate([x[:, None], pnp.asarray(A).T], axis=1)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_linear_functions_with_programs_inside_pass(wide: None, name: str) -> None:
+    matvec = LINEAR[name]
+    matrix = np.stack([np.asarray(matvec(pnp.asarray(e))) for e in np.eye(3)], 1)
+    solved = lax.custom_linear_solve(matvec, B, lambda g, b: pnp.linalg.solve(pnp.asarray(matrix), b))
+    np.testing.assert_allclose(solved, np.linalg.solve(matrix, B), rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("matvec", "message"),
     [
@@ -197,6 +235,20 @@ def test_linear_functions_with_zero_terms_pass(wide: None) -> None:
         (lambda x: A @ x + 1.0, "adds a term"),
         (lambda x: B - x, "adds a term"),
         (pnp.abs, "applies 'abs'"),
+        (pb.jit(lambda x: 2 * pb.jit(pnp.sin)(x)), "applies 'sin'"),
+        (pb.checkpoint(lambda x: x * x), "applies 'mul'"),
+        (lambda x: lax.scan(lambda c, r: (c * x, None), x, None, length=1)[0], "applies 'mul'"),
+        # In the first turn the carry does not depend on x, and it is in the second.
+        (lambda x: lax.scan(lambda c, r: (c * x, None), pnp.ones(3), None, length=2)[0], "applies 'mul'"),
+        (lambda x: lax.scan(lambda c, r: (c + r, None), pnp.ones(3), x * pnp.eye(3))[0], "adds a term"),
+        (lambda x: lax.scan(lambda c, r: (c, pnp.exp(r)), 0.0, x)[1], "applies 'exp'"),
+        (lambda x: lax.fori_loop(0, 3, lambda i, c: pnp.sin(c), x), "applies 'sin'"),
+        (lambda x: lax.fori_loop(0, pnp.asarray(B).astype(int)[0], lambda i, c: c * c, x), "applies 'mul'"),
+        (
+            lambda x: lax.while_loop(lambda s: s[0] < B[0], lambda s: (s[0] + 1, s[1] + 1.0), (0, x))[1],
+            "adds a term",
+        ),
+        (lambda x: lax.cond(B[0] > 0, lambda x: x, lambda x: x + 1.0, x), "adds a term"),
     ],
 )
 @pytest.mark.parametrize("traced", [False, True])

@@ -19,6 +19,7 @@ from ..control.root import custom_root
 from ..core import dtypes
 from ..core.array import ConcreteArray
 from ..lib.numpy.promotion import asarray, promote_inexact
+from .captured import call_compiled
 from .linear_solvers import LinearSolver, automatic, bicgstab, cg, dense, gmres
 from .root_solvers import Info, Solver, anderson, bisection, iteration, newton
 
@@ -69,8 +70,12 @@ def root(
     Source: Christianson, "Reverse accumulation and implicit functions" (1998); Blondel et al., "Efficient and
     modular implicit differentiation" (2022).
     """
-    linear = automatic(gmres()) if linear_solver is None else linear_solver
-    return _root("root", lambda x: residual(x, *args), guess, solver or newton(), linear, False, info)
+    return _found("root", _root, (residual, guess, args, solver, linear_solver), info)
+
+
+def _root(residual: Any, guess: Any, args: Any, solver: Solver | None, linear: LinearSolver | None) -> Any:
+    linear = automatic(gmres()) if linear is None else linear
+    return _solve("root", lambda x: residual(x, *args), guess, solver or newton(), linear, False)
 
 
 def fixed_point(
@@ -89,7 +94,10 @@ def fixed_point(
 
     For all else see `root`.
     """
+    return _found("fixed_point", _fixed_point, (f, guess, args, solver, linear_solver), info)
 
+
+def _fixed_point(f: Any, guess: Any, args: Any, solver: Solver | None, linear: LinearSolver | None) -> Any:
     def residual(x: Any) -> Any:
         out = f(x, *args)
         leaves, tree = pytree.flatten(x)
@@ -106,8 +114,8 @@ def fixed_point(
             )
         return pytree.unflatten(tree, [b - a for a, b in zip(leaves, found, strict=True)])
 
-    linear = automatic(gmres()) if linear_solver is None else linear_solver
-    return _root("fixed_point", residual, guess, solver or anderson(), linear, False, info)
+    linear = automatic(gmres()) if linear is None else linear
+    return _solve("fixed_point", residual, guess, solver or anderson(), linear, False)
 
 
 def argmin(
@@ -133,24 +141,29 @@ def argmin(
     for leaf in pytree.leaves_of(guess):
         if dtypes.is_complex(asarray(leaf).dtype):
             raise DTypeError("implicit.argmin: the guess must be real; minimize over real and imaginary part")
-    linear = automatic(cg()) if linear_solver is None else linear_solver
+    return _found("argmin", _argmin, (objective, guess, args, solver, linear_solver), info)
+
+
+def _argmin(objective: Any, guess: Any, args: Any, solver: Solver | None, linear: LinearSolver | None) -> Any:
+    linear = automatic(cg()) if linear is None else linear
 
     def value(x: Any) -> Any:
         return objective(x, *args)
 
     minimize = newton(linear_solver=linear, merit=value) if solver is None else solver
-    return _root("argmin", grad(value), guess, minimize, linear, True, info)
+    return _solve("argmin", grad(value), guess, minimize, linear, True)
 
 
-def _root(
+def _solve(
     name: str,
     residual: Callable[[Any], Any],
     guess: Any,
     solver: Solver,
     linear_solver: LinearSolver,
     symmetric: bool,
-    with_info: bool,
 ) -> Any:
+    """The solution and the solver's `Info`."""
+
     def solve(f: Callable[[Any], Any], start: Any) -> tuple[Any, Any]:
         out = solver(f, start)
         if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[1], Info)):
@@ -165,7 +178,12 @@ def _root(
         return custom_linear_solve(g, b, linear_solver, transposed, symmetric=symmetric)
 
     guess = pytree.tree_map(lambda v: promote_inexact(f"implicit.{name}", v)[0], guess)
-    x, found = custom_root(residual, guess, solve, tangent_solve, has_aux=True)
+    return custom_root(residual, guess, solve, tangent_solve, has_aux=True)
+
+
+def _found(name: str, find: Callable[..., Any], given: tuple[Any, ...], with_info: bool) -> Any:
+    """The solution, or (solution, Info)."""
+    x, found = call_compiled(find, *given)
     if with_info:
         return x, found
     converged = found.converged

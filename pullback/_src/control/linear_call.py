@@ -9,14 +9,16 @@ from ..base import pytree
 from ..base.errors import NotDifferentiableError, StructureError
 from ..core import rules
 from ..core.aval import ShapedArray, Zero
+from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.staging import stage
-from ..ops.structural import instantiate
+from ..ops.structural import add_any_p, instantiate
 from ..transforms.batch import Axis, batch, to_dim
-from .common import name_of, to_arrays
+from .common import Mask, chosen, name_of, nonzero_of, to_arrays
 from .custom_rules import at, results
 from .custom_tangents import from_user
 from .custom_vjp import batched_pullback
+from .linear_parts import tangent_part
 
 linear_call_p = Primitive("linear_call", multiple_results=True, call_like=True)
 
@@ -58,15 +60,15 @@ def linear_call(
         fun: `fun(residual_args, linear_args)`, linear in `linear_args`.
         fun_transpose: `fun_transpose(residual_args, cotangent)` with a cotangent of `fun`'s output; returns a
             cotangent of `linear_args`, in its structure.
-        residual_args: a pytree of arrays; there is no derivative by these.
+        residual_args: a pytree of arrays. Derivatives by these are those of the operations in `fun` (and, of
+            the transpose, in `fun_transpose`).
         linear_args: a pytree of arrays.
 
     Returns:
         What `fun` returns.
 
     Raises:
-        TypeError: the result is differentiated by `residual_args`, or `fun_transpose` returns another
-            structure, shape or dtype.
+        TypeError: `fun_transpose` returns another structure, shape or dtype.
     """
     label = f"linear_call of {name_of(fun)}"
     residual_leaves, residual_tree = pytree.flatten(residual_args)
@@ -115,15 +117,31 @@ def _evaluate(*args: Any, pair: _Pair) -> list[Any]:
 
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, pair: _Pair) -> tuple[list[Any], list[Any]]:
     count = pair.residuals
-    if any(type(t) is not Zero for t in tangents[:count]):
-        raise NotDifferentiableError(
-            f"linear_call of {pair.__name__} cannot be differentiated by residual_args; give the function a "
-            "custom_jvp "
-            "rule instead, or apply lax.stop_gradient to them"
-        )
     outs = linear_call_p.bind(*primals, pair=pair)
-    given = [instantiate(t) for t in tangents[count:]]
-    return outs, linear_call_p.bind(*primals[:count], *given, pair=pair)
+    moved: list[Any] = [Zero(o.aval.tangent) for o in outs]
+    if any(nonzero_of(tangents[count:])):
+        given = [instantiate(t) for t in tangents[count:]]
+        moved = linear_call_p.bind(*primals[:count], *given, pair=pair)
+    mask = nonzero_of(tangents[:count])
+    if any(mask):
+        further = _moved_by_residuals(primals, chosen(tangents[:count], mask), mask, pair)
+        moved = [f if type(m) is Zero else add_any_p.bind(m, f) for m, f in zip(moved, further, strict=True)]
+    return outs, moved
+
+
+def _moved_by_residuals(
+    primals: Sequence[Any], tangents: Sequence[Any], mask: Mask, pair: _Pair
+) -> list[Any]:
+    """The tangents of the results that come from those residuals: what the function's operations say."""
+    count = pair.residuals
+    staged = stage(
+        lambda *flat: pair.run(flat[:count], flat[count:]), [p.aval for p in primals], purpose="linear_call"
+    )
+    of_constants = (False,) * len(staged.consts)
+    push = tangent_part(
+        staged.with_consts_as_inputs(), (*of_constants, *mask, *[False] * (len(primals) - count))
+    )
+    return evaluate(push, [*staged.consts, *primals, *tangents])
 
 
 def _transpose(cts: Sequence[Any], *args: Any, pair: _Pair) -> list[Any]:

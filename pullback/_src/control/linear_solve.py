@@ -27,7 +27,8 @@ from ..transforms.batch import Axis, batch_program, to_dim
 from ..transforms.simplify import outputs_only
 from .common import chosen, name_of, nonzero_of, stage_flat, to_arrays, with_common_consts
 from .counted import abstract_call, evaluate_call
-from .linear_parts import check_linear, tangent_part, transposed_part
+from .linear_parts import tangent_part, transposed_part
+from .linearity import check_linear
 from .user_solvers import TreeFunction, check_result, stage_solver
 
 __all__ = ["custom_linear_solve"]
@@ -109,7 +110,7 @@ def custom_linear_solve(
     count = len(right)
     system = stage_flat(matvec, in_tree, avals, f"{label}: matvec")
     check_result(f"{label}: the result of matvec", tree, avals, system.out_tree, system.out_avals, "b")
-    check_linear(label, system.program, count)
+    check_linear(label, system.program, system.consts, count)
     programs: list[tuple[Program, Sequence[Any]]] = [(system.program, system.consts)]
     forward = TreeFunction(
         lambda xs: evaluate(system.program, [*system.consts, *xs]), tree, avals, label, name_of(matvec)

@@ -147,7 +147,7 @@ class _Eliminated(JitFunction):
             def traced(leaves: list[Any], others: list[Any]) -> Any:
                 return self._run(rebuild(leaves, others))
 
-            traced.__name__ = self.__name__
+            traced.__name__ = self._fun.__name__
             compiled = self._with_static[key] = jit(traced)
         if settings().disable_jit:
             # The graph is that of the traced function, which is then run operation by operation.
@@ -231,9 +231,8 @@ class _Eliminated(JitFunction):
         if letter != wanted:
             raise DTypeError(
                 f"jacobian with an order{' and holomorphic=True' if self._holomorphic else ''} expects "
-                f"outputs of "
-                f"a {'complex' if wanted == 'c' else 'real float'} dtype, but {name_of(self._differentiated)} returned "
-                f"{aval.str_short()}"
+                f"outputs of a {'complex' if wanted == 'c' else 'real float'} dtype, but "
+                f"{name_of(self._differentiated)} returned {aval.str_short()}"
             )
 
 

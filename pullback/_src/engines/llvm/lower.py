@@ -633,8 +633,8 @@ def same_place(node: Node, view: View) -> bool:
 def destinations(program: Program, out: Sequence[View | None], uses: dict[Var, int]) -> dict[Var, View]:
     """Where the results that are computed by an equation should go (once, if a variable is returned twice).
 
-    What an equation changes in place goes there, too, if nothing else reads it, and so does what a result only
-    reshapes.
+    What an equation changes in place goes there, too, if nothing else reads it, and so does what a result
+    only reshapes.
     """
     places: dict[Var, View] = {}
     inputs = {*program.invars, *program.constvars}
@@ -648,11 +648,10 @@ def destinations(program: Program, out: Sequence[View | None], uses: dict[Var, i
             if not isinstance(changed, Var) or changed in inputs or changed in places:
                 continue
             if uses[changed] == 1 and eqn.invars.count(changed) == 1:
-                view: View | None = places[eqn.outvars[0]]
-                if is_reshape:
-                    view = places[eqn.outvars[0]].reshaped(changed.aval.shape)
-                if view is not None:
-                    places[changed] = view
+                place = places[eqn.outvars[0]]
+                reshaped = place.reshaped(changed.aval.shape) if is_reshape else place
+                if reshaped is not None:
+                    places[changed] = reshaped
     return places
 
 
