@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pullback._src.core import dtypes
-from pullback._src.engines.llvm import jit
+from pullback._src.engines.llvm import jit, runtime
 from pullback._src.engines.llvm.elementwise import Types, kind, register_elem, rules
 from pullback._src.engines.llvm.ir import Emitter, Module, Value, constant, type_text
 from pullback._src.engines.llvm.math import scalars, scipy_functions
@@ -76,7 +76,7 @@ def text(name: str, types: Types, lanes: int, outputs: int = 1, **params: Any) -
     return module.text()
 
 
-HELPERS = scalars.symbols(scalars.NAMES)
+HELPERS = {**runtime.native().symbols, **scalars.symbols(scalars.NAMES)}
 _linked: list[Any] = []
 
 
