@@ -77,6 +77,10 @@ class Index:
             return Index(
                 self.terms, self.const + other, self.lanes, self.low + other, self.high + other, self.vector
             )
+        if other is ZERO:
+            return self
+        if self is ZERO:
+            return other
         if self.vector is not None and other.vector is not None:
             raise ValueError("an index has at most one part that differs between lanes at run time")
         if not other.terms:
@@ -106,7 +110,7 @@ class Index:
     def __mul__(self, factor: int) -> Index:
         if factor == 1:
             return self
-        if factor == 0:
+        if factor == 0 or self is ZERO:
             return ZERO
         if self.vector is not None:
             raise ValueError("a part that differs between lanes at run time must be scaled by the caller")
