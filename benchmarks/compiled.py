@@ -104,7 +104,7 @@ class Row:
 
 
 @contextmanager
-def _settings(program: Program) -> Iterator[dict[str, Any]]:
+def settings(program: Program) -> Iterator[dict[str, Any]]:
     """The libraries with the settings of the program, and without caches on disk."""
     libraries = {name: importlib.import_module(name) for name in _LIBRARIES}
     for name in _LIBRARIES:
@@ -129,7 +129,7 @@ def _settings(program: Program) -> Iterator[dict[str, Any]]:
                 library.config.update(key, value)
 
 
-def _arguments(library: Any, program: Program) -> Any:
+def inputs_of(library: Any, program: Program) -> Any:
     arrays = program.inputs(np.random.default_rng(0))
     return library.tree_util.tree_map(library.numpy.asarray, arrays)
 
@@ -141,9 +141,9 @@ def _wait(library: Any, result: Any) -> Any:
 def _compile_once(program: Program) -> dict[str, float]:
     """Seconds to compile the program with each library, in this process, which must not have seen it."""
     seconds = {}
-    with _settings(program) as libraries:
+    with settings(program) as libraries:
         for name, library in libraries.items():
-            arguments = _arguments(library, program)
+            arguments = inputs_of(library, program)
             warm_up = library.jit(
                 library.grad(lambda W, x, lib=library: lib.numpy.sum(lib.numpy.tanh(x @ W)))
             )
@@ -158,10 +158,10 @@ def _compile_once(program: Program) -> dict[str, float]:
 
 def _first_call(program: Program) -> dict[str, float]:
     """The seconds that parts of Pullback's first call in this process take, with the cache on disk."""
-    with _settings(program) as libraries:
+    with settings(program) as libraries:
         library = libraries["pullback"]
         library.config.update("enable_compilation_cache", True)
-        arguments = _arguments(library, program)
+        arguments = inputs_of(library, program)
         np = library.numpy
         library.jit(lambda x: np.sum(np.tanh(x)))(np.ones(3))
         gc.collect()
@@ -196,7 +196,7 @@ def _print_processes(programs: Sequence[Program], rounds: int) -> None:
             for seconds in found
         ]
         totals = [one["trace"] + one["compile"] for one in medians]
-        cells = [_duration(one[part]) for one in medians for part in ("trace", "compile")]
+        cells = [duration(one[part]) for one in medians for part in ("trace", "compile")]
         print(f"| {program.title} | {' | '.join(cells)} | {totals[1] / totals[0]:.2f} |", flush=True)
 
 
@@ -232,7 +232,7 @@ def _time(call: Callable[[], Any], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def _waiting_call(library: Any, function: Any, arguments: Any, result: Any) -> Callable[[], Any]:
+def waiting_call(library: Any, function: Any, arguments: Any, result: Any) -> Callable[[], Any]:
     """A call that returns when the result is there, in the cheapest way that the library offers."""
     if library.__name__ == "pullback":  # computes before it returns
         return partial(function, *arguments)
@@ -261,14 +261,14 @@ def _difference(own: Any, reference: Any) -> float:
 
 def _run(row: Row, program: Program, rounds: int) -> None:
     """Measure the run times, with the libraries taking turns, and compare the results."""
-    with _settings(program) as libraries:
+    with settings(program) as libraries:
         calls, counts, leaves = {}, {}, {}
         for name, library in libraries.items():
-            arguments = _arguments(library, program)
+            arguments = inputs_of(library, program)
             function = library.jit(program.make(library))
             result = _wait(library, function(*arguments))
             leaves[name] = library.tree_util.tree_leaves(result)
-            calls[name] = _waiting_call(library, function, arguments, result)
+            calls[name] = waiting_call(library, function, arguments, result)
             once = min(_time(calls[name], 1) for _ in range(2))
             _time(calls[name], max(3, min(_HOT_CALLS, round(_HOT_SECONDS / once))))
             time.sleep(_REST)  # for the compiler in the background
@@ -314,7 +314,7 @@ def measure(program: Program, rounds: int, compile_rounds: int) -> Row:
     return row
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
@@ -330,7 +330,7 @@ def _line(row: Row) -> str:
     def pair(times: dict[str, float] | None, ratio: float | None) -> list[str]:
         if times is None or ratio is None:
             return ["", "", ""]
-        return [_duration(times["jax"]), _duration(times["pullback"]), f"{ratio:.3g}"]
+        return [duration(times["jax"]), duration(times["pullback"]), f"{ratio:.3g}"]
 
     required = "" if row.required_ratio is None else f"{row.required_ratio:.3g}"
     error = "" if row.error is None else f"{row.error:.1e}"

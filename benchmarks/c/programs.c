@@ -1,0 +1,245 @@
+/* The programs that `beside_c.py` measures, as one would write them by hand in C, for two or more threads (OpenMP). */
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "elementary.h"
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+/* The maximum, the exponentials with their sum, and the quotients of a row, one after the other, in cache. */
+void softmax(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
+{
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        const float *a = x + i * n;
+        float *b = y + i * n, top = a[0], sum = 0.0f;
+#pragma omp simd reduction(max : top)
+        for (ptrdiff_t j = 0; j < n; j++)
+            top = a[j] > top ? a[j] : top;
+#pragma omp simd reduction(+ : sum)
+        for (ptrdiff_t j = 0; j < n; j++) {
+            b[j] = fast_exp(a[j] - top);
+            sum += b[j];
+        }
+        float scale = 1.0f / sum;
+#pragma omp simd
+        for (ptrdiff_t j = 0; j < n; j++)
+            b[j] *= scale;
+    }
+}
+
+/* A store that does not read the line before; ordinary where the CPU has none or the place is not aligned. */
+INLINE void write_past_cache(float *to, const float *from, ptrdiff_t n)
+{
+    ptrdiff_t j = 0;
+#ifdef __AVX512F__
+    for (; j < n && ((uintptr_t)(to + j) & 63); j++)
+        to[j] = from[j];
+    for (; j + 16 <= n; j += 16)
+        _mm512_stream_ps(to + j, _mm512_loadu_ps(from + j));
+#endif
+    for (; j < n; j++)
+        to[j] = from[j];
+}
+
+/* The same, with the exponentials in a row's own memory and the quotients written past the cache. */
+void softmax_streamed(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
+{
+#pragma omp parallel
+    {
+        float *row = malloc(sizeof(float) * (size_t)n);
+#pragma omp for schedule(static)
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const float *a = x + i * n;
+            float top = a[0], sum = 0.0f;
+#pragma omp simd reduction(max : top)
+            for (ptrdiff_t j = 0; j < n; j++)
+                top = a[j] > top ? a[j] : top;
+#pragma omp simd reduction(+ : sum)
+            for (ptrdiff_t j = 0; j < n; j++) {
+                row[j] = fast_exp(a[j] - top);
+                sum += row[j];
+            }
+            float scale = 1.0f / sum;
+#pragma omp simd
+            for (ptrdiff_t j = 0; j < n; j++)
+                row[j] *= scale;
+            write_past_cache(y + i * n, row, n);
+        }
+        free(row);
+#ifdef __AVX512F__
+        _mm_sfence();
+#endif
+    }
+}
+
+/* What the memory alone costs. */
+void copy(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
+{
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t i = 0; i < rows; i++)
+#pragma omp simd
+        for (ptrdiff_t j = 0; j < n; j++)
+            y[i * n + j] = x[i * n + j] * 2.0f;
+}
+
+void copy_streamed(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
+{
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+        for (ptrdiff_t i = 0; i < rows; i++)
+            write_past_cache(y + i * n, x + i * n, n);
+#ifdef __AVX512F__
+        _mm_sfence();
+#endif
+    }
+}
+
+/* The gradient of sum(gelu(x)^2), gelu with tanh. */
+void gelu(const float *x, float *y, ptrdiff_t n)
+{
+    const float c = 0.79788456f, d = 0.044715f;
+#pragma omp parallel for simd schedule(static)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float v = x[i], square = v * v, t = fast_tanh(c * fmaf(d * square, v, v)), phi = 0.5f * (1.0f + t);
+        float slope = c * fmaf(3.0f * d, square, 1.0f) * 0.5f * fmaf(-t, t, 1.0f);
+        y[i] = 2.0f * v * phi * fmaf(v, slope, phi);
+    }
+}
+
+/* Prices and their derivatives by spot, rate and volatility. */
+void black_scholes(const float *spot, const float *strike, const float *time, const float *rate,
+                   const float *volatility, float *price, float *delta, float *rho, float *vega, ptrdiff_t n)
+{
+#pragma omp parallel for simd schedule(static)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float root = sqrtf(time[i]), v = volatility[i], spread = v * root;
+        float d1 = fmaf(fmaf(0.5f * v, v, rate[i]), time[i], fast_log(spot[i] / strike[i])) / spread;
+        float d2 = d1 - spread, discounted = strike[i] * fast_exp(-rate[i] * time[i]);
+        float p1 = fast_cdf(d1), p2 = fast_cdf(d2);
+        price[i] = spot[i] * p1 - discounted * p2;
+        delta[i] = p1;
+        rho[i] = time[i] * discounted * p2;
+        vega[i] = spot[i] * 0.39894228f * fast_exp_of_square(d1 * 0.70710678f) * root;
+    }
+}
+
+enum { BLOCK = 64 };
+
+/* Piecewise linear between points around k[j], for a block of numbers. */
+INLINE void between(const float *x, const int *k, const float *points, const float *values, float *y, int m, int count)
+{
+#pragma omp simd
+    for (int j = 0; j < m; j++) {
+        int upper = k[j] < 1 ? 1 : k[j] > count - 1 ? count - 1 : k[j], lower = upper - 1;
+        float low = points[lower], share = (x[j] - low) / (points[upper] - low);
+        share = share < 0.0f ? 0.0f : share > 1.0f ? 1.0f : share;
+        y[j] = fmaf(share, values[upper] - values[lower], values[lower]);
+    }
+}
+
+/* Steps of a bisection without branches, each for a whole block: how many points are not above x[j]. */
+INLINE void bisect(const float *x, int *k, const float *points, int m, int count, int step)
+{
+    for (; step; step >>= 1)
+#pragma omp simd
+        for (int j = 0; j < m; j++) {
+            int probe = k[j] + step <= count ? k[j] + step : count;
+            k[j] = points[probe - 1] <= x[j] ? probe : k[j];
+        }
+}
+
+void interpolation(const float *x, const float *points, const float *values, float *y, ptrdiff_t n, int count)
+{
+    int top = 1;
+    while (2 * top <= count)
+        top *= 2;
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t i = 0; i < n; i += BLOCK) {
+        int k[BLOCK] = {0}, m = n - i < BLOCK ? (int)(n - i) : BLOCK;
+        bisect(x + i, k, points, m, count, top);
+        between(x + i, k, points, values, y + i, m, count);
+    }
+}
+
+/* The same with a table that says for each of `buckets` equal parts of the range how many points come before it. */
+void interpolation_bucketed(const float *x, const float *points, const float *values, float *y, ptrdiff_t n,
+                            int count)
+{
+    enum { MOST = 1 << 14 };
+    static int first[MOST + 1];
+    int buckets = 64;
+    while (buckets < 4 * count && buckets < MOST)
+        buckets *= 2;
+    float low = points[0], scale = (float)buckets / (points[count - 1] - low), last = (float)(buckets - 1);
+    int bucket = 0, most = 1, top = 1;
+    for (int k = 0; k < count; k++) {
+        float f = (points[k] - low) * scale;
+        int own = (int)(f < last ? f : last);
+        while (bucket <= own)
+            first[bucket++] = k;
+    }
+    while (bucket <= buckets)
+        first[bucket++] = count;
+    for (int b = 0; b < buckets; b++)
+        most = first[b + 1] - first[b] > most ? first[b + 1] - first[b] : most;
+    while (2 * top <= most)
+        top *= 2;
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t i = 0; i < n; i += BLOCK) {
+        int k[BLOCK], m = n - i < BLOCK ? (int)(n - i) : BLOCK;
+#pragma omp simd
+        for (int j = 0; j < m; j++) {
+            float f = (x[i + j] - low) * scale;
+            f = f < last ? f : last;
+            k[j] = first[(int)(f > 0.0f ? f : 0.0f)];
+        }
+        bisect(x + i, k, points, m, count, top);
+        between(x + i, k, points, values, y + i, m, count);
+    }
+}
+
+/* Radix sort, least digits first, of words that hold a key of the floats' order and the number of the element. The
+ * threads count and move a part each; stable. */
+enum { DIGIT = 11, SIZE = 1 << DIGIT, PARTS = 2 };
+
+void argsort(const float *x, int32_t *order, ptrdiff_t n)
+{
+    uint64_t *a = malloc(8 * (size_t)n), *b = malloc(8 * (size_t)n);
+    static uint32_t counts[PARTS][SIZE];
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        uint32_t key = (uint32_t)bits_of(x[i] + 0.0f);
+        key ^= key >> 31 ? 0xffffffffu : 0x80000000u;
+        a[i] = (uint64_t)key << 32 | (uint64_t)i;
+    }
+    for (int shift = 32; shift < 64; shift += DIGIT) {
+#pragma omp parallel for schedule(static)
+        for (int part = 0; part < PARTS; part++) {
+            memset(counts[part], 0, sizeof counts[part]);
+            for (ptrdiff_t i = n * part / PARTS; i < n * (part + 1) / PARTS; i++)
+                counts[part][a[i] >> shift & (SIZE - 1)]++;
+        }
+        uint32_t total = 0;
+        for (int digit = 0; digit < SIZE; digit++)
+            for (int part = 0; part < PARTS; part++) {
+                uint32_t count = counts[part][digit];
+                counts[part][digit] = total;
+                total += count;
+            }
+#pragma omp parallel for schedule(static)
+        for (int part = 0; part < PARTS; part++)
+            for (ptrdiff_t i = n * part / PARTS; i < n * (part + 1) / PARTS; i++)
+                b[counts[part][a[i] >> shift & (SIZE - 1)]++] = a[i];
+        uint64_t *spare = a;
+        a = b;
+        b = spare;
+    }
+#pragma omp parallel for simd schedule(static)
+    for (ptrdiff_t i = 0; i < n; i++)
+        order[i] = (int32_t)a[i];
+    free(a);
+    free(b);
+}
