@@ -173,18 +173,20 @@ def _erfcx(a: Any) -> Any:
     return (1 - u + 3 * u**2 - 15 * u**3) / (a * mp.sqrt(mp.pi))
 
 
-def _erfcx_in_q(scale: int) -> Function:
+def _erfcx_in_q(scale: int, factor: Function) -> Function:
     def f(q: Any) -> Any:  # q = (a - scale) / (a + scale)
         if q >= 1:
-            return 2 / mp.sqrt(mp.pi)
+            return factor(mp.mpf(10) ** 60) / (mp.mpf(10) ** 60 * mp.sqrt(mp.pi))
         a = scale * (1 + q) / (1 - q)
-        return (1 + 2 * a) * _erfcx(a)
+        return factor(a) * _erfcx(a)
 
     return f
 
 
-entry("ERFCX", _erfcx_in_q(2), -1, mp.mpf(9) / 13, single=26.5, double=0)
-entry("ERFCX", _erfcx_in_q(4), -1, mp.mpf(24) / 32, single=0, double=56)
+# For floats from a = 0.5 on, with a factor that q has in its denominator, too.
+_ERFCX_1 = memo(_erfcx_in_q(1, lambda a: a + 1))
+entry("ERFCX", _ERFCX_1, -mp.mpf(1) / 3, mp.mpf(37) / 45, lambda q: 1 / _ERFCX_1(q), single=27.5, double=0)
+entry("ERFCX", _erfcx_in_q(4, lambda a: 1 + 2 * a), -1, mp.mpf(24) / 32, single=0, double=56)
 
 
 def _stirling(w: Any) -> Any:  # log gamma(z) = (z - 1/2) log z - z + log(2 pi) / 2 + P(1/z^2) / z
