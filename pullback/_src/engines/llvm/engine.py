@@ -10,7 +10,7 @@ from ...base.config import background_compilation
 from ...core import engine as registry
 from ...core.program import Program
 from ...transforms.simplify import eliminate_dead_code
-from . import blas, blueprint, cache, jit, runtime, substitution, tiers
+from . import blas, blueprint, cache, jit, runtime, streaming, substitution, tiers
 from .blueprint import Blueprint, ModuleText
 from .donation import DonatingExecutable, Watch, WatchedBuffer, candidates
 from .executable import Executable
@@ -60,6 +60,9 @@ class Compilation:
         ]
         given = candidates([v.aval for v in invars], [v.aval for v in outvars], donated)
         targets = [_buffer(_pointer(e, f"out{k}"), watch if donated else None) for k in range(len(outvars))]
+        if not donated:  # whose memory is in the cache when it is written over
+            for buffer in targets:
+                buffer.streams = streaming.possible()
         args = [View(b, v.aval.shape, v.aval.dtype) for b, v in zip(sources, invars, strict=True)]
         results = [View(b, v.aval.shape, v.aval.dtype) for b, v in zip(targets, outvars, strict=True)]
         final = lw.run(

@@ -40,6 +40,13 @@ __all__ = ["Executable"]
 _KINDS: dict[Any, int] = {None: LEAF, tuple: TUPLE, list: LIST}
 
 
+def _aligned(size: int) -> np.ndarray[Any, Any]:
+    """So many bytes, from an address that is a multiple of 64."""
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size]
+
+
 class Executable:
     """A compiled program: called with a list of arrays it returns a list of arrays.
 
@@ -239,10 +246,8 @@ class Executable:
 
     def _call_slowly(self, buffers: Sequence[np.ndarray[Any, Any]]) -> list[ConcreteArray]:
         """The call through ctypes, which relies on no layout of objects."""
-        results = [np.empty(a.shape, a.dtype) for a in self.results]
-        arena = np.empty(self._arena_bytes + 64, np.uint8)
-        start = -arena.ctypes.data % 64
-        blocks = [*buffers, *self._constants, *results, arena[start:]]
+        results = [_aligned(a.size * a.dtype.itemsize).view(a.dtype).reshape(a.shape) for a in self.results]
+        blocks = [*buffers, *self._constants, *results, _aligned(self._arena_bytes)]
         frame = (ctypes.c_void_p * len(blocks))(*[b.ctypes.data for b in blocks])
         prototype = ctypes.CFUNCTYPE if self._release_gil else ctypes.PYFUNCTYPE
         self._native.set_threads(runtime.thread_count())

@@ -147,6 +147,12 @@ class Emitter:
         self.own = "%" + prefix
         self.captures: dict[str, Value] = {}  # values of the function around this one, by name
         self.captured: list[Value] = []
+        self.multiples: dict[str, int] = {}  # what divides a variable, by name
+        self.streams = False  # whether something is stored past the cache
+
+    def divisor(self, x: Value) -> int:
+        """A number that is known to divide an integer; 0 divides only zero."""
+        return int(x.name) if x.name.isdigit() else self.multiples.get(x.name, 1)
 
     def local(self, x: Value) -> Value:
         """A value as this function sees it: one of the function around it arrives through its context."""
@@ -552,6 +558,7 @@ class Loop:
         e.module.loops += 1
         level = e.level
         self.index = Value("%" + e.fresh("i"), "i64", 1, level)
+        e.multiples[self.index.name] = math.gcd(e.divisor(start), step)
         self._carries = list(carries)
         self.carried = [Value("%" + e.fresh("c"), c.elem, c.lanes, level) for c in carries]
         self._next: list[Value] = list(self.carried)
@@ -647,6 +654,7 @@ class Module:
         self.work = 0.0
         self.elsewhere = 0.0
         self.turns = 1.0  # of all loops around what is being written
+        self.streams = False  # whether something is stored past the cache
         self.shared: list[int] = []  # into how many parts each loop was cut that threads share
 
     def unique(self, prefix: str) -> str:
@@ -668,7 +676,8 @@ class Module:
 
     def text(self) -> str:
         functions = [lengthened(f) for f in self.functions]
-        return "\n".join([*self.globals, *self.declarations.values(), *functions]) + "\n"
+        notes = ["!0 = !{i32 1}"] if self.streams else []
+        return "\n".join([*self.globals, *self.declarations.values(), *functions, *notes]) + "\n"
 
 
 _SUFFIX = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}

@@ -16,6 +16,7 @@ from .storage import BYTES, TILE
 from .sums import Accumulation, Elements
 
 KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
+NARROWEST = 512  # and the least that are worth it
 PANEL = 64  # indices of a second axis between which a transposing loop goes back and forth
 
 
@@ -38,11 +39,20 @@ class StageWriter(Accumulation):
         elif plan.outer and not plan.outer[0].reduced and plan.outer[0].size > 1:
             self._share_axis(plan.outer[0], chunks_for(work, plan.outer[0].size))
         elif not block.reduced and block.size >= 2 * plan.count:
-            self._share_blocks(block, chunks_for(work, block.size // plan.count))
+            self._share_blocks(block, self._parts(work, block))
         elif self.sums and len(self.sums) == len(self.stage.outputs):
             self._share_terms(work)
         else:
             self._outer(plan.outer)
+
+    def _parts(self, work: float, block: Axis) -> int:
+        """Into how many parts the blocks are cut; those of sums down columns stay wide (`_is_wide`)."""
+        blocks = block.size // self.plan.count
+        chunks = chunks_for(work, blocks)
+        if self.sums and self.plan.inner and self._is_wide(blocks):
+            most = max(2, block.size * self._sum_bytes // NARROWEST)
+            chunks = min(chunks, 1 << (most.bit_length() - 1))  # even for the usual numbers of threads
+        return chunks
 
     def _share_axis(self, axis: Axis, chunks: int) -> None:
         main = self.e
@@ -62,7 +72,9 @@ class StageWriter(Accumulation):
         def some(inner: Emitter, start: Value, stop: Value, chunk: Value) -> None:
             self.e = inner
             step = constant(count, "i64")
-            self._full_blocks(inner.mul(start, step), inner.mul(stop, step), -(-blocks // chunks))
+            begin = inner.mul(start, step)
+            inner.multiples[begin.name] = count
+            self._full_blocks(begin, inner.mul(stop, step), -(-blocks // chunks))
 
         parallel_for(main, blocks, chunks, some)
         self.e = main
@@ -173,6 +185,7 @@ class StageWriter(Accumulation):
             last = size - plan.count
             with self.e.loop(constant(0, "i64"), constant(size, "i64"), plan.count) as loop:
                 start = self.e.call("llvm.umin", "i64", loop.index, constant(last, "i64"))
+                self.e.multiples[start.name] = math.gcd(self.e.divisor(loop.index), last)
                 self._lanes(Index.along(start, 0, last), plan.count)
             return
         if blocks == 1:
@@ -207,10 +220,14 @@ class StageWriter(Accumulation):
 
     def _is_wide(self, blocks: int) -> bool:
         plan = self.plan
-        width = blocks * plan.count
-        total = width * sum(BYTES[i.elem] for o in self.sums if o.reducer for i in o.reducer.identity)
+        total = blocks * plan.count * self._sum_bytes
         rows = plan.inner[0].size
-        return blocks > 1 and 1024 <= total <= KEPT and rows >= 32 and not plan.full
+        return blocks > 1 and NARROWEST <= total <= KEPT and rows >= 32 and not plan.full
+
+    @property
+    def _sum_bytes(self) -> int:
+        """The bytes of the sums of one column."""
+        return sum(BYTES[i.elem] for o in self.sums if o.reducer for i in o.reducer.identity)
 
     def _by_rows(self, start: Value, stop: Value, most: int) -> None:
         e, plan = self.e, self.plan

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from . import streaming
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .loops import write_stage
@@ -166,6 +167,7 @@ class Nest:
     def write(self, e: Emitter, place: Callable[[Buffer], None]) -> None:
         """Write all stages; `place` gives a buffer its memory."""
         rows = self.rows = self._forward()
+        self._stream()
         for stage in self.stages:
             for output in stage.outputs:
                 if output.needed and output.view.buffer not in rows:
@@ -222,6 +224,22 @@ class Nest:
         start, stop = part or (constant(0, "i64"), constant(n, "i64"))
         with e.loop(start, stop) as loop:
             self._loops(e, d + 1, {**fixed, d: Index.along(loop.index, 0, n - 1)}, None, rows)
+
+    def _stream(self) -> None:
+        """Find what is written past the cache: large results that no other stage reads."""
+        outputs = [(k, o) for k, stage in enumerate(self.stages) for o in stage.outputs]
+        large = [
+            (k, o)
+            for k, o in outputs
+            if o.view.buffer.streams and o.reducer is None and streaming.worth_it(o.node.bytes)
+        ]
+        if not 0 < len(large) <= streaming.MOST:
+            return
+        for number, output in large:
+            readers = {
+                k for k, s in enumerate(self.stages) for v, _ in reads_of(s) if v.buffer is output.view.buffer
+            }
+            output.streams = readers <= {number}
 
     def _forward(self) -> dict[Buffer, int]:
         """Find what need not be stored, and what is needed for one turn of the shared loops only (with its

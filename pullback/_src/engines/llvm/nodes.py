@@ -44,7 +44,7 @@ class Buffer:
     """Memory: an address, known once the buffer has its place, holding this content in scopes from `level`
     on."""
 
-    __slots__ = ("base", "level", "bytes", "slots", "pending", "row")
+    __slots__ = ("base", "level", "bytes", "slots", "pending", "row", "streams")
 
     def __init__(self, base: Value | None, level: int = 0, size: int = 0) -> None:
         self.base = base
@@ -55,6 +55,7 @@ class Buffer:
         self.slots: tuple[Any, ...] = ()  # its places in the arena: several if run time decides which it is
         self.pending = False  # whether the open nest writes it
         self.row: Row | None = None  # while loops are written that need only a row of it
+        self.streams = False  # whether it is so large that it is better written past the cache (`streaming`)
 
     @property
     def address(self) -> Value | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from . import streaming
 from .ir import Emitter, Value, constant, leave_unless, type_text
 from .storage import BYTES
 
@@ -42,6 +43,7 @@ def parallel_for(
     first = inner.mul(chunk, constant(size, "i64"))
     end = inner.call("llvm.smin", "i64", inner.add(first, constant(size, "i64")), constant(total, "i64"))
     body(inner, first, end, chunk)
+    streaming.fence(inner)
     inner.line("ret void")
     context: list[str] = []
     offset = 0

@@ -30,6 +30,7 @@ class Output:
     node: Node
     reducer: Reducer | None = None
     needed: bool = True  # False: the elements are only read by the same stage, and not stored
+    streams: bool = False  # written past the cache, if the vectors are aligned (`streaming`)
 
 
 @dataclass(eq=False)

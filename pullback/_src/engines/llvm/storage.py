@@ -335,8 +335,13 @@ def to_memory(e: Emitter, x: Value, storage: Storage) -> Value:
     return rounded_bits(e, x, storage.narrow)
 
 
-def store(e: Emitter, base: Value, at: Index, storage: Storage, element: Element, lanes: int) -> None:
-    """Store the element of each lane at its index."""
+def store(
+    e: Emitter, base: Value, at: Index, storage: Storage, element: Element, lanes: int, past_cache: int = 0
+) -> None:
+    """Store the element of each lane at its index.
+
+    past_cache: if it is not 0, to write past the cache; the bytes that the address is a multiple of.
+    """
     parts = [e.splat(to_memory(e, c, storage), lanes) for c in components(element)]
     if storage.components == 2:
         at = at * 2
@@ -350,13 +355,24 @@ def store(e: Emitter, base: Value, at: Index, storage: Storage, element: Element
             raise ValueError("lanes that are stored at one place")
     else:
         value, offsets = parts[0], [0] * lanes if at.lanes is None else list(at.lanes)
-    store_lanes(e, base, at, storage, value, offsets)
+    store_lanes(e, base, at, storage, value, offsets, past_cache)
 
 
 def store_lanes(
-    e: Emitter, base: Value, at: Index, storage: Storage, value: Value, offsets: Sequence[int]
+    e: Emitter,
+    base: Value,
+    at: Index,
+    storage: Storage,
+    value: Value,
+    offsets: Sequence[int],
+    past_cache: int = 0,
 ) -> None:
     """Store the lanes of `value` at `offsets` from the scalar part of `at`: runs as vectors."""
+    if past_cache and list(offsets) == list(range(len(offsets))):
+        place = address(e, base, _at(at, 0), storage.memory)
+        e.line(f"store {value.typed}, ptr {place.name}, align {past_cache}, !nontemporal !0")
+        e.streams = e.module.streams = True
+        return
     if _apart(offsets) and storage.memory in _SUFFIX:
         elem, count = storage.memory, len(offsets)
         places = _places(e, base, at, elem, offsets)

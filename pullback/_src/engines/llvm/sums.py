@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from . import streaming
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant, type_text, vector_literal
 from .nodes import rounded
@@ -44,7 +45,8 @@ class Accumulation:
             if output.reducer is None:
                 view, place = output.view, output.view.where(at)
                 if output.needed:
-                    store(e, view.address(e), place, view.storage, element, lanes)
+                    alignment = streaming.alignment(e, place, view.storage) if output.streams else 0
+                    store(e, view.address(e), place, view.storage, element, lanes, alignment)
                 e.scope.known[view.buffer, place.key] = element
             else:
                 terms.append(tuple([e.splat(v, lanes) for v in components(element)]))
