@@ -10,12 +10,12 @@ import numpy as np
 from ..base.errors import StructureError
 from ..core import dtypes
 from ..core.array import as_array
-from ..core.aval import ShapedArray, Zero
+from ..core.aval import ShapedArray, Typed, Zero
 from ..ops.convert import convert_element_type
 from ..ops.structural import zeros
 
 
-class SymbolicZero:
+class SymbolicZero(Typed):
     """A tangent or cotangent that is known to be zero, in rules defined with `symbolic_zeros=True`.
 
     Attributes:
@@ -26,26 +26,6 @@ class SymbolicZero:
 
     def __init__(self, aval: ShapedArray) -> None:
         self.aval = aval
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.aval.ndim
-
-    @property
-    def size(self) -> int:
-        return self.aval.size
-
-    @property
-    def weak_type(self) -> bool:
-        return self.aval.weak_type
 
     def __eq__(self, other: object) -> bool:
         return self.aval == other.aval if isinstance(other, SymbolicZero) else NotImplemented

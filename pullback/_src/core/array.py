@@ -15,10 +15,10 @@ import numpy as np
 from ..base.errors import DeletedArrayError
 from ..base.pytree import mark_leaf_type
 from . import dtypes
-from .aval import ShapedArray, shaped_array
+from .aval import ShapedArray, Typed, shaped_array
 
 
-class Array:
+class Array(Typed):
     """An immutable n-dimensional array, concrete or traced.
 
     `isinstance(x, Array)` holds for both. Use `pullback.numpy` functions to make arrays.
@@ -27,27 +27,9 @@ class Array:
     __slots__ = ()
     __array_priority__ = 100
 
-    aval: ShapedArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.aval.shape
-
     @property
     def dtype(self) -> Any:
         return dtypes.public_dtype(self.aval.dtype)
-
-    @property
-    def ndim(self) -> int:
-        return self.aval.ndim
-
-    @property
-    def size(self) -> int:
-        return self.aval.size
-
-    @property
-    def weak_type(self) -> bool:
-        return self.aval.weak_type
 
     @property
     def itemsize(self) -> int:

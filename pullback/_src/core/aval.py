@@ -152,21 +152,41 @@ class ShapeDtypeStruct:
         return f"ShapeDtypeStruct(shape={self.shape}, dtype={dtypes.dtype_name(self.dtype)}{weak})"
 
 
-class Zero:
-    """A tangent or cotangent that is known to be zero; no array is built for it."""
+class Typed:
+    """What has a type, `aval`: its shape, dtype, ... are those of the type."""
 
-    __slots__ = ("aval",)
+    __slots__ = ()
 
-    def __init__(self, aval: ShapedArray) -> None:
-        self.aval = aval
+    aval: ShapedArray
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.aval.shape
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> Any:
         return self.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.aval.ndim
+
+    @property
+    def size(self) -> int:
+        return self.aval.size
+
+    @property
+    def weak_type(self) -> bool:
+        return self.aval.weak_type
+
+
+class Zero(Typed):
+    """A tangent or cotangent that is known to be zero; no array is built for it."""
+
+    __slots__ = ("aval",)
+
+    def __init__(self, aval: ShapedArray) -> None:
+        self.aval = aval
 
     def __repr__(self) -> str:
         return f"Zero({self.aval.str_short()})"

@@ -31,8 +31,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .aval import ShapedArray, Typed
+
 if TYPE_CHECKING:
-    from .aval import ShapedArray
     from .primitive import Primitive
 
 Rule = Callable[..., Any]
@@ -57,25 +58,13 @@ not_differentiable: dict[Primitive, str] = {}
 not_transposable: dict[Primitive, str] = {}
 
 
-class Linear:
+class Linear(Typed):
     """Stands for an argument of unknown value in which an operation is linear (see `transpose`)."""
 
     __slots__ = ("aval",)
 
     def __init__(self, aval: ShapedArray) -> None:
         self.aval = aval
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> Any:
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.aval.ndim
 
     def __repr__(self) -> str:
         return f"Linear({self.aval.str_short()})"
