@@ -115,17 +115,21 @@ def _flat_switch(i: Any, x: Any, y: Any) -> Any:
     return _different_residuals(lax, i, x, y)
 
 
-@pb.custom_jvp
-def _hinge(x: Any) -> Any:
-    return lax.max(x, lax.full(x.shape, 0, x.dtype))
+def _hinge(same: Any) -> Any:
+    """max(x, 0), whose rule takes of each lane the tangent or none: a linear function of the tangents with a
+    branch for each lane. `same` is the identity."""
 
+    @pb.custom_jvp
+    def hinge(x: Any) -> Any:
+        return lax.max(x, lax.full(x.shape, 0, x.dtype))
 
-@_hinge.defjvp
-def _hinge_jvp(primals: Any, tangents: Any) -> Any:
-    """Of each lane the tangent or none: a linear function of the tangents with a branch for each lane."""
-    (x,), (t,) = primals, tangents
-    choose = lambda x, t: lax.cond(lax.gt(x, 0.0), lambda t: lax.mul(t, 1.0), lambda t: lax.mul(t, 0.0), t)
-    return _hinge(x), pb.vmap(choose)(x, t)
+    @hinge.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        (x,), (t,) = primals, tangents
+        choose = lambda x, t: lax.cond(lax.gt(x, 0.0), same, lambda t: lax.mul(t, 0.0), t)
+        return hinge(x), pb.vmap(choose)(x, t)
+
+    return hinge
 
 
 def _reference(i: Any, x: Any, y: Any) -> Any:
@@ -156,11 +160,19 @@ SAMPLES = [
     ),
     Sample(
         "cond-of-tangents-f64",
-        _hinge,
+        _hinge(lambda t: lax.reduce_sum(lax.broadcast(lax.mul(t, 0.5), (2,)), (0,))),
         (np.array([0.3, -0.4, 1.1]),),
         lambda x: np.maximum(x, 0),
         (0,),
         primitives=("cond", "stop_gradient"),
+    ),
+    Sample(
+        "cheap-cond-of-tangents-f64",  # a few elementwise operations
+        _hinge(lambda t: lax.mul(t, 1.0)),
+        (np.array([0.3, -0.4, 1.1]),),
+        lambda x: np.maximum(x, 0),
+        (0,),
+        primitives=("select_n", "stop_gradient"),
     ),
     Sample(
         "cond-c128",

@@ -11,6 +11,7 @@ import pytest
 import pullback as pb
 import pullback.numpy as pnp
 from pullback import lax
+from pullback._src.control.cond_rules import CHEAP as MOST
 from pullback.test_util import check_grads
 
 COMPILED: list[Any] = [lambda f: f, pb.jit]
@@ -150,3 +151,76 @@ def test_transposing_a_linear_function_with_branches_for_each_lane() -> None:
     p = np.array([True, False, True])
     f = lambda t: pb.vmap(lambda p, t: lax.cond(p, lambda t: 3.0 * t, lambda t: -t, t))(p, t)
     np.testing.assert_allclose(pb.linear_transpose(f, np.zeros(3))(np.ones(3))[0], [3.0, -1.0, 3.0])
+
+
+# Branches of a few elementwise operations -------------------------------------------------------------------
+
+# Functions of x and a value that all lanes share, whose derivatives are infinite or NaN in other lanes.
+CHEAP = {
+    "sqrt": (lambda x, w: pnp.sqrt(x) * w, lambda x, w: w * x),
+    "log": (lambda x, w: w * pnp.log(x), lambda x, w: 0.0),
+    "quotient": (lambda x, w: w / x, lambda x, w: w * w),
+    "power": (lambda x, w: x**w, lambda x, w: pnp.sin(x)),
+    "where inside": (lambda x, w: pnp.where(x > 1, pnp.log(x), w * x), lambda x, w: x),
+}
+LANES = np.array([4.0, 0.0, -1.0, 0.25])
+
+
+def _cheap(name: str) -> Callable[[Any, Any], Any]:
+    on_true, on_false = CHEAP[name]
+    return lambda x, w: lax.cond(x > 0, on_true, on_false, x, w)
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_cheap_branches_are_selected_and_derivatives_stay_finite(name: str) -> None:
+    f = _cheap(name)
+    w = 1.5
+
+    def total(x: Any, w: Any) -> Any:
+        return pb.vmap(f, (0, None))(x, w).sum()
+
+    def lane_by_lane(g: Any) -> Any:
+        return np.stack([np.asarray(g(x, w)) for x in LANES])
+
+    assert "cond" not in str(pb.make_jaxpr(total)(LANES, w))
+    np.testing.assert_allclose(pb.vmap(f, (0, None))(LANES, w), lane_by_lane(f), rtol=1e-14)
+    by_x, by_w = lane_by_lane(pb.grad(f)), lane_by_lane(pb.grad(f, 1))
+    by_xx, by_xw = lane_by_lane(pb.grad(pb.grad(f))), lane_by_lane(pb.grad(pb.grad(f), 1))
+    for wrap in (lambda f: f, pb.jit):
+        found = wrap(pb.grad(total, (0, 1)))(LANES, w)
+        np.testing.assert_allclose(found[0], by_x, rtol=1e-13)
+        np.testing.assert_allclose(found[1], by_w.sum(), rtol=1e-13)
+        np.testing.assert_allclose(wrap(pb.vmap(pb.grad(f), (0, None)))(LANES, w), by_x, rtol=1e-13)
+        np.testing.assert_allclose(wrap(pb.jacfwd(total))(LANES, w), by_x, rtol=1e-13)
+        np.testing.assert_allclose(wrap(pb.jacfwd(total, 1))(LANES, w), by_w.sum(), rtol=1e-13)
+        for outer in (pb.jacfwd, pb.jacrev):
+            second = wrap(outer(pb.grad(total), (0, 1)))(LANES, w)
+            np.testing.assert_allclose(second[0], np.diag(by_xx), rtol=1e-13)
+            np.testing.assert_allclose(second[1], by_xw, rtol=1e-13)
+
+
+def test_which_branches_are_cheap() -> None:
+    def chain(x: Any, n: int) -> Any:
+        for _ in range(n):
+            x = x * x
+        return x
+
+    def has_cond(f: Any) -> bool:
+        batched = pb.vmap(lambda x: lax.cond(x > 0, f, lambda x: x, x))
+        return "cond[" in str(pb.make_jaxpr(batched)(pnp.ones(3)))
+
+    assert not has_cond(lambda x: chain(x, MOST))
+    assert not has_cond(lambda x: pb.jit(pnp.sin)(x) + 1.0)
+    assert has_cond(lambda x: chain(x, MOST + 1))
+    assert has_cond(pb.scipy.special.gammaln)
+    assert has_cond(lambda x: pb.jit(lambda x: chain(x, MOST))(x) + 1.0)
+    assert has_cond(lambda x: lax.fori_loop(0, 2, lambda i, x: x * x, x))
+    assert has_cond(lambda x: (x * pnp.ones(3)).sum())
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_checks_for_nan_do_not_see_lanes_that_do_not_take_a_branch(jitted: bool) -> None:
+    f = pb.vmap(lambda x: lax.cond(x > 0, pnp.log, lambda x: x, x))
+    with pb.debug_nans(True):
+        found = (pb.jit(f) if jitted else f)(LANES)
+    np.testing.assert_allclose(found, [np.log(4), 0, -1, np.log(0.25)], rtol=1e-6)

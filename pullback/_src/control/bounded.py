@@ -17,7 +17,7 @@ from ..core.evaluate import evaluate
 from ..core.program import Equation, Literal, Program, Var
 from ..core.staging import stage
 from .common import name_of, stage_flat, to_arrays
-from .cond import cond_p
+from .cond_rules import cond_p
 from .counted import Loop, checked_slots
 from .scan_rules import scan_p
 from .schedule import extra_steps, first_part

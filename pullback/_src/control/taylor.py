@@ -19,7 +19,7 @@ from ..ops.structural import instantiate, zeros
 from ..transforms.jet import Terms, jet, jet_program, join
 from .checkpoint import checkpoint_p
 from .common import Mask, rewired, union, with_common_consts
-from .cond import Branches, cond_p
+from .cond_rules import Branches, cond_p
 from .counted import loop_p, loop_tangent_p
 from .custom_vmap import custom_vmap_call_p
 from .loop_adjoint import loop_adjoint_p, loop_adjoint_tangent_p
