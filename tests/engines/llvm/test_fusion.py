@@ -10,9 +10,12 @@ import pytest
 import pullback as pb
 import pullback.lax as lax
 import pullback.numpy as jnp
+from pullback._src.base.config import num_threads
 from pullback._src.engines.llvm import parallel
+from pullback.scipy.special import logsumexp
 
 from .agreement import check, draw
+from .comparison import agree
 
 
 def test_a_product_without_terms_keeps_its_operands() -> None:
@@ -222,3 +225,22 @@ def test_stored_nodes_are_not_read_when_their_memory_is_written_over() -> None:
         return first, changed, z @ first
 
     check(f, draw(40, 40), draw(40, 40, seed=1))
+
+
+@pytest.mark.parametrize("columns", [256, 1000, 1501])
+def test_sums_down_wide_columns_by_several_threads(columns: int) -> None:
+    x = np.random.RandomState(0).randn(700, columns).astype(np.float32)
+
+    def f(x: Any) -> Any:
+        return logsumexp(x, axis=0), x.sum(0), (x * x).max(0), jnp.argmax(x, 0)
+
+    agree(f, x, rtol=2e-5, guard=True)
+    compilation = agree(lambda x: logsumexp(x, axis=0), x, rtol=2e-5, guard=True)
+    assert set(compilation.lowering.module.shared) <= {2, 4, 8}  # parts
+    results = []
+    for count in (1, 2, 5):
+        with num_threads(count):
+            results.append([np.asarray(y) for y in pb.jit(f)(x)])
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
