@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import pullback as pb
 import pullback.numpy as jnp
 from pullback import lax
-from pullback._src.base.config import enable_x64
+from pullback._src.base.config import enable_x64, num_threads
+from pullback._src.engines.llvm import scatter as module
 
 from .comparison import agree
 from .test_slicing import in_place  # noqa: F401 (a fixture)
@@ -205,3 +206,41 @@ def test_single_windows_of_small_arrays(method: str, mode: str) -> None:
 
     for i in (-(2**31), -5, -1, 0, 1, 3, 4, 2**31 - 1):
         agree(f, x, np.int32(i), row)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3,), (37,), (64,), (9, 5), (2, 70)])
+def test_parts_of_many_sums_are_shared(
+    shape: tuple[int, ...], dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEAST", 500)
+    monkeypatch.setattr(module, "DENSE", 1)
+    shared, used = module._shared, []
+    monkeypatch.setattr(module, "_shared", lambda *xs: used.append(xs[3]) or shared(*xs))
+    n = 1003
+    x, updates = numbers(*shape, dtype=dtype), numbers(n, *shape[1:], dtype=dtype)
+    indices = np.random.RandomState(1).randint(-2 * shape[0], 2 * shape[0], n)
+    for mode in MODES[:2]:
+        agree(lambda x, i, u, m=mode: x.at[i].add(u, mode=m), x, indices, updates, guard=True)
+    agree(lambda x, i, u: (x + 1).at[i].add(u * 2) + 1, x, indices % shape[0], updates, guard=True)
+    agree(lambda x, i, u: x.at[i].max(u).at[i].set(u[0]), x, indices, updates, guard=True)
+    several = indices.reshape(17, 59) % shape[0], updates.reshape(17, 59, *shape[1:])
+    agree(lambda x, i, u: x.at[i].add(u), x, *several, guard=True)
+    agree(pb.vmap(lambda x, i, u: x.at[i].add(u)), np.stack([x, x]), *[v[:2] for v in several], guard=True)
+    assert set(used) & {8}
+
+
+def test_sums_are_the_same_for_any_number_of_threads() -> None:
+    r = np.random.RandomState(0)
+    x, updates = r.randn(50).astype(np.float32), r.randn(150_000).astype(np.float32)
+    x[:2], indices = -0.0, r.randint(2, 50, 150_000)
+    results = []
+    for count in (1, 2, 5):
+        with num_threads(count):
+            results.append(np.asarray(pb.jit(lambda x, i, u: x.at[i].add(u))(x, indices, updates)))
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+    assert np.signbit(results[0][:2]).all()
+    exact = x.astype(np.float64)
+    np.add.at(exact, indices, updates)
+    np.testing.assert_allclose(results[0], exact, rtol=1e-4, atol=1e-3)

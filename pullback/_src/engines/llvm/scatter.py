@@ -1,6 +1,8 @@
 """Lowerings of `scatter` and its kind: updates one after the other, in place if nothing else needs the array.
 
-The order of the updates is that of the index vectors, as in the NumPy engine; vectors write the windows.
+The order of the updates is that of the index vectors, as in the NumPy engine; vectors write the windows. Many
+updates that are added to few elements are cut into parts that threads share; the number of parts follows from
+the shapes. Each part has sums of its own, which are added up in the order of the parts.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from .index import ZERO, Index
 from .ir import Emitter, Value, constant, vector_literal
 from .lower import Lowering, in_place, lowering
 from .nodes import Buffer, Map, Node, Position, Registers, Types, View, whole
-from .parallel import poll, poll_in, turns_between_polls
+from .parallel import parallel_for, poll, poll_in, turns_between_polls
 from .slicing import destination, independent
 from .storage import Element, components, load, store
 
@@ -36,7 +38,11 @@ OPERATIONS = {
 }
 COST = 1.0  # ns of an element
 LANES = 64  # elements of a window that are handled at once
-FLOAT32 = np.dtype(np.float32)
+FLOAT32, UINT8 = np.dtype(np.float32), np.dtype(np.uint8)
+LEAST = 1 << 17  # elements of updates that are worth sharing
+MOST = 8  # parts
+DENSE = 8  # elements of updates of a part for each of its sums
+SUMS = 16  # lanes of sums
 
 in_place.update(OPERATIONS)
 
@@ -84,16 +90,16 @@ def scatter(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> 
         view = destination(lw, eqn, 0, x, out[0])
     lw.settle(updates, indices)
     lw.flush()
-    Scatter(
-        lw.e,
-        view,
-        indices,
-        converted(updates, dtype),
-        places,
-        numbers.update_window_dims,
-        combine,
-        bool(operation),
-    )
+
+    def write(e: Emitter, into: View, part: tuple[Value, Value] | None = None) -> None:
+        dims, new = numbers.update_window_dims, converted(updates, dtype)
+        Scatter(e, into, indices, new, places, dims, combine, bool(operation), part)
+
+    parts = _parts(lw, operation, view, indices, updates)
+    if parts > 1:
+        _shared(lw, view, indices.shape[0], parts, write, combine)
+    else:
+        write(lw.e, view)
     after = View(Buffer(view.buffer.base, lw.e.level), view.shape, view.dtype, view.strides, view.offset)
     if lw.small(x):
         element = after.element(lw.e, whole(x.shape))
@@ -104,6 +110,74 @@ def scatter(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> 
     after.buffer.slots, view.buffer.slots = view.buffer.slots, ()
     lw.made(after.buffer)
     return [after]
+
+
+def _parts(lw: Lowering, operation: str, view: View, indices: Node, updates: Node) -> int:
+    """Into how many parts the updates are cut that threads share; 1: not worth it."""
+    if operation != "add" or lw.e.outlined or len(indices.shape) < 2 or updates.size < LEAST:
+        return 1
+    if view.storage.components != 1 or view.storage.register == "i1" or not view.contiguous:
+        return 1
+    return max(1, min(MOST, indices.shape[0], updates.size // (DENSE * view.size)))
+
+
+def _shared(
+    lw: Lowering,
+    view: View,
+    count: int,
+    parts: int,
+    write: Callable[[Emitter, View, tuple[Value, Value]], None],
+    combine: Combine,
+) -> None:
+    """Add parts of the updates to sums of their own, and those to the array.
+
+    Args:
+        view: the array, which has its old content.
+        count: index vectors along the first dimension.
+        write: adds the updates of a part to an array.
+    """
+    size, storage = view.size, view.storage
+    stride = -(-size * storage.bytes // 128) * 128  # so that no two parts have a line of the cache in common
+    base = lw.address(lw.result(Node((parts * stride,), UINT8)))
+    # Adding this changes nothing, not even the sign of zero.
+    nothing = -0.0 if storage.register in ("float", "double") else 0
+
+    def sums_at(e: Emitter, number: Value) -> View:
+        offset = e.mul(number, constant(stride, "i64"))
+        place = e.here(f"getelementptr i8, ptr {e.local(base).name}, i64 {offset.name}", "ptr", 1)
+        return View(Buffer(place, e.level), view.shape, view.dtype)
+
+    def each(e: Emitter, body: Callable[[Index, int], None]) -> None:
+        whole_vectors, rest = divmod(size, SUMS)
+        if whole_vectors:
+            with e.loop(constant(0, "i64"), constant(whole_vectors * SUMS, "i64"), SUMS) as loop:
+                at = Index.of_lanes(range(SUMS)) + Index.along(loop.index, 0, (whole_vectors - 1) * SUMS)
+                body(at, SUMS)
+        if rest:
+            body(Index.of_lanes(range(rest)) + whole_vectors * SUMS, rest)
+
+    def some(e: Emitter, start: Value, stop: Value, chunk: Value) -> None:
+        sums = sums_at(e, chunk)
+        zero = constant(nothing, storage.register)
+
+        def clear(at: Index, lanes: int) -> None:
+            store(e, sums.pointer(e), at, storage, zero, lanes)
+
+        each(e, clear)
+        write(e, sums, (start, stop))
+
+    e = lw.e
+    used = parallel_for(e, count, parts, some)
+    address = view.pointer(e)
+    parts_of = [sums_at(e, constant(k, "i64")).pointer(e) for k in range(used)]
+
+    def add(at: Index, lanes: int) -> None:
+        total = load(e, address, at, storage, e.level, object())
+        for place in parts_of:
+            total = combine(e, total, load(e, place, at, storage, e.level, object()))
+        store(e, address, at, storage, total, lanes)
+
+    each(e, add)
 
 
 def _selected(
@@ -168,6 +242,7 @@ class Scatter:
         window_dims: Sequence[int],
         combine: Combine,
         reads: bool,
+        part: tuple[Value, Value] | None = None,  # of the first dimension of the index vectors
     ) -> None:
         self.e, self.view, self.indices, self.updates = e, view, indices, updates
         self.places, self.combine, self.reads = places, combine, reads
@@ -176,28 +251,36 @@ class Scatter:
         self.batch_dims = [d for d in range(len(updates.shape)) if d not in window_dims]
         e.module.work += e.module.turns * COST * updates.size
         with ExitStack() as loops:
-            batch = self._loops(loops, indices.shape[:-1], math.prod(self.window))
+            batch = self._loops(loops, indices.shape[:-1], math.prod(self.window), part)
             self.flat, valid = places.start(e, indices, batch, view)
             if valid is None:
                 self._windows(batch)
             else:
                 e.branch(valid, [lambda: self._windows(batch), list])
 
-    def _loops(self, loops: ExitStack, shape: Sequence[int], inner: int) -> Position:
-        """Loops within each other, the innermost over `inner` elements."""
+    def _loops(
+        self,
+        loops: ExitStack,
+        shape: Sequence[int],
+        inner: int,
+        part: tuple[Value, Value] | None = None,
+    ) -> Position:
+        """Loops within each other, the innermost over `inner` elements; the first over a part, if given."""
         at = []
         for d, n in enumerate(shape):
             if n == 1:
                 at.append(ZERO)
                 continue
             e, start, stop = self.e, constant(0, "i64"), constant(n, "i64")
+            if part is not None and d == 0:
+                start, stop = part
             turns = turns_between_polls(n, math.prod(shape[d + 1 :]) * inner)
             if turns:
-                part = loops.enter_context(e.loop(start, stop, turns))
+                piece = loops.enter_context(e.loop(start, stop, turns))
                 poll(e, constant(0, "i64"), 1)
                 start, stop = (
-                    part.index,
-                    e.call("llvm.umin", "i64", e.add(part.index, constant(turns, "i64")), stop),
+                    piece.index,
+                    e.call("llvm.umin", "i64", e.add(piece.index, constant(turns, "i64")), stop),
                 )
             loop = loops.enter_context(e.loop(start, stop))
             at.append(Index.along(loop.index, 0, n - 1))
