@@ -151,7 +151,7 @@ def reduce(
         A pytree of the structure of the operands.
     """
     if out_sharding is not None:
-        raise NotImplementedError("reduce: out_sharding is not supported")
+        raise NotImplementedError("reduce: out_sharding is for several devices; leave it None")
     arrays, starts, tree = _arguments("reduce", operands, init_values)
     staged = _computation("reduce", computation, starts, tree)
     axes = canonical_axes(dimensions, arrays[0].aval.ndim)

@@ -168,7 +168,9 @@ def inspect(name: str, program: Program, donated: tuple[int, ...] = ()) -> Inspe
     """
     look: Any = getattr(get(name), "inspect", None)
     if look is None:
-        raise NotImplementedError(f"the engine {name!r} does not show how it compiles programs")
+        raise NotImplementedError(
+            f"the engine {name!r} does not show how it compiles programs; choose one that does (llvm)"
+        )
     inspection: Inspection = look(program, donated)
     return inspection
 

@@ -192,7 +192,8 @@ class EvalTrace(Trace):
             if primitive in engine.kernels:
                 return self.process(primitive, args, params)
             raise NotImplementedError(
-                f"the primitive {primitive.name!r} has no implementation for evaluation"
+                f"the primitive {primitive.name!r} has no implementation for evaluation; if it is yours, "
+                "give it one (rules.evaluate, rules.decompose or a kernel of the engine)"
             )
         return rule(*args, **params)
 

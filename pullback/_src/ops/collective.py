@@ -78,7 +78,9 @@ def _names(name: str, axis_name: Any, groups: Any = None) -> Names:
 def _one_name(name: str, axis_name: Any, groups: Any = None) -> Any:
     names = _names(name, axis_name, groups)
     if len(names) != 1:
-        raise NotImplementedError(f"{name} works over one axis name, got {names}")
+        raise NotImplementedError(
+            f"{name} works over one axis name, got {names}; call it once for each name, one after the other"
+        )
     return names[0]
 
 

@@ -366,7 +366,10 @@ def schur(
 ) -> tuple[Array, ...]:
     """The Schur decomposition X = Z T Z^H: (t, z), or (t,) without vectors. T is (quasi-)upper triangular."""
     if sort_eig_vals or select_callable is not None:
-        raise NotImplementedError("schur: sorting of eigenvalues is not supported")
+        raise NotImplementedError(
+            "schur: sorting of eigenvalues is not supported; leave sort_eig_vals and select_callable out, or "
+            "call scipy.linalg.schur through pure_callback"
+        )
     x = as_array(x, name="schur")
     check_matrix("schur", x.aval, square=True)
     return tuple(schur_p.bind(x, compute_schur_vectors=bool(compute_schur_vectors)))

@@ -304,7 +304,10 @@ def tridiagonal_solve(dl: Any, d: Any, du: Any, b: Any, *, perturb_singular: boo
         perturb_singular: not supported; must be False.
     """
     if perturb_singular:
-        raise NotImplementedError("tridiagonal_solve: perturb_singular=True is not supported on the CPU")
+        raise NotImplementedError(
+            "tridiagonal_solve: perturb_singular=True is not supported on the CPU; leave it False and add a "
+            "small multiple of the identity (to d) if the matrix may be singular"
+        )
     arrays = [as_array(x, name="tridiagonal_solve") for x in (dl, d, du, b)]
     _tridiagonal_abstract(*[x.aval for x in arrays])
     return tridiagonal_solve_p.bind(*arrays)

@@ -119,7 +119,10 @@ class BatchTrace(Trace):
                 CURRENT.set(self)
                 return rules.decompose[primitive](*args, **params)
             else:
-                raise NotImplementedError(f"the operation {primitive.name!r} has no batching rule")
+                raise NotImplementedError(
+                    f"the operation {primitive.name!r} has no batching rule; if it is yours, give it one "
+                    "(rules.batch), else call the function in a loop instead of vmap"
+                )
         except PullbackError as error:
             raise self._explain(error, primitive, args, params) from error
         finally:

@@ -60,7 +60,7 @@ def refuse_sharding(name: str, out_sharding: Any) -> None:
     """Raise unless the argument out_sharding is None."""
     if out_sharding is not None:
         raise NotImplementedError(
-            f"{name}: out_sharding needs an engine with several devices; this one has one"
+            f"{name}: out_sharding needs an engine with several devices; this one has one, so leave it None"
         )
 
 

@@ -190,7 +190,10 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = N
         An array like `f` for one axis, else a list with one for each axis.
     """
     if edge_order is not None and edge_order != 1:
-        raise NotImplementedError(f"gradient supports edge_order=1 only; got {edge_order}")
+        raise NotImplementedError(
+            f"gradient supports edge_order=1 only; got {edge_order}. Set the first and last differences "
+            "yourself, with .at[0].set(...)"
+        )
     check_arraylike("gradient", f, *varargs)
     (x, *spacing) = promote_inexact("gradient", f, *varargs)
     ndim = x.aval.ndim

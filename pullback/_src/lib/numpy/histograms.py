@@ -105,7 +105,8 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     """
     if isinstance(bins, str):
         raise NotImplementedError(
-            f"histogram_bin_edges: bins must be a number or limits; got the rule {bins!r}"
+            f"histogram_bin_edges: bins must be a number or limits; got the rule {bins!r}. Rules depend on "
+            "the data: take the limits from numpy.histogram_bin_edges, outside of transformations"
         )
     x = arraylike("histogram_bin_edges", a)
     dtype = dtypes.to_inexact_dtype(x.aval.dtype)

@@ -51,7 +51,7 @@ def _quantile(
     if method not in _METHODS:
         raise ValueError(f"{name}: method must be one of {', '.join(_METHODS)}; got {method!r}")
     if weights is not None and method != "inverted_cdf":
-        raise NotImplementedError(f"{name}: weights need method='inverted_cdf'; got {method!r}")
+        raise NotImplementedError(f"{name}: weights need method='inverted_cdf'; got method={method!r}")
     check_arraylike(name, a, q)
     x, q = promote_inexact(name, a, q)
     if kind(x.aval.dtype) == "c":

@@ -30,7 +30,10 @@ def logpdf(x: Any, mean: Any, cov: Any, allow_singular: None = None) -> Array:
         allow_singular: must be None.
     """
     if allow_singular is not None:
-        raise NotImplementedError("multivariate_normal.logpdf: allow_singular is not supported")
+        raise NotImplementedError(
+            "multivariate_normal.logpdf: allow_singular is not supported; leave it None, and restrict x to "
+            "the subspace on which the covariance is positive definite"
+        )
     x, mean, cov = promote_inexact("multivariate_normal.logpdf", x, mean, cov)
     if not mean.aval.shape:
         return norm.logpdf(x, mean, cov**0.5)
