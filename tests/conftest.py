@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from importlib.metadata import version
 
+import pytest
 from hypothesis import settings
 
 # JAX is the oracle of many tests, most of which compile something new and run it once on a few numbers: it
@@ -30,3 +32,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Examples are the same at each run, so that a change is judged by what it changes.
 settings.register_profile("pullback", deadline=None, derandomize=True)
 settings.load_profile("pullback")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let the garbage collector leave alone what lives as long as the run: modules and thousands of tests."""
+    gc.collect()
+    gc.freeze()

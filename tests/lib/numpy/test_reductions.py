@@ -20,6 +20,8 @@ from pullback._src.lib.numpy import averages, cumulatives, nan_reductions, reduc
 from ... import oracle
 from ...ops.domains import BFLOAT16, FLOAT16, distinct, integers, uniform
 
+pytestmark = pytest.mark.usefixtures("together")
+
 _ALL = {**vars(cumulatives), **vars(nan_reductions), **vars(reductions), **vars(averages)}
 _REDUCTIONS = [
     "sum",

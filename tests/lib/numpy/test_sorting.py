@@ -18,6 +18,8 @@ from ... import oracle
 from ...matrix import arrays
 from ...ops.domains import BFLOAT16, FLOAT16, distinct, integers, uniform
 
+pytestmark = pytest.mark.usefixtures("together")
+
 _DTYPES = [np.float32, np.complex64, np.int32, np.uint8, np.bool_, FLOAT16, BFLOAT16]
 _SPECIAL = np.array([np.nan, 1, -0.0, 0.0, np.inf, np.nan, -np.inf, 1], np.float32)
 
