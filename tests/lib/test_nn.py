@@ -15,6 +15,8 @@ from pullback.nn import initializers
 
 from .. import oracle
 
+pytestmark = pytest.mark.usefixtures("together")
+
 _RNG = np.random.default_rng(0)
 _POINTS = np.float32([-7, -2.5, -1, -0.3, 0, 0.4, 1, 3, 6, 8])
 _ACTIVATIONS = [

@@ -14,6 +14,8 @@ from pullback._src.lib.numpy import fft
 from ... import oracle
 from ...ops.domains import BFLOAT16, integers, uniform
 
+pytestmark = pytest.mark.usefixtures("together")
+
 _ONE = ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"]
 _MANY = ["fftn", "ifftn", "rfftn", "irfftn", "fft2", "ifft2", "rfft2", "irfft2"]
 _REAL = {"rfft", "ihfft", "rfftn", "rfft2"}

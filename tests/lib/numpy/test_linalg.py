@@ -16,6 +16,8 @@ from ... import oracle
 from ...ops.domains import BFLOAT16, integers, uniform
 from ...ops.matrices import general, hermitian, positive
 
+pytestmark = pytest.mark.usefixtures("together")
+
 _DTYPES = [np.float32, np.complex64]
 
 

@@ -17,6 +17,8 @@ from ... import oracle
 from ...ops.domains import uniform
 from ...ops.matrices import general, hermitian, positive, triangular
 
+pytestmark = pytest.mark.usefixtures("together")
+
 _DTYPES = [np.float32, np.complex64]
 
 
