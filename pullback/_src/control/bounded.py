@@ -66,7 +66,10 @@ class LoopPlan:
 
     @property
     def peak_bytes(self) -> int:
-        """Memory of the states that are kept and of those in work; what one step needs comes on top."""
+        """Memory of the states that are kept and of those in work; what one step needs comes on top.
+
+        Outside of `jit`, a loop of unknown length needs that of the kept states up to twice.
+        """
         return (self.slots + WORKING) * self.state_bytes
 
     def row(self) -> tuple[str, ...]:

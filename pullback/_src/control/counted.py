@@ -33,7 +33,7 @@ from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program
 from ..core.staging import stage
-from ..ops.arithmetic import add_p
+from ..ops.arithmetic import add_p, max_p
 from ..ops.compare import lt_p, select_n_p
 from ..ops.reduction import reduce_max_p
 from ..ops.structural import instantiate
@@ -63,6 +63,9 @@ class Loop(NamedTuple):
         length: the number of turns. None: it is the first operand, and there are no slices or outputs.
         reverse: whether the slices are taken from the last to the first.
         slots: how many states of the carry reverse mode holds.
+        recorded: whether the operands tell of states that were kept while the loop ran: after the number of
+            turns, how many there are, the slots in the order of their steps, the step of each slot's state,
+            and for each carry its values. These are a cache. Nothing is differentiated by them.
     """
 
     program: Program
@@ -71,18 +74,23 @@ class Loop(NamedTuple):
     length: int | None
     reverse: bool
     slots: int
+    recorded: bool = False
 
     @property
     def counts(self) -> int:
         """How many operands come before those of the body."""
-        return 1 if self.length is None else 0
+        return (1 if self.length is None else 0) + (3 + self.num_carry if self.recorded else 0)
 
     @property
     def in_avals(self) -> list[ShapedArray]:
         first = self.num_consts + self.num_carry
         avals = self.program.in_avals
+        head = [COUNT] if self.length is None else []
+        if self.recorded:
+            head += [COUNT, *[shaped_array((self.slots,), INT)] * 2]
+            head += [states_aval(a, self.slots) for a in avals[self.num_consts : first]]
         slices = [stacked_aval(a, self.length or 0) for a in avals[first:]]
-        return [COUNT] * self.counts + avals[:first] + slices
+        return head + avals[:first] + slices
 
     @property
     def out_avals(self) -> list[ShapedArray]:
@@ -101,7 +109,7 @@ class Loop(NamedTuple):
                 num_consts=self.num_consts,
                 num_carry=self.num_carry,
             )
-        n, *rest = operands
+        n, rest = operands[0], operands[self.counts :]
         consts, carry = rest[: self.num_consts], rest[self.num_consts :]
         return loop_while(
             lambda i, *_: lt_p.bind(i, n),
@@ -114,10 +122,21 @@ class Loop(NamedTuple):
         program = self.derived("run", lambda *xs: self.run(xs), self.in_avals)
         return loop_p.bind(*operands, loop=self, program=program)
 
+    def unrecorded(self, values: Sequence[Any]) -> tuple[Loop, list[Any]]:
+        """The loop without kept states, and those of `values`, one for each operand, that are left."""
+        if not self.recorded:
+            return self, list(values)
+        return self._replace(recorded=False), [values[0], *values[self.counts :]]
+
     def pushed(self, nonzero: Mask) -> tuple[Loop, Pushed]:
         """The loop of values and tangents; `nonzero` says which of the body's operands have tangents."""
         pushed = pushed_body(self.program, nonzero, self.num_consts, self.num_carry)
-        loop = self._replace(program=pushed.program, num_consts=pushed.num_consts, num_carry=pushed.num_carry)
+        loop = self._replace(
+            program=pushed.program,
+            num_consts=pushed.num_consts,
+            num_carry=pushed.num_carry,
+            recorded=False,
+        )
         return loop, pushed
 
     def derived(
@@ -131,6 +150,11 @@ class Loop(NamedTuple):
             recorded = stage(function, avals, name=self.program.name)
             found = memo[place] = eliminate_dead_code(recorded.with_consts_as_literals())
         return found
+
+
+def states_aval(aval: ShapedArray, slots: int) -> ShapedArray:
+    """The type of as many states."""
+    return shaped_array((slots, *aval.shape), aval.dtype)
 
 
 def checked_slots(what: str, slots: Any) -> int | None:
@@ -231,6 +255,7 @@ def bind_tangent(loop: Loop, mask: Mask, primals: Sequence[Any], moving: Sequenc
 def _tangent(
     loop: Loop, mask: Mask, args: Sequence[Any], run: Callable[[Loop, Sequence[Any]], list[Any]]
 ) -> list[Any]:
+    loop, args = loop.unrecorded(args)
     c = loop.counts
     further, pushed = loop.pushed(mask)
     count = c + len(mask)
@@ -257,9 +282,14 @@ def with_common_count(
     """Lanes of different numbers of turns as lanes of as many turns as the longest has.
 
     The new loop's constants begin with the lane's own number, its carry with the turn; a lane that is done
-    keeps its values.
+    keeps its values. The states that were kept, if there are any, are of such lanes already.
     """
-    n, *rest = values
+    n, *kept = values[: loop.counts]
+    _, *kept_dims = dims[: loop.counts]
+    rest, rest_dims = values[loop.counts :], dims[loop.counts :]
+    if loop.recorded:
+        # The turn of a state is its step.
+        kept, kept_dims = [*kept[:3], kept[2], *kept[3:]], [*kept_dims[:3], kept_dims[2], *kept_dims[3:]]
     count = loop.num_consts
 
     def body(own: Any, *args: Any) -> list[Any]:
@@ -271,12 +301,13 @@ def with_common_count(
 
     avals = loop.program.in_avals
     program = loop.derived("lanes", body, [COUNT, *avals[:count], COUNT, *avals[count:]])
-    longest = reduce_max_p.bind(n, axes=tuple(range(n.aval.ndim)))
+    # Of no lanes the greatest number is the least integer.
+    longest = max_p.bind(reduce_max_p.bind(n, axes=tuple(range(n.aval.ndim))), integer(0))
     lanes = loop._replace(program=program, num_consts=count + 1, num_carry=loop.num_carry + 1)
     return (
         lanes,
-        [longest, n, *rest[:count], integer(0), *rest[count:]],
-        [None, dims[0], *dims[1 : 1 + count], None, *dims[1 + count :]],
+        [longest, *kept, n, *rest[:count], integer(0), *rest[count:]],
+        [None, *kept_dims, dims[0], *rest_dims[:count], None, *rest_dims[count:]],
     )
 
 

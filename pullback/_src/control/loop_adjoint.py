@@ -1,30 +1,37 @@
 """Reverse mode of counted loops (`counted.py`): the adjoint, which keeps states by the binomial schedule.
 
-States of the carry are computed again from the nearest one that was kept. With a given number of slots no
-schedule runs fewer steps (`schedule.py`); the number of turns is known here, so nothing has to be guessed
-while the loop runs, and forward mode keeps nothing.
+States of the carry are computed again from the nearest one that is kept. At first that is the initial state,
+or there are several from when the loop ran (`online.py`); from there on no schedule runs fewer steps
+(`schedule.py`). Derivatives of the adjoint begin with the initial state alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..core import rules
+from ..core.array import wrap
 from ..core.aval import shaped_array
+from ..core.call import executable
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Program
+from ..core.staging import stage
 from ..ops.arithmetic import add_p, and_p, div_p, min_p, mul_p, sub_p
-from ..ops.compare import ge_p, lt_p
-from ..ops.convert import convert_element_type_p
-from ..ops.slicing import dynamic_index_in_dim, dynamic_update_index_in_dim
-from ..ops.structural import add_any_p, full, instantiate, zeros
+from ..ops.compare import ge_p, le_p, lt_p
+from ..ops.empty import empty
+from ..ops.iota import iota_p
+from ..ops.structural import add_any_p, instantiate, zeros
 from ..transforms.batch import Axis, batch_program
 from ..transforms.linearize import linearize_program
 from ..transforms.transpose import transpose_program
 from .common import Mask, chosen, nonzero_of
 from .counted import (
+    COUNT,
     INT,
     Loop,
     abstract_call,
@@ -36,10 +43,12 @@ from .counted import (
     loop_while,
     with_common_count,
 )
+from .online import as_int, element, newest_before, put
 from .scan_rules import split_operands
 
 loop_adjoint_p = Primitive("loop_adjoint", multiple_results=True, call_like=True)
 loop_adjoint_tangent_p = Primitive("loop_adjoint_tangent", multiple_results=True, call_like=True)
+loop_adjoint_mapped_p = Primitive("loop_adjoint_mapped", multiple_results=True, call_like=True)
 
 
 # The adjoint --------------------------------------------------------------------------------------------
@@ -56,17 +65,25 @@ def bind_adjoint(loop: Loop, mask: Mask, operands: Sequence[Any], cts: Sequence[
     return loop_adjoint_p.bind(*operands, *cts, loop=loop, mask=mask, program=program)
 
 
-def _adjoint_program(loop: Loop, mask: Mask) -> Program:
+def _adjoint_program(loop: Loop, mask: Mask, given: bool = False) -> Program:
     _, pushed = loop.pushed(mask)
     avals = [*loop.in_avals, *[a.tangent for a in chosen(loop.out_avals, pushed.out_nonzero)]]
-    return loop.derived(("adjoint", mask), lambda *xs: _reverse(loop, mask, xs), avals)
+    return loop.derived(("adjoint", mask, given), lambda *xs: _reverse(loop, mask, xs, given), avals)
 
 
-def _reverse(loop: Loop, mask: Mask, args: Sequence[Any]) -> list[Any]:
+def _evaluate_adjoint(*args: Any, loop: Loop, mask: Mask, program: Program) -> list[Any]:
+    return executable(_adjoint_program(loop, mask, True) if loop.recorded else program)(args)
+
+
+def _reverse(loop: Loop, mask: Mask, args: Sequence[Any], given: bool) -> list[Any]:
     """Run the loop backwards, with states by the binomial schedule.
 
     One turn of the outer loop reverses one step. Before that, it goes from the last state that is kept to
     the step, and keeps states on its way as long as there are slots.
+
+    Args:
+        given: whether the states that were kept are arguments, which have to be copied, and not from the same
+            program, whose memory they may share.
     """
     count = loop.counts + len(mask)
     num_consts, num_carry = loop.num_consts, loop.num_carry
@@ -81,13 +98,7 @@ def _reverse(loop: Loop, mask: Mask, args: Sequence[Any]) -> list[Any]:
 
     def slices(arrays: Sequence[Any], k: Any) -> list[Any]:
         at = sub_p.bind(integer((loop.length or 0) - 1), k) if loop.reverse else k
-        return [dynamic_index_in_dim(a, at, 0, False, allow_negative_indices=False) for a in arrays]
-
-    def put(arrays: Sequence[Any], values: Sequence[Any], at: Any) -> list[Any]:
-        return [
-            dynamic_update_index_in_dim(a, v, at, 0, allow_negative_indices=False)
-            for a, v in zip(arrays, values, strict=True)
-        ]
+        return [element(a, at) for a in arrays]
 
     def forward(k: Any, stop: Any, state: Sequence[Any]) -> list[Any]:
         """The state at step `stop`, from that at step k."""
@@ -106,10 +117,12 @@ def _reverse(loop: Loop, mask: Mask, args: Sequence[Any]) -> list[Any]:
 
         def keep(k: Any, top: Any, steps: Any, *rest: Any) -> list[Any]:
             left = sub_p.bind(add_p.bind(r, one), k)
-            new = add_p.bind(k, _first_part(left, sub_p.bind(integer(slots), top)))
+            free = sub_p.bind(integer(slots), top)
+            new = add_p.bind(k, evaluate(_first_part_program(), [left, free])[0])
             state = forward(k, new, rest[:num_carry])
             top = add_p.bind(top, one)
-            return [new, top, *put([steps], [new], top), *state, *put(rest[num_carry:], state, top)]
+            slot = element(order, top)
+            return [new, top, *put([steps], [new], slot), *state, *put(rest[num_carry:], state, slot)]
 
         k, top, steps, *both = loop_while(
             lambda k, top, *_: and_p.bind(lt_p.bind(k, r), lt_p.bind(top, integer(slots - 1))),
@@ -125,33 +138,58 @@ def _reverse(loop: Loop, mask: Mask, args: Sequence[Any]) -> list[Any]:
             *put(ct_xs, found[fixed + moving :], at),
         ]
         # The state that was needed last is not needed again.
-        is_used = ge_p.bind(_at(steps, top), r)
-        top = sub_p.bind(top, _as_int(is_used))
-        again = [dynamic_index_in_dim(a, top, 0, False, allow_negative_indices=False) for a in kept]
-        return [sub_p.bind(r, one), _at(steps, top), top, steps, *again, *kept, *further]
+        is_used = ge_p.bind(element(steps, element(order, top)), r)
+        top = sub_p.bind(top, as_int(is_used))
+        slot = element(order, top)
+        again = [element(a, slot) for a in kept]
+        return [sub_p.bind(r, one), element(steps, slot), top, steps, *again, *kept, *further]
 
-    kept = [_with_slots(c, slots) for c in carry]
+    if loop.recorded:
+        number, order, steps, *kept = args[1 : loop.counts]
+        top = newest_before(n, number, order, steps)
+        slot = element(order, top)
+        k, carry = element(steps, slot), _apart([element(a, slot) for a in kept])
+        if given:
+            kept = _copied(kept, order, top)
+    else:
+        order, steps = iota_p.bind(dtype=INT, shape=(slots,), dimension=0), zeros(shaped_array((slots,), INT))
+        kept = [_with_slots(c, slots) for c in carry]
+        top = k = integer(0)
     sums = [zeros(c.aval.tangent) for c in chosen(consts, m_consts)]
     ct_xs = [zeros(x.aval.tangent) for x in chosen(xs, m_xs)]
-    steps = zeros(shaped_array((slots,), INT))
-    start = [sub_p.bind(n, one), integer(0), integer(0), steps, *carry, *kept, *ct_carry, *sums, *ct_xs]
+    start = [sub_p.bind(n, one), k, top, steps, *carry, *kept, *ct_carry, *sums, *ct_xs]
     outs = loop_while(lambda r, *_: ge_p.bind(r, integer(0)), turn, start)
     rest = outs[4 + 2 * num_carry :]
     return [*rest[moving : moving + len(sums)], *rest[:moving], *rest[moving + len(sums) :]]
 
 
-def _at(steps: Any, top: Any) -> Any:
-    return dynamic_index_in_dim(steps, top, 0, False, allow_negative_indices=False)
-
-
-def _as_int(condition: Any) -> Any:
-    return convert_element_type_p.bind(condition, new_dtype=INT, weak_type=False)
-
-
 def _with_slots(value: Any, slots: int) -> Any:
     """Room for `slots` values, of which the first is this one."""
-    room = full((slots, *value.aval.shape), 0, value.aval.dtype)
-    return dynamic_update_index_in_dim(room, value, integer(0), 0, allow_negative_indices=False)
+    return put([empty((slots, *value.aval.shape), value.aval.dtype)], [value], integer(0))[0]
+
+
+def _apart(values: Sequence[Any]) -> list[Any]:
+    """The values, of which engines know that they are not in the memory of what they were taken from."""
+    never = wrap(np.asarray(False))
+    return loop_while(lambda more, *_: more, lambda more, *kept: [more, *kept], [never, *values])[1:]
+
+
+def _copied(states: Sequence[Any], order: Any, top: Any) -> list[Any]:
+    """The states in the slots up to place `top` of the order, in memory that is not written otherwise."""
+
+    def copy(place: Any, *copies: Any) -> list[Any]:
+        slot = element(order, place)
+        following = add_p.bind(place, integer(1))
+        return [following, *put(copies, [element(a, slot) for a in states], slot)]
+
+    room = [empty(a.aval.shape, a.aval.dtype) for a in states]
+    return loop_while(lambda place, *_: le_p.bind(place, top), copy, [integer(0), *room])[1:]
+
+
+@lru_cache(maxsize=1)
+def _first_part_program() -> Program:
+    program = stage(lambda *xs: [_first_part(*xs)], [COUNT, COUNT], name="first_part")
+    return program.with_consts_as_literals()
 
 
 def _first_part(steps: Any, slots: Any) -> Any:
@@ -202,9 +240,9 @@ def _transpose_tangent(cts: Sequence[Any], *args: Any, loop: Loop, mask: Mask, p
 
 def _along(
     loop: Loop,
+    operands: Sequence[Any],
     inner: Mask,
     outer: Mask,
-    operands: Sequence[Any],
     cts: Sequence[Any],
     moving: Sequence[Any],
     ct_moving: Sequence[Any] | None,
@@ -284,16 +322,16 @@ def _adjoint_along(
     outer, moving, ct_moving = _adjoint_directions(loop, mask, tangents)
     values = bind_adjoint(loop, mask, operands, cts)
     if any(outer):
-        return values, along(loop, mask, outer, operands, cts, moving, ct_moving)
+        return values, along(*loop.unrecorded(operands), mask, outer, cts, moving, ct_moving)
     assert ct_moving is not None
     return values, bind_adjoint(loop, mask, operands, ct_moving)
 
 
 def _bind_along(
     loop: Loop,
+    operands: Sequence[Any],
     inner: Mask,
     outer: Mask,
-    operands: Sequence[Any],
     cts: Sequence[Any],
     moving: Sequence[Any],
     ct_moving: Sequence[Any] | None,
@@ -315,7 +353,7 @@ def _bind_along(
 
 def _along_again(*args: Any, loop: Loop, inner: Mask, outer: Mask, both: bool, **_: Any) -> list[Any]:
     operands, cts, moving, ct_moving = _along_parts(args, loop, inner, outer)
-    return _along(loop, inner, outer, operands, cts, moving, ct_moving if both else None)
+    return _along(loop, operands, inner, outer, cts, moving, ct_moving if both else None)
 
 
 def _along_parts(
@@ -343,7 +381,7 @@ def _along_transpose(
         for ct, a, nz in zip(by_place, loop.out_avals, pushed.out_nonzero, strict=True)
         if nz
     ]
-    out += _bind_along(loop, outer, inner, operands, own, v, None)
+    out += _bind_along(loop, operands, outer, inner, own, v, None)
     if both:
         out += bind_tangent(loop, inner, operands, v)
     return out
@@ -361,20 +399,62 @@ def _adjoint_batch(
     mask: Mask,
     program: Program,
 ) -> tuple[list[Any], list[int | None]]:
+    if loop.recorded and any(d is not None for d in dims[1:4]):
+        # Each lane has slots of its own: not what a loop over lanes has kept.
+        dims = loop.unrecorded(dims)[1]
+        loop, values = loop.unrecorded(values)
+        program = _adjoint_program(loop, mask)
     if loop.length is None and dims[0] is not None:
-        count = 1 + len(mask)
-        lanes, operands, operand_dims = with_common_count(loop, values[:count], dims[:count])
-        n = loop.num_consts
-        mask = (False, *mask[:n], False, *mask[n:])
-        program = _adjoint_program(lanes, mask)
+        count = loop.counts + len(mask)
+        loop, operands, operand_dims = with_common_count(loop, values[:count], dims[:count])
+        first = loop.num_consts - 1
+        mask = (False, *mask[:first], False, *mask[first:])
+        program = _adjoint_program(loop, mask)
         values, dims = [*operands, *values[count:]], [*operand_dims, *dims[count:]]
-    batched, out_dims = batch_program(program, axis, tuple(dims))
-    return evaluate(batched.with_consts_as_literals(), values), list(out_dims)
+    if not loop.recorded:
+        batched, out_dims = batch_program(program, axis, tuple(dims))
+        return evaluate(batched.with_consts_as_literals(), values), list(out_dims)
+    return _mapped_batch(axis, values, dims, lanes=Lanes(loop, mask, ()), program=program)
+
+
+class Lanes(NamedTuple):
+    """The adjoint of a recorded loop under `vmap`s: of which size, by which name, and at which dimensions."""
+
+    loop: Loop
+    mask: Mask
+    maps: tuple[tuple[int, Any, tuple[int | None, ...]], ...]
+
+    def again(self) -> Program:
+        """The same without the states that were kept."""
+        plain = _adjoint_program(self.loop._replace(recorded=False), self.mask)
+        avals = [*self.loop.in_avals, *plain.in_avals[1 + len(self.mask) :]]
+        program = self.loop.derived(
+            ("unrecorded adjoint", self.mask),
+            lambda *xs: evaluate(plain, self.loop.unrecorded(xs)[1]),
+            avals,
+        )
+        for size, name, dims in self.maps:
+            program = _at_first(program, Axis(size, name), dims)
+        return program
+
+
+def _at_first(program: Program, axis: Axis, dims: tuple[int | None, ...]) -> Program:
+    """The batched program, whose results are mapped at their first dimension."""
+    return batch_program(program, axis, dims, (0,) * len(program.outvars))[0].with_consts_as_literals()
+
+
+def _mapped_batch(
+    axis: Axis, values: Sequence[Any], dims: Sequence[int | None], *, lanes: Lanes, program: Program
+) -> tuple[list[Any], list[int | None]]:
+    """The adjoint of lanes, from states that were kept."""
+    lanes = lanes._replace(maps=(*lanes.maps, (axis.size, axis.name, tuple(dims))))
+    program = _at_first(program, axis, tuple(dims))
+    return loop_adjoint_mapped_p.bind(*values, lanes=lanes, program=program), [0] * len(program.outvars)
 
 
 rules.transpose[loop_tangent_p] = _transpose_tangent
 
-rules.evaluate[loop_adjoint_p] = evaluate_call
+rules.evaluate[loop_adjoint_p] = _evaluate_adjoint
 rules.abstract[loop_adjoint_p] = abstract_call
 rules.jvp[loop_adjoint_p] = lambda primals, tangents, *, loop, mask, program: _adjoint_along(
     _along, primals, tangents, loop, mask
@@ -389,3 +469,9 @@ rules.evaluate[loop_adjoint_tangent_p] = evaluate_call
 rules.abstract[loop_adjoint_tangent_p] = abstract_call
 rules.transpose[loop_adjoint_tangent_p] = _along_transpose
 differentiate_as(loop_adjoint_tangent_p, _along_again)
+
+rules.evaluate[loop_adjoint_mapped_p] = evaluate_call
+rules.abstract[loop_adjoint_mapped_p] = abstract_call
+rules.batch[loop_adjoint_mapped_p] = _mapped_batch
+rules.not_transposable[loop_adjoint_mapped_p] = "linearization makes other loops of it"
+differentiate_as(loop_adjoint_mapped_p, lambda *args, lanes, **_: evaluate(lanes.again(), args))

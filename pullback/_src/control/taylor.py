@@ -22,8 +22,9 @@ from .common import Mask, rewired, union, with_common_consts
 from .cond_rules import Branches, cond_p
 from .counted import loop_p, loop_tangent_p
 from .custom_vmap import custom_vmap_call_p
-from .loop_adjoint import loop_adjoint_p, loop_adjoint_tangent_p
+from .loop_adjoint import loop_adjoint_mapped_p, loop_adjoint_p, loop_adjoint_tangent_p
 from .scan_rules import derived, grow_mask, scan_p
+from .while_reverse import loop_record_p
 from .while_rules import while_p
 
 AllTerms = Sequence[Terms | None]
@@ -246,5 +247,7 @@ rules.jet[custom_vmap_call_p] = _custom_vmap
 rules.jet[cond_p] = _cond
 rules.jet[scan_p] = _scan
 rules.jet[while_p] = _while
-for _primitive in (loop_p, loop_tangent_p, loop_adjoint_p, loop_adjoint_tangent_p):
+for _primitive in (loop_p, loop_record_p, loop_tangent_p):
+    rules.jet[_primitive] = _counted
+for _primitive in (loop_adjoint_p, loop_adjoint_mapped_p, loop_adjoint_tangent_p):
     rules.jet[_primitive] = _counted

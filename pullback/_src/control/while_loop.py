@@ -55,9 +55,8 @@ def while_loop(
     """Apply `body_fun` to a value as long as `cond_fun` holds for it.
 
     As the loop `while cond_fun(val): val = body_fun(val)`, but traced once, with derivatives in both modes
-    to any order. Reverse mode counts the turns when the loop runs; for the derivative it runs the body again,
-    from states that it keeps by the binomial schedule (Griewank and Walther, 2000), which for this number of
-    states and turns needs the fewest turns.
+    to any order. For reverse mode the loop keeps a few states while it runs (Wang, Moin and Iaccarino, 2009).
+    The derivative runs the body again from these, by the binomial schedule (Griewank and Walther, 2000).
 
     Args:
         cond_fun: val -> a boolean scalar.

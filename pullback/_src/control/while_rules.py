@@ -6,7 +6,7 @@ Forward mode carries tangents along in the loop.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def _jvp(
     mask = tangent_mask(body_program, body_nconsts, nonzero[:body_nconsts], nonzero[body_nconsts:])
     given = [instantiate(t) for t in chosen(moving, mask)]
     count = sum(mask[:body_nconsts])
-    test, body, extra = _jvp_programs(cond_program, body_program, cond_nconsts, body_nconsts, mask)
+    test, body, extra = jvp_programs(cond_program, body_program, cond_nconsts, body_nconsts, mask)
     outs = bind_while(
         test, cond_consts, body, [*extra, *body_consts, *given[:count]], [*carry, *given[count:]], slots
     )
@@ -146,7 +146,7 @@ def _jvp(
     return outs[:n], spread(mask[body_nconsts:], outs[n:], body_program.out_avals)
 
 
-def _jvp_programs(
+def jvp_programs(
     cond_program: Program, body_program: Program, cond_nconsts: int, body_nconsts: int, mask: Mask
 ) -> tuple[Program, Program, tuple[Any, ...]]:
     """The condition, ignoring tangents, and the body with tangents: (constants, theirs, carry, its)."""
@@ -186,17 +186,60 @@ rules.jvp[while_p] = _jvp
 # Batching -----------------------------------------------------------------------------------------
 
 
-def _batch(
+class BatchedWhile(NamedTuple):
+    """A loop over mapped values, before it is bound.
+
+    Attributes:
+        mask: which carries are mapped, along their first dimension.
+    """
+
+    test: Program
+    test_operands: list[Any]
+    body: Program
+    body_operands: list[Any]
+    carry: list[Any]
+    mask: Mask
+
+    @property
+    def by_lane(self) -> bool:
+        """Whether the condition is mapped."""
+        return bool(self.test.out_avals[0].shape)
+
+    def lanes(self) -> BatchedWhile:
+        """The loop that runs until all lanes have ended; a lane that has ended keeps its values.
+
+        The lanes' conditions are the first carry, so that they are computed once in each iteration.
+
+        Raises:
+            NotImplementedError: the loop has side effects.
+        """
+        if self.body.effectful or self.test.effectful:
+            raise NotImplementedError(
+                "while_loop with side effects (callbacks, prints) cannot be batched over its condition: the "
+                "effects would take place for lanes that have ended too. Move them out of the loop."
+            )
+        key = ("while_lanes", self.body)
+        found = self.test.memo.get(key)
+        if found is None:
+            found = self.test.memo[key] = _lane_programs(
+                self.test, len(self.test_operands), self.body, len(self.body_operands)
+            )
+        any_lane, step = found
+        active = evaluate(self.test, [*self.test_operands, *self.carry])[0]
+        operands = [*self.test_operands, *self.body_operands]
+        return BatchedWhile(any_lane, [], step, operands, [active, *self.carry], (True, *self.mask))
+
+
+def batched_while(
     axis: Axis,
     values: Sequence[Any],
     dims: Sequence[int | None],
-    *,
     cond_program: Program,
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
-    slots: int | None,
-) -> tuple[list[Any], list[int | None]]:
+) -> BatchedWhile:
+    """The loop with operands that are mapped at `dims`."""
     cond_consts, body_consts, carry = split_operands(values, cond_nconsts, body_nconsts)
     cond_dims, body_dims, carry_dims = split_operands(dims, cond_nconsts, body_nconsts)
 
@@ -212,42 +255,30 @@ def _batch(
     carry = [to_dim(c, d, 0, axis.size) if m else c for c, d, m in zip(carry, carry_dims, mask, strict=True)]
     body, _, test = run(mask)
     body, body_extra = rewired(body, range(len(body.invars)), range(len(body.outvars)))
-    out_dims = [0 if m else None for m in mask]
-    if not test.out_avals[0].shape:
-        test, test_extra = rewired(test, range(len(test.invars)), [0])
-        body_operands = [*body_extra, *body_consts]
-        outs = bind_while(test, [*test_extra, *cond_consts], body, body_operands, carry, slots)
-        return outs, out_dims
-    if body.effectful or cond_program.effectful:
-        raise NotImplementedError(
-            "while_loop with side effects (callbacks, prints) cannot be batched over its condition: the "
-            "effects would take place for lanes that have ended too. Move them out of the loop."
-        )
     test, test_extra = rewired(test, range(len(test.invars)), [0])
-    test_operands, body_operands = [*test_extra, *cond_consts], [*body_extra, *body_consts]
-    return _batch_lanes(test, test_operands, body, body_operands, carry, slots), out_dims
+    return BatchedWhile(
+        test, [*test_extra, *cond_consts], body, [*body_extra, *body_consts], carry, tuple(mask)
+    )
 
 
-def _batch_lanes(
-    test: Program,
-    cond_consts: list[Any],
-    body: Program,
-    body_consts: list[Any],
-    carry: list[Any],
+def _batch(
+    axis: Axis,
+    values: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    cond_program: Program,
+    body_program: Program,
+    cond_nconsts: int,
+    body_nconsts: int,
     slots: int | None,
-) -> list[Any]:
-    """Loop until all lanes have ended; a lane that has ended keeps its values.
-
-    The lanes' conditions are part of the carry, so that they are computed once in each iteration.
-    """
-    key = ("while_lanes", body)
-    lanes = test.memo.get(key)
-    if lanes is None:
-        lanes = test.memo[key] = _lane_programs(test, len(cond_consts), body, len(body_consts))
-    any_lane, step = lanes
-    active = evaluate(test, [*cond_consts, *carry])[0]
-    outs = bind_while(any_lane, [], step, [*cond_consts, *body_consts], [active, *carry], slots)
-    return outs[1:]
+) -> tuple[list[Any], list[int | None]]:
+    found = batched_while(axis, values, dims, cond_program, body_program, cond_nconsts, body_nconsts)
+    by_lane = found.by_lane
+    if by_lane:
+        found = found.lanes()
+    outs = bind_while(found.test, found.test_operands, found.body, found.body_operands, found.carry, slots)
+    first = 1 if by_lane else 0
+    return outs[first:], [0 if m else None for m in found.mask[first:]]
 
 
 def _lane_programs(test: Program, num_test: int, body: Program, num_body: int) -> tuple[Program, Program]:

@@ -34,7 +34,9 @@ EDGES_LIMIT = 400_000
 _LOOPS = {
     "loop",
     "loop_adjoint",
+    "loop_adjoint_mapped",
     "loop_adjoint_tangent",
+    "loop_record",
     "loop_tangent",
     "odeint",
     "odeint_tangent",

@@ -419,7 +419,7 @@ class Lowering:
         return View(buffer, like.shape, dtype)
 
     def empty(self, aval: ShapedArray, where: View | None) -> View:
-        """An array without elements."""
+        """An array nothing of which is written."""
         view = self.result(aval, where)
         self.place(view.buffer)
         return view

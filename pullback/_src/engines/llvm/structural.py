@@ -1,4 +1,4 @@
-"""Lowerings of `ops.structural`, `joining`, `iota`, `slicing`: what only moves elements."""
+"""Lowerings of `ops.structural`, `joining`, `iota`, `empty`, `slicing`: what only moves elements."""
 
 from __future__ import annotations
 
@@ -203,6 +203,11 @@ def iota(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         )
         return [lw.constant(np.ascontiguousarray(values))]
     return [lw.registers(node) if lw.small(node) else node]
+
+
+@lowering("empty")
+def empty(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
+    return [lw.empty(eqn.outvars[0].aval, out[0])]
 
 
 # Joining ------------------------------------------------------------------------------------------------

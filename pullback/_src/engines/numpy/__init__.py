@@ -11,6 +11,7 @@ from . import (  # noqa: F401 (imported for the kernels that they register)
     determinant,
     diagonal,
     dot,
+    empty,
     factorization,
     fft,
     gather,

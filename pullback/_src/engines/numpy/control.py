@@ -92,7 +92,8 @@ def compile_source(source: str, name: str) -> Any:
 lowerings: dict[str, Callable[[Equation, Compile], Raw]] = {
     "cond": cond,
     "jit": jit,
-    **dict.fromkeys(("loop", "loop_tangent", "loop_adjoint", "loop_adjoint_tangent"), jit),
+    **dict.fromkeys(("loop", "loop_record", "loop_tangent"), jit),
+    **dict.fromkeys(("loop_adjoint", "loop_adjoint_mapped", "loop_adjoint_tangent"), jit),
     **dict.fromkeys(("linear_solve", "root"), jit),
     "scan": scan,
     "while": while_loop,
