@@ -55,6 +55,15 @@ def assert_same(ours: Any, theirs: Any, what: str = "", *, units: float = 8.0) -
             np.testing.assert_array_equal(x, y, err_msg=f"{what}, result {i}")
 
 
+def quickly(function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)` by JAX, compiled without optimization: for long programs that run once.
+
+    Not where it matters whether two computations of one number round alike.
+    """
+    program = jax.jit(function).lower(*args)
+    return program.compile(compiler_options={"xla_backend_optimization_level": 0})(*args)
+
+
 class _Call(NamedTuple):
     """A call of JAX that waits for others, and what its results are compared by."""
 
