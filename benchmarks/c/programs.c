@@ -8,25 +8,28 @@
 #endif
 
 /* The maximum, the exponentials with their sum, and the quotients of a row, one after the other, in cache. */
+INLINE void softmax_of_row(const float *a, float *b, ptrdiff_t n)
+{
+    float top = a[0], sum = 0.0f;
+#pragma omp simd reduction(max : top)
+    for (ptrdiff_t j = 0; j < n; j++)
+        top = a[j] > top ? a[j] : top;
+#pragma omp simd reduction(+ : sum)
+    for (ptrdiff_t j = 0; j < n; j++) {
+        b[j] = fast_exp(a[j] - top);
+        sum += b[j];
+    }
+    float scale = 1.0f / sum;
+#pragma omp simd
+    for (ptrdiff_t j = 0; j < n; j++)
+        b[j] *= scale;
+}
+
 void softmax(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
 {
 #pragma omp parallel for schedule(static)
-    for (ptrdiff_t i = 0; i < rows; i++) {
-        const float *a = x + i * n;
-        float *b = y + i * n, top = a[0], sum = 0.0f;
-#pragma omp simd reduction(max : top)
-        for (ptrdiff_t j = 0; j < n; j++)
-            top = a[j] > top ? a[j] : top;
-#pragma omp simd reduction(+ : sum)
-        for (ptrdiff_t j = 0; j < n; j++) {
-            b[j] = fast_exp(a[j] - top);
-            sum += b[j];
-        }
-        float scale = 1.0f / sum;
-#pragma omp simd
-        for (ptrdiff_t j = 0; j < n; j++)
-            b[j] *= scale;
-    }
+    for (ptrdiff_t i = 0; i < rows; i++)
+        softmax_of_row(x + i * n, y + i * n, n);
 }
 
 /* A store that does not read the line before; ordinary where the CPU has none or the place is not aligned. */
@@ -51,20 +54,7 @@ void softmax_streamed(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
         float *row = malloc(sizeof(float) * (size_t)n);
 #pragma omp for schedule(static)
         for (ptrdiff_t i = 0; i < rows; i++) {
-            const float *a = x + i * n;
-            float top = a[0], sum = 0.0f;
-#pragma omp simd reduction(max : top)
-            for (ptrdiff_t j = 0; j < n; j++)
-                top = a[j] > top ? a[j] : top;
-#pragma omp simd reduction(+ : sum)
-            for (ptrdiff_t j = 0; j < n; j++) {
-                row[j] = fast_exp(a[j] - top);
-                sum += row[j];
-            }
-            float scale = 1.0f / sum;
-#pragma omp simd
-            for (ptrdiff_t j = 0; j < n; j++)
-                row[j] *= scale;
+            softmax_of_row(x + i * n, row, n);
             write_past_cache(y + i * n, row, n);
         }
         free(row);

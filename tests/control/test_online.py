@@ -22,6 +22,7 @@ from pullback._src.ops.arithmetic import add_p
 from pullback._src.ops.compare import lt_p
 
 from ..matrix import Sample, matrix_cells, run_cell
+from .counting import Counter
 
 X = np.array([[0.7, 1.3], [-0.4, 0.2], [0.1, -1.1]])
 
@@ -121,18 +122,7 @@ def test_the_loop_keeps_what_the_schedule_says(slots: int, name: str) -> None:
 @pytest.mark.parametrize("name", ["llvm", "numpy"])
 @pytest.mark.parametrize("slots", [1, 2, 3, 8, 40])
 def test_every_step_is_run_as_often_as_the_schedule_says(slots: int, name: str) -> None:
-    count = 0
-
-    def seen(x: Any) -> Any:
-        nonlocal count
-        count += 1
-        return np.asarray(x)
-
-    @pb.custom_jvp
-    def counted(x: Any) -> Any:
-        return pb.pure_callback(seen, x, x)
-
-    counted.defjvp(lambda primals, tangents: (counted(*primals), tangents[0]))
+    counted = Counter()
 
     def f(x: Any, stop: Any) -> Any:
         body = lambda s: (s[0] + 1, pnp.sin(counted(s[1])))
@@ -141,10 +131,10 @@ def test_every_step_is_run_as_often_as_the_schedule_says(slots: int, name: str) 
     with engine(name):
         gradient = pb.jit(pb.grad(f))
         for steps in (0, 1, 2, 5, 11, 36, 60):
-            count = 0
+            counted.count = 0
             gradient(0.5, steps)
             # The value, the states, and each step that is reversed.
-            assert count == 2 * steps + online_extra_steps(steps, slots)
+            assert counted.count == 2 * steps + online_extra_steps(steps, slots)
 
 
 # Derivatives --------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pullback._src.control.schedule import extra_steps, first_part
 from pullback.test_util import check_grads
 
 from ..matrix import Sample, matrix_cells, run_cell
+from .counting import Counter
 
 
 def turns(x: Any, stop: Any, checkpoints: int | None = None) -> Any:
@@ -221,25 +222,14 @@ def test_complex_values() -> None:
 
 def test_every_step_is_run_as_often_as_the_schedule_says() -> None:
     """That of loops whose length is not known is in test_online."""
-    count = 0
-
-    def seen(x: Any) -> Any:
-        nonlocal count
-        count += 1
-        return np.asarray(x)
-
-    @pb.custom_jvp
-    def counted(x: Any) -> Any:
-        return pb.pure_callback(seen, x, x)
-
-    counted.defjvp(lambda primals, tangents: (counted(*primals), tangents[0]))
+    counted = Counter()
 
     def f(x: Any) -> Any:
         return lax.fori_loop(0, 30, lambda i, c: pnp.sin(counted(c)), x, checkpoints=4)
 
     pb.grad(f)(0.5)
     # The value, the states, and each step that is reversed.
-    assert count == 30 + extra_steps(30, 4) + 30
+    assert counted.count == 30 + extra_steps(30, 4) + 30
 
 
 @pytest.mark.parametrize(

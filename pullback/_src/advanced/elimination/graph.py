@@ -309,13 +309,13 @@ class _Builder:
         self, eqn: Equation, inner: Equation, linear: list[bool], operands: list[Any], moving: list[Nodes]
     ) -> list[Nodes | None]:
         if inner.primitive.elementwise:
-            tangents = [v for v, lin in zip(inner.invars, linear, strict=True) if lin]
+            tangents = [v for v, lin in zip(inner.invars, linear, strict=True) if lin and isinstance(v, Var)]
             known = [v for v, lin in zip(inner.invars, linear, strict=True) if not lin and isinstance(v, Var)]
             values = {v: o for v, o in zip(inner.invars, operands, strict=True) if isinstance(v, Var)}
             distinct = list(dict.fromkeys(known))
             repeated = len(set(tangents)) < len(tangents)
             if not repeated:
-                single = Program([*distinct, *tangents], inner.outvars, [inner])  # type: ignore[list-item]
+                single = Program([*distinct, *tangents], inner.outvars, [inner])
                 found = elementwise_program(single, [values[v] for v in distinct], self.reciprocals)
                 if found is not None:
                     return [self._entrywise(eqn, inner.outvars[0].aval, found[0], moving)]
