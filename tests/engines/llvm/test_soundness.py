@@ -56,6 +56,16 @@ def _indices(x: Any) -> Any:
     )
 
 
+def _triangles(x: Any) -> Any:
+    a = jnp.tanh(x @ x.T) * 0.1 + 2 * jnp.eye(x.shape[0], dtype=x.dtype)
+    b = jnp.sin(x)
+    return [
+        lax.linalg.triangular_solve(a, b, left_side=True, lower=lower, transpose_a=turned)
+        for lower in (True, False)
+        for turned in (True, False)
+    ]
+
+
 PROGRAMS: dict[str, Any] = {
     "elementwise": lambda x: jnp.sin(x) * x + 1,
     "sums": lambda x: (x.sum(), x.sum(0), x.sum(1), (x * x).mean(), x.max(0), jnp.argmax(x, 1)),
@@ -68,6 +78,7 @@ PROGRAMS: dict[str, Any] = {
     "halves": lambda x: (x.astype(jnp.bfloat16) + 1, x.astype(jnp.float16).sum(0), (x > 0).any(1)),
     "complex": lambda x: (lax.complex(x, x[::-1]) * 1j).sum(0),
     "sort": lambda x: jnp.sort(x, 0),
+    "triangles": _triangles,
     "loop": _loop,
     "branches": _branches,
     "while": _while,

@@ -182,7 +182,9 @@ class Routines:
             for c in rows:
                 lines[c] = e.fmul(lines[c], e.splat(self._load(e, reciprocals, c), lanes))
                 self._store(e, lines[c], goals[c], loop.index)
-                at = e.add(first, e.mul(column, _integer(c))) if c else first
+                # Rows behind the last are garbage, and so may their columns be; they are not there to read.
+                number = e.call("llvm.smin", "i64", last, _integer(c)) if c else ZERO
+                at = e.add(first, e.mul(column, number)) if c else first
                 less = e.fneg(lines[c])
                 for r in rows[c + 1 :]:
                     factor = e.splat(self._load(e, sources[r], at), lanes)
