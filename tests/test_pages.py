@@ -13,6 +13,7 @@ import pullback as pb
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = [
+    DOCS / "first_steps.md",
     DOCS / "compiling.md",
     *sorted(set((DOCS / "advanced").glob("*.md")) - {DOCS / "advanced" / "README.md"}),
 ]

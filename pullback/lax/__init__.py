@@ -8,6 +8,7 @@ from pullback._src.control.reduce import *
 from pullback._src.control.root import *
 from pullback._src.control.scan import *
 from pullback._src.control.while_loop import *
+from pullback._src.lib.numpy.manipulation import broadcast_shapes as broadcast_shapes
 from pullback._src.ops.arithmetic import *
 from pullback._src.ops.collective import *
 from pullback._src.ops.compare import *
@@ -17,7 +18,6 @@ from pullback._src.ops.conv_shapes import *
 from pullback._src.ops.convert import *
 from pullback._src.ops.cumulative import *
 from pullback._src.ops.dot import *
-from pullback._src.ops.families import *
 from pullback._src.ops.fft import *
 from pullback._src.ops.gather import *
 from pullback._src.ops.iota import *

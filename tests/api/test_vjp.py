@@ -199,6 +199,13 @@ def test_two_residuals_that_are_one_value() -> None:
         assert pull(pnp.ones(3))[0].tolist() == pull(pnp.ones(3))[1].tolist() == x.tolist()
 
 
+def test_a_pullback_takes_one_cotangent() -> None:
+    _, pullback = pb.vjp(lambda x: (x, x), 1.0)
+    assert float(pullback((1.0, 2.0))[0]) == 3.0
+    with pytest.raises(TypeError, match=r"takes one cotangent, in the structure .* got 2 arguments"):
+        pullback(1.0, 2.0)
+
+
 def test_pullback_text() -> None:
     text = repr(pb.vjp(pnp.sin, X)[1])
     assert text.startswith("Pullback of sin, with 1 residuals; pushforward:\n{ lambda")

@@ -219,3 +219,9 @@ def test_plain_initializers() -> None:
         initializers.variance_scaling(1.0, "fan", "normal")(key, (3, 3))
     with pytest.raises(ValueError, match="invalid distribution"):
         initializers.variance_scaling(1.0, "fan_in", "cauchy")(key, (3, 3))
+
+
+def test_complex_activations_are_the_same_when_compiled() -> None:
+    z = np.array([1 + 1j, 2 - 1j], np.complex64)
+    for function in (nn.softmax, nn.log_softmax, nn.soft_sign):
+        assert np.allclose(pb.jit(function)(z), function(z), rtol=1e-6)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import ml_dtypes
 import mpmath
 import numpy as np
 import pytest
@@ -193,3 +194,10 @@ def test_derivatives_at_removable_singularities() -> None:
     assert float(pb.grad(ops.bessel_i1e)(0.0)) == 0.5
     assert float(pb.grad(ops.spence_p.bind)(1.0)) == -1.0
     assert float(pb.grad(integrals.sine_integral_p.bind)(0.0)) == 1.0
+
+
+def test_lgamma_at_minus_infinity() -> None:
+    # As C and JAX have it; SciPy says -inf.
+    for function in (ops.lgamma, pb.jit(ops.lgamma)):
+        assert function(np.float32(-np.inf)) == np.inf
+        assert float(function(as_array(ml_dtypes.bfloat16(-np.inf)))) == np.inf

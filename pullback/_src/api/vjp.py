@@ -141,8 +141,14 @@ class Pullback(_LinearFunction):
 
     __slots__ = ()
 
-    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
+    def __call__(self, *cotangents: Any) -> tuple[Any, ...]:
         s = self.signature
+        if len(cotangents) != 1:
+            raise TypeError(
+                f"vjp: the pullback of {s.name} takes one cotangent, in the structure of the function's "
+                f"output (a tuple if that is a tuple), got {len(cotangents)} arguments"
+            )
+        (cotangent,) = cotangents
         if s.out_tree is None and isinstance(cotangent, Array):
             leaves = [cotangent]
         else:

@@ -413,7 +413,7 @@ default_matmul_precision: Flag[str | None] = Flag(
 threefry_partitionable = _bool_flag(
     "threefry_partitionable",
     False,
-    "Lay out random bits so that shards of an array are independent.",
+    "Lay out random bits so that parts of an array are independent (the default of JAX 0.5 and later).",
     traced=True,
 )
 default_prng_impl = _choice_flag(

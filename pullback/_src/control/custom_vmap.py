@@ -122,9 +122,9 @@ def _run_rule(
     return outs, [bool(f) for f in flags]
 
 
-def sequential_vmap(fun: Callable[..., Any]) -> custom_vmap:
+def sequential_vmap(f: Callable[..., Any]) -> custom_vmap:
     """A function that `vmap` applies to one element after the other."""
-    mapped = custom_vmap(fun)
+    mapped = custom_vmap(f)
 
     def rule(axis_size: int, in_batched: Sequence[Any], *args: Any) -> tuple[Any, Any]:
         flags, _ = pytree.flatten(tuple(in_batched))
@@ -134,7 +134,7 @@ def sequential_vmap(fun: Callable[..., Any]) -> custom_vmap:
         for i in range(axis_size):
             element = [index_in_dim(v, i, 0, False) if b else v for v, b in zip(leaves, flags, strict=True)]
             out, out_tree = results(
-                mapped(*pytree.unflatten(tree, element)), lambda: f"the output of {name_of(fun)}"
+                mapped(*pytree.unflatten(tree, element)), lambda: f"the output of {name_of(f)}"
             )
             rows.append([reshape(v, (1, *v.aval.shape)) for v in out])
         stacked = [concatenate(column, 0) for column in zip(*rows, strict=True)]

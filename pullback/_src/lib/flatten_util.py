@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..base import pytree
 from ..base.errors import ShapeError
+from ..base.pytree import flatten, unflatten
 from ..core.array import Array
 from ..ops.convert import convert_element_type
 from ..ops.joining import concatenate
@@ -17,20 +17,20 @@ from ..ops.structural import reshape
 from .numpy.promotion import asarray, promote
 
 
-def ravel_pytree(tree: Any) -> tuple[Array, Callable[[Any], Any]]:
+def ravel_pytree(pytree: Any) -> tuple[Array, Callable[[Any], Any]]:
     """All leaves of a pytree as one flat vector, and the function that undoes it.
 
     Args:
-        tree: a pytree of arrays and numbers.
+        pytree: a pytree of arrays and numbers.
 
     Returns:
         `(vector, unravel)`: the vector's dtype is the leaves' promoted one; `unravel(vector)` restores
         structure, shapes and dtypes.
     """
-    leaves, treedef = pytree.flatten(tree)
+    leaves, treedef = flatten(pytree)
     arrays = [asarray(v) for v in leaves]
     if not arrays:
-        return asarray(np.zeros(0, np.float32)), lambda _: pytree.unflatten(treedef, [])
+        return asarray(np.zeros(0, np.float32)), lambda _: unflatten(treedef, [])
     promoted = promote("ravel_pytree", *arrays)
     dtype = promoted[0].aval.dtype
     avals = [a.aval for a in arrays]
@@ -53,6 +53,6 @@ def ravel_pytree(tree: Any) -> tuple[Array, Callable[[Any], Any]]:
             part = slice_array(vector, (offset,), (offset + aval.size,)) if len(avals) > 1 else vector
             out.append(convert_element_type(reshape(part, aval.shape), aval.dtype))
             offset += aval.size
-        return pytree.unflatten(treedef, out)
+        return unflatten(treedef, out)
 
     return flat, unravel

@@ -18,6 +18,7 @@ from .compare import eq_p, ge_p, gt_p, lt_p, select_n_p
 from .complex import conj_p, neg_p, real_p
 from .convert import convert_element_type
 from .families import (
+    REAL,
     batch_broadcasting,
     binary,
     broadcast_shapes,
@@ -225,13 +226,15 @@ relu_p = elementwise("relu", lambda t, ans, x: _where(gt_p.bind(x, _like(x, 0)),
 clamp_p = Primitive("clamp", elementwise=True)
 
 
-def clamp(low: Any, x: Any, high: Any) -> Array:
-    """x limited to [low, high]."""
-    return clamp_p.bind(*operands("clamp", low, x, high))
+def clamp(min: Any, x: Any, max: Any) -> Array:
+    """x limited to [min, max], for operands of one real dtype."""
+    low, x, high = operands("clamp", min, x, max)
+    check_kind("clamp", x.aval.dtype, REAL)
+    return clamp_p.bind(low, x, high)
 
 
 def _clamp_abstract(low: ShapedArray, x: ShapedArray, high: ShapedArray) -> ShapedArray:
-    check_kind("clamp", x.dtype, "iuf")
+    check_kind("clamp", x.dtype, REAL)
     if low.dtype != x.dtype or high.dtype != x.dtype:
         raise DTypeError(f"clamp expects operands of one dtype; got {low.dtype}, {x.dtype}, {high.dtype}")
     shape = broadcast_shapes("clamp", low.shape, x.shape, high.shape)
@@ -285,7 +288,7 @@ def ceil(x: Any) -> Array:
 
 def round(x: Any, rounding_method: int = 0) -> Array:
     """The nearest integer; halves away from zero (method 0) or to even (method 1)."""
-    return round_p.bind(as_array(x, name="round"), rounding_method=int(rounding_method))
+    return unary(round_p, x, rounding_method=int(rounding_method))
 
 
 def is_finite(x: Any) -> Array:
@@ -293,9 +296,9 @@ def is_finite(x: Any) -> Array:
     return unary(is_finite_p, x)
 
 
-def nextafter(x: Any, y: Any) -> Array:
-    """The next representable number after x in the direction of y."""
-    return binary(nextafter_p, x, y)
+def nextafter(x1: Any, x2: Any) -> Array:
+    """The next representable number after x1 in the direction of x2."""
+    return binary(nextafter_p, x1, x2)
 
 
 def _abs_abstract(x: ShapedArray) -> ShapedArray:

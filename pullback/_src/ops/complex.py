@@ -12,7 +12,7 @@ from ..core import dtypes, rules
 from ..core.array import Array, as_array, scalar
 from ..core.kinds import kind
 from ..core.primitive import Primitive
-from .families import binary, elementwise, unary, unbroadcast
+from .families import binary, checked, elementwise, unary, unbroadcast
 from .structural import linear_coefficient
 
 __all__ = ["complex", "conj", "imag", "neg", "real"]
@@ -57,10 +57,10 @@ def complex(x: Any, y: Any) -> Array:
 
 
 def conj(x: Any) -> Array:
-    """The complex conjugate (a real array becomes complex, as in lax)."""
+    """The complex conjugate (an array of real floats becomes complex, as in lax)."""
     x = as_array(x, name="conj")
     if kind(x.aval.dtype) != "c":
-        return complex_p.bind(x, scalar(0, x.aval.dtype))
+        return checked(complex_p, x, scalar(0, x.aval.dtype))
     return conj_p.bind(x)
 
 

@@ -18,7 +18,7 @@ from ..core.kinds import kind
 from ..core.primitive import Primitive
 from .structural import add_any, broadcast_to, moveaxis, reduce_sum_p, reshape
 
-__all__ = ["broadcast_shapes"]
+__all__: list[str] = []  # nothing here is a function of lax
 
 Partial = Callable[..., Any]
 
@@ -136,13 +136,9 @@ def result_weak(avals: Sequence[ShapedArray]) -> bool:
 _accepted: dict[Primitive, str] = {}
 
 
-def unary(primitive: Primitive, x: Any) -> Array:
+def unary(primitive: Primitive, x: Any, **params: Any) -> Array:
     """Apply an elementwise primitive to an array or a number, checking its dtype."""
-    x = as_array(x, name=primitive.name)
-    accepts = _accepted[primitive]
-    if kind(x.aval.dtype) not in accepts:
-        check_kind(primitive.name, x.aval.dtype, accepts)
-    return primitive.bind(x)
+    return checked(primitive, as_array(x, name=primitive.name), **params)
 
 
 def binary(primitive: Primitive, x: Any, y: Any) -> Array:
@@ -152,6 +148,14 @@ def binary(primitive: Primitive, x: Any, y: Any) -> Array:
     if kind(x.aval.dtype) not in accepts:
         check_kind(primitive.name, x.aval.dtype, accepts)
     return primitive.bind(x, y)
+
+
+def checked(primitive: Primitive, *arrays: Any, **params: Any) -> Array:
+    """Apply an elementwise primitive to arrays of one dtype, checking that it accepts that dtype."""
+    accepts = _accepted[primitive]
+    if kind(arrays[0].aval.dtype) not in accepts:
+        check_kind(primitive.name, arrays[0].aval.dtype, accepts)
+    return primitive.bind(*arrays, **params)
 
 
 def elementwise(

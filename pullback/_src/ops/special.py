@@ -13,12 +13,12 @@ from typing import Any
 
 from ..base.errors import NotDifferentiableError
 from ..core import rules
-from ..core.array import Array, as_array, scalar
+from ..core.array import Array, scalar
 from ..core.primitive import Primitive
 from .arithmetic import add_p, div_p, log_p, mul_p, sign_p, square_p, sub_p
 from .compare import eq_p, select_n_p
 from .complex import neg_p
-from .families import elementwise, operands
+from .families import checked, elementwise, operands, unary
 from .transcendental import exp_p, log1p_p
 
 __all__ = [
@@ -228,75 +228,71 @@ def _expn_below(n: Any, x: Any) -> Any:
 # Functions of lax ---------------------------------------------------------------------------------
 
 
-def _unary(primitive: Primitive, name: str, x: Any) -> Any:
-    return primitive.bind(as_array(x, name=name))
-
-
 def erf(x: Any) -> Array:
     """The error function 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
-    return _unary(erf_p, "erf", x)
+    return unary(erf_p, x)
 
 
 def erfc(x: Any) -> Array:
     """1 - erf(x), accurate for large x."""
-    return _unary(erfc_p, "erfc", x)
+    return unary(erfc_p, x)
 
 
 def erf_inv(x: Any) -> Array:
     """The inverse of erf on [-1, 1]; NaN outside."""
-    return _unary(erf_inv_p, "erf_inv", x)
+    return unary(erf_inv_p, x)
 
 
 def lgamma(x: Any) -> Array:
     """log |Gamma(x)|."""
-    return _unary(lgamma_p, "lgamma", x)
+    return unary(lgamma_p, x)
 
 
 def digamma(x: Any) -> Array:
     """The derivative of log Gamma(x)."""
-    return _unary(digamma_p, "digamma", x)
+    return unary(digamma_p, x)
 
 
 def polygamma(m: Any, x: Any) -> Array:
     """The derivative of order m of digamma at x, for whole m >= 0 of x's dtype."""
-    return polygamma_p.bind(*operands("polygamma", m, x))
+    return checked(polygamma_p, *operands("polygamma", m, x))
 
 
 def zeta(x: Any, q: Any) -> Array:
     """Hurwitz' zeta function, the sum over n >= 0 of (n + q)^(-x)."""
-    return zeta_p.bind(*operands("zeta", x, q))
+    return checked(zeta_p, *operands("zeta", x, q))
 
 
 def igamma(a: Any, x: Any) -> Array:
     """The regularized lower incomplete gamma function P(a, x)."""
-    return igamma_p.bind(*operands("igamma", a, x))
+    return checked(igamma_p, *operands("igamma", a, x))
 
 
 def igammac(a: Any, x: Any) -> Array:
     """The regularized upper incomplete gamma function Q(a, x) = 1 - P(a, x)."""
-    return igammac_p.bind(*operands("igammac", a, x))
+    return checked(igammac_p, *operands("igammac", a, x))
 
 
 def igamma_grad_a(a: Any, x: Any) -> Array:
     """The derivative of `igamma` by a."""
-    return igamma_grad_a_p.bind(*operands("igamma_grad_a", a, x))
+    return checked(igamma_grad_a_p, *operands("igamma_grad_a", a, x))
 
 
 def random_gamma_grad(a: Any, sample: Any) -> Array:
     """The derivative by a of a sample of the gamma distribution whose P(a, sample) is held fixed."""
-    return random_gamma_grad_p.bind(*operands("random_gamma_grad", a, sample))
+    return checked(random_gamma_grad_p, *operands("random_gamma_grad", a, sample))
 
 
 def betainc(a: Any, b: Any, x: Any) -> Array:
     """The regularized incomplete beta function I_x(a, b)."""
-    return regularized_incomplete_beta_p.bind(*operands("betainc", a, b, x))
+    return checked(regularized_incomplete_beta_p, *operands("betainc", a, b, x))
 
 
 def bessel_i0e(x: Any) -> Array:
     """exp(-|x|) I0(x), I0 the modified Bessel function of order 0."""
-    return _unary(bessel_i0e_p, "bessel_i0e", x)
+    return unary(bessel_i0e_p, x)
 
 
 def bessel_i1e(x: Any) -> Array:
     """exp(-|x|) I1(x), I1 the modified Bessel function of order 1."""
-    return _unary(bessel_i1e_p, "bessel_i1e", x)
+    return unary(bessel_i1e_p, x)

@@ -11,12 +11,12 @@ import operator
 from typing import Any
 
 from ..core import rules
-from ..core.array import Array, as_array, scalar
+from ..core.array import Array, scalar
 from ..core.primitive import Primitive
 from .arithmetic import abs_p, add_p, and_p, div_p, log_p, max_p, min_p, mul_p, sub_p
 from .compare import eq_p, lt_p, ne_p, select_n_p
 from .complex import neg_p
-from .families import elementwise, operands
+from .families import checked, elementwise, operands, unary
 from .transcendental import cos_p, exp_p, log1p_p, logistic_p, sin_p, sqrt_p
 
 __all__ = ["hypot", "log2", "log10", "logaddexp", "sinc"]
@@ -53,7 +53,7 @@ def logaddexp(x: Any, y: Any) -> Array:
 
     The derivatives are the weights exp(x) / (exp(x) + exp(y)); at equal infinities both are one half.
     """
-    return logaddexp_p.bind(*operands("logaddexp", x, y))
+    return checked(logaddexp_p, *operands("logaddexp", x, y))
 
 
 def _logaddexp_decompose(x: Any, y: Any) -> Any:
@@ -84,7 +84,7 @@ hypot_p = elementwise(
 
 def hypot(x: Any, y: Any) -> Array:
     """sqrt(x^2 + y^2), for operands of one dtype, without overflow; its derivative at (0, 0) is zero."""
-    return hypot_p.bind(*operands("hypot", x, y))
+    return checked(hypot_p, *operands("hypot", x, y))
 
 
 def _hypot_decompose(x: Any, y: Any) -> Any:
@@ -111,7 +111,7 @@ sinc_p: Primitive = elementwise(
 
 def sinc(x: Any, order: int = 0) -> Array:
     """sin(pi x) / (pi x), which is 1 at x = 0, or its derivative of the given order."""
-    return sinc_p.bind(as_array(x, name="sinc"), order=operator.index(order))
+    return unary(sinc_p, x, order=operator.index(order))
 
 
 def _sinc_decompose(x: Any, *, order: int) -> Any:
@@ -172,9 +172,9 @@ log10_p = _logarithm("log10", 10)
 
 def log2(x: Any) -> Array:
     """The logarithm to base 2, exact for powers of 2 where the engine has a kernel for it."""
-    return log2_p.bind(as_array(x, name="log2"))
+    return unary(log2_p, x)
 
 
 def log10(x: Any) -> Array:
     """The logarithm to base 10."""
-    return log10_p.bind(as_array(x, name="log10"))
+    return unary(log10_p, x)

@@ -127,6 +127,8 @@ def test_singular_matrices_agree_with_jax() -> None:
     oracle.check(linalg.matrix_rank, jnp.linalg.matrix_rank, x)
     oracle.check_grad(linalg.det, jnp.linalg.det, x)
     oracle.check(linalg.cond, jnp.linalg.cond, np.zeros((2, 2), np.float32))
+    with pytest.raises(ValueError, match=r"no elements \(shape \(0, 3\)\)"):
+        linalg.cond(np.zeros((0, 3)))
     oracle.check(linalg.cond, jnp.linalg.cond, np.full((2, 2), np.nan, np.float32))
 
 

@@ -431,6 +431,7 @@ def test_what_must_be_concrete(call: Any) -> None:
             r"shape \(5,\) cannot be broadcast to \(2, 2\)",
         ),
         (lambda: pnp.broadcast_shapes((2,), (3,)), ShapeError, "cannot be broadcast together"),
+        (lambda: pb.lax.broadcast_shapes((2,), (3,)), ShapeError, "cannot be broadcast together"),
         (lambda: pnp.concatenate([]), ValueError, "at least one array"),
         (lambda: pnp.concatenate([1.0, 2.0]), ShapeError, "use stack"),
         (lambda: pnp.concatenate([wrap(X), wrap(V)]), ShapeError, "must agree in all other dimensions"),

@@ -169,3 +169,9 @@ def test_polyfit_of_more_than_jax_accepts() -> None:
 def test_wrong_shapes(call: object) -> None:
     with pytest.raises(pb.errors.ShapeError):
         call()  # type: ignore[operator]
+
+
+def test_infinite_zeros_leave_the_leading_coefficient() -> None:
+    assert np.array_equal(pnp.poly(pnp.array([1.0, np.nan])), [1, np.nan, np.nan], equal_nan=True)
+    with pytest.raises(ValueError, match="polyint: coefficients need a dimension"):
+        pnp.polyint(3.0)

@@ -65,7 +65,6 @@ scipy_kernel(ops.erfcx_p, "erfcx")
 scipy_kernel(ops.dawsn_p, "dawsn")
 scipy_kernel(ops.ndtri_p, "ndtri")
 scipy_kernel(ops.log_ndtr_p, "log_ndtr")
-scipy_kernel(ops.lgamma_p, "gammaln", wide=True)
 scipy_kernel(ops.digamma_p, "digamma", wide=True)
 scipy_kernel(ops.polygamma_p, "polygamma", wide=True)
 scipy_kernel(ops.zeta_p, "zeta", wide=True)
@@ -76,6 +75,16 @@ scipy_kernel(ops.regularized_incomplete_beta_p, "betainc", wide=True)
 scipy_kernel(ops.bessel_i0e_p, "i0e")
 scipy_kernel(ops.bessel_i1e_p, "i1e")
 scipy_kernel(ops.expi_p, "expi", wide=True)
+
+
+_gammaln = scipy_kernel(ops.lgamma_p, "gammaln", wide=True)
+
+
+@kernel(ops.lgamma_p)
+def lgamma(x: Array) -> Array:
+    out = _gammaln(x)
+    out[np.isneginf(x)] = np.inf  # as C and JAX have it; SciPy says -inf
+    return out
 
 
 @kernel(ops.expn_p)

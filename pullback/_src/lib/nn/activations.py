@@ -10,10 +10,11 @@ import math
 from typing import Any
 
 from ...core.array import Array, scalar
+from ...core.kinds import kind
 from ...ops.arithmetic import (
     abs_p,
     add_p,
-    clamp_p,
+    clamp,
     div_p,
     integer_pow,
     log_p,
@@ -25,6 +26,7 @@ from ...ops.arithmetic import (
 )
 from ...ops.compare import ge_p, gt_p, le_p, lt_p, select_n_p
 from ...ops.complex import neg_p
+from ...ops.families import checked
 from ...ops.joining import slice_p
 from ...ops.special import erfc_p
 from ...ops.stable import logaddexp_p
@@ -76,13 +78,13 @@ def identity(x: Any) -> Array:
 
 def relu(x: Any) -> Array:
     """max(x, 0), with derivative 0 at 0."""
-    return relu_p.bind(*promote("relu", x))
+    return checked(relu_p, *promote("relu", x))
 
 
 def relu6(x: Any) -> Array:
     """min(max(x, 0), 6), with derivative 0 at both ends."""
     x = _inexact("relu6", x)
-    return clamp_p.bind(_c(x, 0), x, _c(x, 6))
+    return clamp(_c(x, 0), x, _c(x, 6))
 
 
 def sigmoid(x: Any) -> Array:
@@ -125,7 +127,8 @@ def sparse_sigmoid(x: Any) -> Array:
 def soft_sign(x: Any) -> Array:
     """x / (|x| + 1)."""
     x = _inexact("soft_sign", x)
-    return div_p.bind(x, add_p.bind(abs_p.bind(x), _c(x, 1)))
+    size = abs_p.bind(x)
+    return div_p.bind(*promote("soft_sign", x, add_p.bind(size, _c(size, 1))))
 
 
 def silu(x: Any) -> Array:
@@ -154,9 +157,12 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Array:
 def hard_tanh(x: Any) -> Array:
     """x limited to [-1, 1]."""
     (x,) = promote("hard_tanh", x)
-    one, minus_one = _c(x, 1), _c(x, -1)
-    lower = select_n_p.bind(lt_p.bind(x, minus_one), x, minus_one)
-    return select_n_p.bind(gt_p.bind(x, one), lower, one)
+    one = _c(x, 1)
+    upper = select_n_p.bind(gt_p.bind(x, one), x, one)
+    if kind(x.aval.dtype) == "u":
+        return upper
+    minus_one = _c(x, -1)
+    return select_n_p.bind(lt_p.bind(x, minus_one), upper, minus_one)
 
 
 def hard_sigmoid(x: Any) -> Array:

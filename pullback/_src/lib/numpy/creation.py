@@ -430,6 +430,11 @@ def fromfile(file: Any, dtype: Any = float, count: int = -1, sep: str = "", offs
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Array:
     """An array from an object with the DLPack protocol (its memory is copied)."""
+    if not (hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__")):
+        raise TypeError(
+            "from_dlpack expects an object with the methods __dlpack__ and __dlpack_device__, got "
+            f"{type(x).__name__}; use numpy.asarray for numbers and sequences"
+        )
     return from_numpy(np.from_dlpack(x))
 
 

@@ -233,7 +233,7 @@ def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Array, Array
 
 
 def _matrix_shape(name: str, arr: Any) -> tuple[int, int]:
-    shape = tuple(arr.shape)
+    shape = np.shape(arr)
     if len(shape) != 2:
         raise ValueError(f"{name} needs a matrix; got shape {shape}")
     return shape

@@ -513,6 +513,8 @@ def matrix_transpose(x: Any, /) -> Array:
 def cond(x: Any, p: Any = None) -> Array:
     """The condition number |x| |x^-1| in the norm `p` (default: 2, from the singular values); see `norm`."""
     a = _matrix("cond", x)
+    if 0 in a.aval.shape:
+        raise ValueError(f"linalg.cond: no elements (shape {a.aval.shape}) have no condition number")
     if p in (None, 2, -2):
         s = spectral.svd(a, compute_uv=False)
         large, small = s[..., 0], s[..., -1]

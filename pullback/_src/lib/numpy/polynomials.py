@@ -189,6 +189,8 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Array:
     constants: Any = asarray(0 if k is None else k)
     (x, constants) = promote_inexact("polyint", p, constants)
     x, constants = strengthen(x), strengthen(constants)
+    if not x.aval.ndim:
+        raise ShapeError("polyint: coefficients need a dimension; got a number")
     if constants.aval.ndim > 1 or constants.aval.size not in (1, m):
         raise ValueError(f"polyint: k must be a number or have length 1 or {m}; got shape {constants.shape}")
     if m == 0:
@@ -219,8 +221,9 @@ def poly(seq_of_zeros: Any) -> Array:
         return full((), 1, x.aval.dtype)
     zero = zeros(1, x.dtype)
     out: Any = full((1,), 1, x.aval.dtype)
-    for i in range(x.aval.size):  # times (X - x[i])
-        out = ar.sub_p.bind(concatenate([out, zero], 0), ar.mul_p.bind(given[i], concatenate([zero, out], 0)))
+    for i in range(x.aval.size):  # times (X - x[i]); the leading coefficient is 1 even if x[i] is not finite
+        rest = ar.sub_p.bind(concatenate([out[1:], zero], 0), ar.mul_p.bind(given[i], out))
+        out = concatenate([out[:1], rest], 0)
     return out
 
 

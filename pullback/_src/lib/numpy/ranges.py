@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ...base.errors import DTypeError
+from ...base.errors import ConcretizationTypeError, DTypeError
 from ...core import dtypes
 from ...core.array import Array, as_array, scalar, wrap
 from ...core.kinds import kind
-from ...core.trace import CURRENT
+from ...core.trace import CURRENT, Tracer
 from ...ops import arithmetic as ar
 from ...ops.convert import convert_element_type
 from ...ops.iota import iota_p
@@ -32,11 +32,21 @@ __all__ = ["arange", "geomspace", "linspace", "logspace"]
 _current = CURRENT.get
 
 
+_SIZE_HINT = (
+    "Pass it as a static argument (static_argnums of jit), or make a range of the greatest size and mask it "
+    "(numpy.where)."
+)
+
+
 def _concrete_scalar(name: str, value: Any) -> Any:
     """A Python or NumPy number from an argument that must be known while tracing."""
     if is_number(value) or isinstance(value, np.generic):
         return value
     check_arraylike(name, value)
+    if isinstance(value, Tracer):
+        value = value._concrete_or_raise(
+            f"{name}, whose size depends on its arguments,", ConcretizationTypeError, _SIZE_HINT
+        )
     known = np.asarray(value)
     if known.ndim:
         raise ValueError(f"{name}: arguments must be numbers; got an array of shape {known.shape}")

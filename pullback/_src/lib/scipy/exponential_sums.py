@@ -92,7 +92,9 @@ def _shifted(name: str, x: Any, axis: Any, where: Any) -> tuple[Any, Any, tuple[
     (x,) = promote_inexact(name, x)
     axes = reduction_axes(name, axis, x.aval)
     considered = x if where is None else masked(name, x, where, float("-inf"))
-    shifted = sub_p.bind(x if where is None else considered, _maximum(considered, axes))
+    largest = _maximum(considered, axes)
+    largest = convert_element_type(largest, x.aval.dtype, largest.aval.weak_type)
+    shifted = sub_p.bind(x if where is None else considered, largest)
     return shifted, exp_p.bind(shifted), axes
 
 

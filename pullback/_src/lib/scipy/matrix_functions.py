@@ -157,7 +157,7 @@ def circulant(c: Any) -> Array:
 def companion(a: Any) -> Array:
     """The companion matrix of a polynomial with the coefficients a, highest power first."""
     (v,) = promote_inexact("scipy.linalg.companion", a)
-    n = v.aval.shape[-1]
+    n = v.aval.shape[-1] if v.aval.ndim else 1
     if n < 2:
         raise ValueError(f"scipy.linalg.companion needs at least 2 coefficients; got shape {v.aval.shape}")
     first = -v[..., 1:] / v[..., :1]

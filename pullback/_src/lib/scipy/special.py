@@ -1,6 +1,7 @@
 """`scipy.special`: special functions on arrays, with derivatives.
 
-Arguments promote as in numpy; integers become floats. Definitions follow SciPy.
+Arguments promote as in numpy; integers become floats. Definitions follow SciPy. Only `expit`, `logit`,
+`xlogy`, `xlog1py`, `boxcox`, `boxcox1p`, `wofz` and the sums of exponentials take complex numbers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.array import Array, scalar, wrap
+from ...core.kinds import kind
 from ...core.primitive import Primitive
 from ...ops import special as sp
 from ...ops import special_integrals as si
@@ -20,6 +22,7 @@ from ...ops.arithmetic import abs_p, add_p, div_p, floor_p, log_p, mul_p, rem_p,
 from ...ops.compare import eq_p, ge_p, gt_p, lt_p, select_n_p
 from ...ops.complex import neg_p
 from ...ops.convert import convert_element_type
+from ...ops.families import FLOAT, check_kind
 from ...ops.joining import concatenate
 from ...ops.structural import broadcast_to, reshape
 from ...ops.transcendental import exp_p, expm1_p, log1p_p, logistic_p
@@ -88,13 +91,25 @@ def _c(x: Any, value: float) -> Any:
     return scalar(value, x.aval.dtype)
 
 
+def _real(name: str, *args: Any) -> list[Any]:
+    """The arguments promoted to one real dtype.
+
+    Raises:
+        DTypeError: an argument is complex.
+    """
+    promoted = promote_inexact(name, *args)
+    if kind(promoted[0].aval.dtype) == "c":
+        check_kind(name, promoted[0].aval.dtype, FLOAT)
+    return promoted
+
+
 def _unary(primitive: Primitive, name: str, x: Any) -> Any:
-    return primitive.bind(promote_inexact(name, x)[0])
+    return primitive.bind(_real(name, x)[0])
 
 
 def _strong(name: str, *args: Any) -> list[Any]:
-    """The promoted arguments without weak types: what JAX composes of other functions has strong results."""
-    return [strengthen(x) for x in promote_inexact(name, *args)]
+    """Real arguments without weak types: what JAX composes of other functions has strong results."""
+    return [strengthen(x) for x in _real(name, *args)]
 
 
 def _strong_unary(primitive: Primitive, name: str, x: Any) -> Any:
@@ -180,7 +195,7 @@ def gammaln(x: Any) -> Array:
 
 def loggamma(x: Any) -> Array:
     """log Gamma(x) for real x; NaN where Gamma is negative."""
-    (x,) = promote_inexact("loggamma", x)
+    (x,) = _real("loggamma", x)
     return _where(lt_p.bind(gammasgn(x), _c(x, 0)), _c(x, math.nan), sp.lgamma_p.bind(x))
 
 
@@ -211,7 +226,7 @@ def digamma(x: Any) -> Array:
 
 def polygamma(n: Any, x: Any) -> Array:
     """The derivative of order n of digamma at x."""
-    return sp.polygamma_p.bind(*promote_inexact("polygamma", n, x))
+    return sp.polygamma_p.bind(*_real("polygamma", n, x))
 
 
 def multigammaln(a: Any, d: int) -> Array:
@@ -233,14 +248,14 @@ def factorial(n: Any, exact: bool = False) -> Array:
     """
     if exact:
         raise NotImplementedError("factorial(exact=True) is not supported; use math.factorial")
-    (n,) = promote_inexact("factorial", n)
+    (n,) = _real("factorial", n)
     value = exp_p.bind(sp.lgamma_p.bind(add_p.bind(n, _c(n, 1))))
     return _where(lt_p.bind(n, _c(n, 0)), _c(n, 0), value)
 
 
 def comb(N: Any, k: Any, *, repetition: bool = False) -> Array:
     """The number of choices of k out of N things, as a float; 0 unless 0 <= k <= N."""
-    n, r = promote_inexact("comb", N, k)
+    n, r = _real("comb", N, k)
     if repetition:
         n = _where(eq_p.bind(r, _c(r, 0)), n, sub_p.bind(add_p.bind(n, r), _c(n, 1)))
     one = _c(n, 1)
@@ -263,7 +278,7 @@ def poch(z: Any, m: Any) -> Array:
 
 def betaln(a: Any, b: Any) -> Array:
     """log |B(a, b)|."""
-    a, b = promote_inexact("betaln", a, b)
+    a, b = _real("betaln", a, b)
     return sub_p.bind(
         add_p.bind(sp.lgamma_p.bind(a), sp.lgamma_p.bind(b)), sp.lgamma_p.bind(add_p.bind(a, b))
     )
@@ -278,22 +293,22 @@ def beta(a: Any, b: Any) -> Array:
 
 def betainc(a: Any, b: Any, x: Any) -> Array:
     """The regularized incomplete beta function I_x(a, b)."""
-    return sp.regularized_incomplete_beta_p.bind(*promote_inexact("betainc", a, b, x))
+    return sp.regularized_incomplete_beta_p.bind(*_real("betainc", a, b, x))
 
 
 def gammainc(a: Any, x: Any) -> Array:
     """The regularized lower incomplete gamma function P(a, x)."""
-    return sp.igamma_p.bind(*promote_inexact("gammainc", a, x))
+    return sp.igamma_p.bind(*_real("gammainc", a, x))
 
 
 def gammaincc(a: Any, x: Any) -> Array:
     """The regularized upper incomplete gamma function Q(a, x)."""
-    return sp.igammac_p.bind(*promote_inexact("gammaincc", a, x))
+    return sp.igammac_p.bind(*_real("gammaincc", a, x))
 
 
 def zeta(x: Any, q: Any = None) -> Array:
     """Hurwitz' zeta function, the sum over n >= 0 of (n + q)^(-x); q = 1 is Riemann's."""
-    return sp.zeta_p.bind(*promote_inexact("zeta", x, 1.0 if q is None else q))
+    return sp.zeta_p.bind(*_real("zeta", x, 1.0 if q is None else q))
 
 
 @cache
@@ -363,7 +378,7 @@ def i0e(x: Any) -> Array:
 
 def i0(x: Any) -> Array:
     """The modified Bessel function of the first kind of order 0."""
-    (x,) = promote_inexact("i0", x)
+    (x,) = _real("i0", x)
     return mul_p.bind(exp_p.bind(abs_p.bind(x)), sp.bessel_i0e_p.bind(x))
 
 
@@ -374,7 +389,7 @@ def i1e(x: Any) -> Array:
 
 def i1(x: Any) -> Array:
     """The modified Bessel function of the first kind of order 1."""
-    (x,) = promote_inexact("i1", x)
+    (x,) = _real("i1", x)
     return mul_p.bind(exp_p.bind(abs_p.bind(x)), sp.bessel_i1e_p.bind(x))
 
 
@@ -386,7 +401,7 @@ def bessel_jn(z: Any, *, v: int, n_iter: int = 50) -> Array:
         v: the greatest order.
         n_iter: accepted and without effect: the results are accurate to rounding.
     """
-    (z,) = promote_inexact("bessel_jn", z)
+    (z,) = _real("bessel_jn", z)
     shape = (1, *z.aval.shape)
     return concatenate([reshape(si.bessel_j_p.bind(_c(z, n), z), shape) for n in range(int(v) + 1)], 0)
 
@@ -396,7 +411,7 @@ def bessel_jn(z: Any, *, v: int, n_iter: int = 50) -> Array:
 
 def expit(x: Any) -> Array:
     """1 / (1 + exp(-x))."""
-    return _unary(logistic_p, "expit", x)
+    return logistic_p.bind(*promote_inexact("expit", x))
 
 
 def logit(x: Any) -> Array:
@@ -425,14 +440,14 @@ def xlog1py(x: Any, y: Any) -> Array:
 
 def entr(x: Any) -> Array:
     """-x log(x); 0 at 0 and -infinity below."""
-    (x,) = promote_inexact("entr", x)
+    (x,) = _real("entr", x)
     value = neg_p.bind(xlogy(x, x))
     return _where(lt_p.bind(x, _c(x, 0)), _c(x, -math.inf), value)
 
 
 def rel_entr(p: Any, q: Any) -> Array:
     """p log(p / q) for positive p and q; 0 where p = 0 <= q, else infinity."""
-    p, q = promote_inexact("rel_entr", p, q)
+    p, q = _real("rel_entr", p, q)
     zero = _c(p, 0)
     both = gt_p.bind(p, zero) & gt_p.bind(q, zero)
     one = _c(p, 1)
@@ -445,7 +460,7 @@ def rel_entr(p: Any, q: Any) -> Array:
 
 def kl_div(p: Any, q: Any) -> Array:
     """p log(p / q) - p + q for positive p and q; q where p = 0 <= q, else infinity."""
-    p, q = promote_inexact("kl_div", p, q)
+    p, q = _real("kl_div", p, q)
     return add_p.bind(sub_p.bind(rel_entr(p, q), p), q)
 
 
