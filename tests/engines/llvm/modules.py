@@ -54,7 +54,7 @@ def copies(pairs: list[tuple[int, int, int]], status: str = "ret i32 0") -> str:
 PARALLEL = """
 declare i32 @pb_parallel(ptr, ptr, i64)
 declare i32 @pb_poll()
-define internal void @kernel(ptr %table, i64 %chunk) {
+define internal void @kernel(ptr %table, i64 %chunk, i64 %thread) {
 entry:
   %work = load i64, ptr %table
   br label %loop
@@ -81,6 +81,37 @@ define i32 @run(ptr %table, i64 %chunks) {
 define i32 @program(ptr %frame) {
   %table = load ptr, ptr %frame
   %status = call i32 @pb_parallel(ptr @kernel, ptr %table, i64 1000000)
+  ret i32 %status
+}
+"""
+
+# The table: the number of steps a chunk takes, then a number for each chunk.
+# The thread that runs a chunk adds its own number and one.
+FEW = """
+declare i32 @pb_parallel_few(ptr, ptr, i64, i64, i32)
+define internal void @kernel(ptr %table, i64 %chunk, i64 %thread) {
+entry:
+  %work = load i64, ptr %table
+  br label %loop
+loop:
+  %i = phi i64 [0, %entry], [%n, %loop]
+  %x = phi i64 [%chunk, %entry], [%y, %loop]
+  %x1 = mul i64 %x, 6364136223846793005
+  %y = add i64 %x1, 1442695040888963407
+  %n = add i64 %i, 1
+  %more = icmp ult i64 %n, %work
+  br i1 %more, label %loop, label %done
+done:
+  %place = add i64 %chunk, 1
+  %p = getelementptr i64, ptr %table, i64 %place
+  %old = load i64, ptr %p
+  %number = add i64 %thread, 1
+  %new = add i64 %old, %number
+  store i64 %new, ptr %p
+  ret void
+}
+define i32 @run(ptr %table, i64 %chunks, i64 %most, i32 %wait) {
+  %status = call i32 @pb_parallel_few(ptr @kernel, ptr %table, i64 %chunks, i64 %most, i32 %wait)
   ret i32 %status
 }
 """

@@ -131,6 +131,19 @@ def turns(n):
         return jnp.linalg.cholesky(c) + x, x.sum()
     return (lambda xs: lax.scan(turn, 9 * jnp.eye(100), xs)), (np.zeros((n // 1000, 100, 100), np.float32),)
 
+def turns_of(n):
+    return lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, jnp.sin(s[1])), (0, jnp.float32(1)))[1]
+
+def lanes(n):
+    return (lambda ns: lax.map(turns_of, ns)), (np.full(16, n // 16, np.int32),)
+
+def one_lane(n):  # the others are done, and who made them waits
+    return (lambda ns: lax.map(turns_of, ns)), (np.array([20_000] * 15 + [n], np.int32),)
+
+def bodies(n):
+    body = lambda row: jnp.tanh(jnp.sin(row)).sum()
+    return (lambda x: lax.map(body, x)), (np.ones((n // 100, 100), np.float32),)
+
 pb.config.update("num_threads", int(sys.argv[2]))
 size = 2_000_000
 while True:  # as much as takes a second
@@ -161,10 +174,13 @@ os.waitpid(child, 0)
 
 @pytest.mark.parametrize(
     ("program", "threads"),
-    [("scatter", 1), ("rows", 1), ("argsort", 1), ("pairs", 3), ("short_rows", 3), ("turns", 3)],
+    [
+        *[("scatter", 1), ("rows", 1), ("argsort", 1), ("pairs", 3), ("short_rows", 3), ("turns", 3)],
+        *[("lanes", 1), ("lanes", 3), ("one_lane", 3), ("bodies", 3)],
+    ],
 )
 def test_control_c_ends_long_operations(program: str, threads: int) -> None:
-    """Those whose loops are not shared between threads, and long turns of loops."""
+    """Those whose loops are not shared between threads, long turns of loops, and turns that threads share."""
     ended = subprocess.run(
         [sys.executable, "-c", LONG, program, str(threads)],
         capture_output=True, text=True, timeout=120, check=False,

@@ -55,6 +55,11 @@ def determinant(x: Any) -> Any:
     return 2 * pnp.log(pnp.diagonal(factor)).sum()
 
 
+def tables(rows: Any) -> Any:
+    """Turns that threads share, with scratch memory."""
+    return lax.map(lambda row: pnp.cumsum(pnp.sort(pnp.outer(row, row).reshape(-1))).sum(), rows)
+
+
 def f32(*shape: int) -> Any:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32) / 10
 
@@ -75,6 +80,7 @@ PROGRAMS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "a sort of pairs": (lambda x, y: lax.sort((x, y), num_keys=1), (f32(300_000), f32(300_000))),
     "a softmax": (nn.softmax, (f32(4000, 1000),)),
     "a product": (lambda x: x @ x.T, (f32(500, 400),)),
+    "a map": (tables, (f32(1000, 60),)),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pullback._src.engines.llvm import jit, runtime
 
-from .modules import PARALLEL
+from .modules import FEW, PARALLEL
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,41 @@ def test_each_chunk_runs_once(run: Callable[..., int], threads: int, chunks: int
         assert run(table, chunks) == 0
     assert (table[1:] == 200).all()
     assert runtime.workers_started() >= min(threads, chunks) - 1
+
+
+@pytest.mark.parametrize("wait", [0, 1])
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_few_threads(most: int, wait: int) -> None:
+    """At most so many threads, whose numbers are below that, run each chunk once; the caller begins."""
+    code = jit.link(jit.compile_ir(FEW), runtime.native().symbols, ("run",))
+    types = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32
+    function = ctypes.CFUNCTYPE(ctypes.c_int, *types)(code.address("run"))
+
+    def run(threads: int, chunks: int, steps: int) -> set[int]:
+        """The numbers of the threads that ran a chunk."""
+        runtime.native().set_threads(threads)
+        table = np.zeros(chunks + 2, np.int64)
+        table[0] = steps
+        assert function(table.ctypes.data, chunks, most, wait) == 0
+        numbers = table[1:-1] - 1
+        assert table[-1] == 0
+        assert ((numbers >= 0) & (numbers < min(threads, most))).all()
+        if wait and chunks:
+            assert numbers[0] == 0
+        return set(numbers.tolist())
+
+    for threads in (1, 2, 5):
+        for chunks in (0, 1, 2, 3, 40):
+            for steps in (1, 20_000):
+                run(threads, chunks, steps)
+    seen: set[int] = set()
+    for _ in range(1000):  # on a busy machine some thread may come late
+        seen |= run(5, 40, 20_000)
+        if seen == set(range(most)):
+            break
+    else:
+        raise AssertionError(f"only {seen} have run chunks")
+    runtime.native().set_threads(runtime.thread_count())
 
 
 def test_workers_wake_up_after_a_pause(run: Callable[..., int]) -> None:
@@ -65,11 +100,11 @@ def test_callers_in_several_threads(run: Callable[..., int]) -> None:
 def test_parallel_inside_of_parallel() -> None:
     text = """
     declare i32 @pb_parallel(ptr, ptr, i64)
-    define internal void @inner(ptr %count, i64 %chunk) {
+    define internal void @inner(ptr %count, i64 %chunk, i64 %thread) {
       %old = atomicrmw add ptr %count, i64 1 monotonic
       ret void
     }
-    define internal void @outer(ptr %count, i64 %chunk) {
+    define internal void @outer(ptr %count, i64 %chunk, i64 %thread) {
       %status = call i32 @pb_parallel(ptr @inner, ptr %count, i64 7)
       ret void
     }

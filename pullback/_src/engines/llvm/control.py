@@ -13,13 +13,13 @@ from ...core.program import Equation, Program
 from .index import Index
 from .ir import Value, constant
 from .lower import Lowering, lowering
-from .nodes import Buffer, Iota, Node, Registers, Remap, View
-from .parallel import poll
+from .nodes import Buffer, Iota, Node, Registers, View
+from .parallel import POLL, poll
+from .shared_scan import Turns, element_of
 from .storage import components, storage_of
 
 Out = Sequence[View | None]
 UNKNOWN = 1e6  # turns that a loop may take whose number is not known
-POLL = 64  # turns of a loop between looks for an interrupt
 
 
 class State:
@@ -162,6 +162,10 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
     if length == 0:
         return [*first, *ys]
     lw.flush()
+    shared = Turns(lw, eqn) if not carries and lw.shares else None
+    if shared is not None and shared.worth_sharing:
+        shared.write(consts, xs, ys)
+        return list(ys)
     state = State(lw, eqn, count, first, out[:carries])
     lw.flush()
     e = lw.e
@@ -193,13 +197,6 @@ def prepared(lw: Lowering, node: Node) -> Node:
         if lw.small(node)
         else lw.memory(node)
     )
-
-
-def element_of(x: Node, at: Index) -> Node:
-    """The part of an array at an index of its first dimension."""
-    if isinstance(x, View):
-        return View(x.buffer, x.shape[1:], x.dtype, x.strides[1:], x.offset + at * x.strides[0])
-    return Remap(x, x.shape[1:], lambda position: (at, *position))
 
 
 @lowering("while")

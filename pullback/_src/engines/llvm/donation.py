@@ -136,6 +136,9 @@ class Watch(Observer):
             self._span[self._period][1] = self._time
         self._observer.written(nest, depth, level)
 
+    def shared(self, chunks: int) -> None:
+        self._observer.shared(chunks)
+
     def overwrites(self, source: WatchedBuffer, target: WatchedBuffer) -> bool:
         """Whether the program would compute the same if `target` were the memory of `source`."""
         reads = [use for use in self._uses if use.buffer is source]

@@ -19,7 +19,7 @@ from .host import HostCall, HostCalls, host_call
 from .inline import inline_calls
 from .inspection import LlvmInspection
 from .ir import Emitter, Module, Value
-from .lower import Lowering, Observer, same_place
+from .lower import Lowering, Observer, Unshareable, same_place
 from .math import scalars
 from .nodes import Buffer, Node, View
 
@@ -34,18 +34,34 @@ class Compilation:
         program: what is compiled.
         donated: inputs whose memory may be used for results.
         observer: is told what the lowering does.
+        shares: whether turns of loops may be shared by threads, as far as one knows.
 
     Attributes:
+        shares: whether they may.
         aliases: results that are in the memory of an input, with the number of that.
         overwritten: inputs whose memory is written over.
     """
 
     def __init__(
-        self, program: Program, donated: Sequence[int] = (), observer: Observer | None = None
+        self,
+        program: Program,
+        donated: Sequence[int] = (),
+        observer: Observer | None = None,
+        *,
+        shares: bool = True,
     ) -> None:
         started = time.perf_counter()
         registry.load_eager()
         self.program = simplified(program)
+        self.shares = shares
+        try:
+            self._lower(donated, observer)
+        except Unshareable:
+            self.shares = False
+            self._lower(donated, observer)
+        self.seconds = time.perf_counter() - started
+
+    def _lower(self, donated: Sequence[int], observer: Observer | None) -> None:
         module = Module()
         module.long = len(self.program.eqns) >= LONG_PROGRAM
         e = Emitter(module)
@@ -54,6 +70,7 @@ class Compilation:
         self.lowering = lw = Lowering(
             module, e, _pointer(e, "arena"), host_call, watch if donated else observer
         )
+        lw.shares = self.shares
         invars, outvars = self.program.invars, self.program.outvars
         sources = [
             _buffer(_pointer(e, f"in{k}"), watch if k in donated else None) for k in range(len(invars))
@@ -97,7 +114,6 @@ class Compilation:
         self.arena_bytes = lw.arena.size
         self.work = module.work + module.elsewhere
         self.constants = lw.constants
-        self.seconds = time.perf_counter() - started
 
     def _find_aliases(
         self,
@@ -256,8 +272,9 @@ class LlvmEngine:
 
     def inspect(self, program: Program, donated: Sequence[int] = ()) -> LlvmInspection:
         """The stages of compilation, to look at."""
+        first = Compilation(program, donated)
         return LlvmInspection(
-            Compilation(program, donated), lambda observer: Compilation(program, donated, observer)
+            first, lambda observer: Compilation(program, donated, observer, shares=first.shares)
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ...core.program import Equation
 from ..numpy.engine import function_of
 from .ir import constant, leave_unless
-from .lower import Lowering
+from .lower import Lowering, Unshareable
 from .nodes import Node, View
 
 Out = Sequence[View | None]
@@ -25,7 +25,7 @@ def host_call(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -
     """Run an equation in Python."""
     e = lw.e
     if e.outlined:
-        raise AssertionError("a host call in a parallel loop")
+        raise Unshareable
     function, is_kernel = function_of(eqn)
     views = [lw.memory(x) for x in operands]
     results = [lw.result(v.aval, w) for v, w in zip(eqn.outvars, out, strict=True)]

@@ -67,6 +67,11 @@ class Listing(Observer):
             self._line(level, f"{made} = {eqn.primitive.name}({used})")
             self._written.update([node.buffer for node in own])
 
+    def shared(self, chunks: int) -> None:
+        around, title = self._open[-1]
+        if title is not None:
+            self._open[-1] = around, f"{title.removesuffix(':')}, {chunks} parts for threads:"
+
     def nest(self, nest: Nest, depth: int, level: int) -> None:
         self._written.update(nest.written)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,13 @@ class Observer:
     def written(self, nest: Nest, depth: int, level: int) -> None:
         """A nest has been written."""
 
+    def shared(self, chunks: int) -> None:
+        """Threads share the turns of the loop that the last equation stands for, in so many chunks."""
+
+
+class Unshareable(Exception):
+    """A program turns out to need what cannot run in several threads, where that was expected."""
+
 
 class Lowering:
     """The state of a walk: the function that is written, its memory, the open nests."""
@@ -130,6 +138,9 @@ class Lowering:
         self.module = module
         self.fallback = fallback  # lowers what has no lowering of its own
         self.e = e
+        self.shares = True  # whether turns of loops may be shared by threads
+        self._own = e.own
+        self._around = 0  # the level of the functions around the one that is being written
         self.arena = Arena()
         self.arena_base = arena_base
         self.nests: list[Nest] = []  # that are open
@@ -142,6 +153,27 @@ class Lowering:
         self._constant_views: dict[int, View] = {}
 
     # Programs ------------------------------------------------------------------------------------------
+
+    @property
+    def level(self) -> int:
+        """How many loops and branches are open, in all functions that are being written."""
+        return self._around + self.e.level
+
+    @contextmanager
+    def within(self, e: Emitter, base: Value) -> Iterator[Arena]:
+        """Write a function of its own, whose scratch memory begins at `base`; yields the plan of that.
+
+        What it reads and writes must be nodes of its own (`Emitter.local`), and it leaves nothing but what it
+        has written there.
+        """
+        self.flush()
+        around = self.e, self.arena, self.arena_base, self._around
+        before = len(self._made)
+        self.e, self.arena, self.arena_base, self._around = e, Arena(), base, self.level
+        yield self.arena
+        self.flush()
+        del self._made[before:]
+        self.e, self.arena, self.arena_base, self._around = around
 
     def run(
         self,
@@ -179,7 +211,7 @@ class Lowering:
             before = len(self._made)
             walk.number = number
             results: list[Node] | None = None
-            self.observer.equation(eqn, len(self._walks), self.e.level)
+            self.observer.equation(eqn, len(self._walks), self.level)
             if all(v.aval.size == 0 for v in eqn.outvars) and not eqn.primitive.effectful:
                 results = [self.empty(v.aval, w) for v, w in zip(eqn.outvars, where, strict=True)]
             elif lower is not None:
@@ -199,7 +231,7 @@ class Lowering:
                         node, nested = self.memory(node, places.get(var)), 0
                     walk.nested[var] = nested
                 env[var] = node
-            self.observer.lowered(eqn, operands, results, len(self._walks), self.e.level)
+            self.observer.lowered(eqn, operands, results, len(self._walks), self.level)
             made = self._made[before:]
             del self._made[before:]
             self._note_reach(walk, eqn, made)
@@ -340,7 +372,7 @@ class Lowering:
             return Constant(data, data.dtype)
         view = self._constant_views.get(id(value))
         if view is None:
-            base = Value(f"{self.e.own}const{len(self.constants)}", "ptr", 1, 0)
+            base = Value(f"{self._own}const{len(self.constants)}", "ptr", 1, 0)
             self.constants.append(data)
             view = self._constant_views[id(value)] = View(Buffer(base, 0), data.shape, data.dtype)
         return view
@@ -540,11 +572,11 @@ class Lowering:
         """Write the first open nest."""
         nest, *self.nests = self.nests
         nest.release(self._released, self.nests)
-        self.observer.nest(nest, len(self._walks), self.e.level)
+        self.observer.nest(nest, len(self._walks), self.level)
         before = len(self.module.shared)
         nest.write(self.e, self.place)
         nest.parts = self.module.shared[before:]
-        self.observer.written(nest, len(self._walks), self.e.level)
+        self.observer.written(nest, len(self._walks), self.level)
         for stage in nest.stages:
             for output in stage.outputs:
                 output.view.buffer.pending = False

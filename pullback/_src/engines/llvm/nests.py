@@ -174,7 +174,7 @@ class Nest:
                     place(output.view.buffer)
         # What stores single elements is no longer than a call with all of them as arguments.
         single = all(math.prod(s.domain) == 1 for s in self.stages)
-        if e.module.long and not e.outlined and not single and self._work() < 2 * CHUNK:
+        if e.module.long and not single and self._work() < 2 * CHUNK:
             apart(e, lambda inner: self._write(inner, rows))
         else:
             self._write(e, rows)

@@ -9,7 +9,7 @@ generator little more than one turn of it, and no function is so long that it ta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from . import streaming
 from .ir import Emitter, Value, constant, leave_unless, type_text
@@ -17,6 +17,7 @@ from .storage import BYTES
 
 CHUNK = 20_000.0  # nanoseconds of work that are worth handing to another thread
 MOST_CHUNKS = 64
+POLL = 64  # turns of a loop of any length between looks for an interrupt
 POLLED = 1 << 17  # elements of a loop between looks for an interrupt
 
 
@@ -34,15 +35,41 @@ def parallel_for(
 
     Returns the number of chunks. No chunk is empty.
     """
-    module = e.module
     size = -(-total // chunks)
     chunks = -(-total // size)
-    module.shared.append(chunks)
-    inner = Emitter(module, prefix="k.", outlined=True)
+    inner = Emitter(e.module, prefix="k.", outlined=True)
     chunk = Value("%" + inner.fresh("chunk"), "i64", 1, 0)
     first = inner.mul(chunk, constant(size, "i64"))
     end = inner.call("llvm.smin", "i64", inner.add(first, constant(size, "i64")), constant(total, "i64"))
     body(inner, first, end, chunk)
+    run_shared(e, inner, chunk, chunks)
+    return chunks
+
+
+def run_shared(
+    e: Emitter,
+    inner: Emitter,
+    chunk: Value,
+    chunks: int,
+    *,
+    head: Sequence[str] = (),
+    threads: int = 0,
+    wait: bool = False,
+) -> None:
+    """Make a function of what `inner` has written, and have it called for each of `chunks` chunks.
+
+    Args:
+        e: writes the function around.
+        inner: has written the body of a chunk.
+        chunk: the chunk's number in it.
+        chunks: how many there are.
+        head: lines of the function before those of `inner`, after those for what it captures. `%thread` is
+            the number of the thread, below `threads`.
+        threads: how many may run chunks at the same time; 0: any number.
+        wait: whether the caller begins alone, since nobody knows how long it takes (if `threads` are given).
+    """
+    module = e.module
+    module.shared.append(chunks)
     streaming.fence(inner)
     inner.line("ret void")
     context: list[str] = []
@@ -60,19 +87,24 @@ def parallel_for(
         )
         lines.append((outer, offset))
         offset += size_of
-    inner.frame.extend(context)
+    inner.frame.extend([*context, *head])
     text = inner.text()
     if "label %interrupted" in text:  # `pb_parallel` looks for itself and says so
         text += "\ninterrupted:\nret void"
-    name = module.function("kernel", f"(ptr %context, i64 {chunk.name}) {{\nentry:\n{text}\n}}")
+    name = module.function("kernel", f"(ptr %context, i64 {chunk.name}, i64 %thread) {{\nentry:\n{text}\n}}")
     shared = e.stack("i8", max(offset, 1))
     for outer, at in lines:
         place_value = e.here(f"getelementptr i8, ptr {shared.name}, i64 {at}", "ptr", 1)
-        e.line(f"store {outer.typed}, ptr {place_value.name}, align {BYTES[outer.elem]}")
-    module.declare("pb_parallel", "i32", ["ptr", "ptr", "i64"])
-    status = e.here(f"call i32 @pb_parallel(ptr @{name}, ptr {shared.name}, i64 {chunks})", "i32", 1)
+        e.line(f"store {e.local(outer).typed}, ptr {place_value.name}, align {BYTES[outer.elem]}")
+    job = f"ptr @{name}, ptr {shared.name}, i64 {chunks}"
+    if threads:
+        module.declare("pb_parallel_few", "i32", ["ptr", "ptr", "i64", "i64", "i32"])
+        call = f"call i32 @pb_parallel_few({job}, i64 {threads}, i32 {int(wait)})"
+    else:
+        module.declare("pb_parallel", "i32", ["ptr", "ptr", "i64"])
+        call = f"call i32 @pb_parallel({job})"
+    status = e.here(call, "i32", 1)
     leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
-    return chunks
 
 
 def poll(e: Emitter, counter: Value, turns: int, step: int = 1) -> None:

@@ -64,7 +64,14 @@ define internal i64 @ticks() {
 """
 
 # What compiled programs may call.
-_FOR_PROGRAMS = ("pb_parallel", "pb_poll", "pb_arena_take", "pb_arena_give", *HALF_FUNCTIONS)
+_FOR_PROGRAMS = (
+    "pb_parallel",
+    "pb_parallel_few",
+    "pb_poll",
+    "pb_arena_take",
+    "pb_arena_give",
+    *HALF_FUNCTIONS,
+)
 _FOR_PYTHON = (
     "pb_entry_method",
     "pb_handler",
@@ -91,6 +98,7 @@ def _text() -> str:
         "$MADV_HUGEPAGE": "14",
         "$SIG_SETMASK": str(int(signal.SIG_SETMASK)),
         "$CLOCK_MONOTONIC": "6" if sys.platform == "darwin" else "1",
+        "$LONG_TICKS": "100000" if is_x86 else "40000",  # about 40 microseconds
         "$POLL_TICKS": "100000000" if is_x86 else "50000000",  # cycles of 2 to 5 GHz, or nanoseconds
     }
     text = "\n".join(parts)

@@ -1,9 +1,12 @@
 """Parallel loops: a pool of native threads that wait for work without Python.
 
-`pb_parallel(kernel, context, chunks)` calls `void kernel(ptr context, i64 chunk)` for each chunk, on the
-calling thread and on the pool's. Which thread runs which chunk is decided as they go, so a program whose
-result must not depend on the number of threads gives each chunk its own place to write to. It returns 0, or 1
-if the user interrupted the program, which then has to return 1 at once.
+`pb_parallel(kernel, context, chunks)` calls `void kernel(ptr context, i64 chunk, i64 thread)` for each chunk,
+on the calling thread and on the pool's. Which thread runs which chunk is decided as they go, so a program
+whose result must not depend on the number of threads gives each chunk its own place to write to. `thread`
+tells apart those that run chunks of the same call; 0 is the caller. It returns 0, or 1 if the user
+interrupted the program, which then has to return 1 at once. `pb_parallel_few` does the same with at most so
+many threads; where nobody knows how long a chunk takes, the caller begins alone, and wakes nobody for what is
+done soon.
 
 There is one job at a time. A caller that finds the pool busy (another Python thread, or a kernel that is
 itself run in parallel) runs its chunks alone. Kernels may not touch Python objects, and may call back into
@@ -87,7 +90,7 @@ define void @pb_fork_in_child() {
 }
 
 ; Run chunks of the open job until none is left, or the program is interrupted.
-define internal void @run_chunks() {
+define internal void @run_chunks(i64 %thread) {
 entry:
   %kernel = load ptr, ptr @job_kernel
   %context = load ptr, ptr @job_context
@@ -98,7 +101,7 @@ next:
   %there = icmp ult i64 %chunk, %chunks
   br i1 %there, label %run, label %done
 run:
-  call void %kernel(ptr %context, i64 %chunk)
+  call void %kernel(ptr %context, i64 %chunk, i64 %thread)
   %halt = call i32 @pb_poll()
   %halted = icmp ne i32 %halt, 0
   br i1 %halted, label %skip, label %next
@@ -160,7 +163,8 @@ work:
   %may = icmp ult i64 %index, %allowed
   br i1 %may, label %chunks, label %leave_now
 chunks:
-  call void @run_chunks()
+  %thread = add i64 %index, 1
+  call void @run_chunks(i64 %thread)
   br label %leave_now
 leave_now:
   %before = atomicrmw sub ptr @job_state, i64 1 seq_cst
@@ -219,8 +223,52 @@ unmask:
 }
 
 define i32 @pb_parallel(ptr %kernel, ptr %context, i64 %chunks) {
+  %status = call i32 @share(ptr %kernel, ptr %context, i64 0, i64 %chunks, i64 256)
+  ret i32 %status
+}
+
+; By at most so many threads. If `wait`, the chunks run alone until some time has passed.
+define i32 @pb_parallel_few(ptr %kernel, ptr %context, i64 %chunks, i64 %most, i32 %wait) {
 entry:
-  %many = icmp ugt i64 %chunks, 1
+  %threads = load atomic i64, ptr @pool_threads monotonic, align 8
+  %parallel = icmp ugt i64 %threads, 1
+  %several = icmp ugt i64 %chunks, 1
+  %waits = icmp ne i32 %wait, 0
+  %pays = and i1 %parallel, %several
+  %begins = and i1 %pays, %waits
+  br i1 %begins, label %begin, label %rest
+begin:
+  %start = call i64 @ticks()
+  br label %run
+run:
+  %chunk = phi i64 [0, %begin], [%more, %look]
+  call void %kernel(ptr %context, i64 %chunk, i64 0)
+  %more = add i64 %chunk, 1
+  %last = icmp uge i64 %more, %chunks
+  br i1 %last, label %poll, label %look
+look:
+  %now = call i64 @ticks()
+  %passed = sub i64 %now, %start
+  %long = icmp ugt i64 %passed, $LONG_TICKS
+  br i1 %long, label %poll, label %run
+poll:
+  %halt = call i32 @pb_poll()
+  %halted = icmp ne i32 %halt, 0
+  %over = or i1 %halted, %last
+  br i1 %over, label %end, label %rest
+rest:
+  %first = phi i64 [0, %entry], [%more, %poll]
+  %status = call i32 @share(ptr %kernel, ptr %context, i64 %first, i64 %chunks, i64 %most)
+  ret i32 %status
+end:
+  ret i32 %halt
+}
+
+; Run the chunks from `first` on.
+define internal i32 @share(ptr %kernel, ptr %context, i64 %first, i64 %chunks, i64 %most) {
+entry:
+  %left = sub i64 %chunks, %first
+  %many = icmp ugt i64 %left, 1
   br i1 %many, label %count_threads, label %alone
 count_threads:
   %threads = load atomic i64, ptr @pool_threads monotonic, align 8
@@ -234,7 +282,7 @@ own:
 alone:
   br label %alone_next
 alone_next:
-  %chunk = phi i64 [0, %alone], [%chunk_more, %alone_run]
+  %chunk = phi i64 [%first, %alone], [%chunk_more, %alone_run]
   %halt = phi i32 [0, %alone], [%polled, %alone_run]
   %alone_there = icmp ult i64 %chunk, %chunks
   %halted = icmp ne i32 %halt, 0
@@ -242,7 +290,7 @@ alone_next:
   %alone_on = and i1 %alone_there, %on
   br i1 %alone_on, label %alone_run, label %alone_done
 alone_run:
-  call void %kernel(ptr %context, i64 %chunk)
+  call void %kernel(ptr %context, i64 %chunk, i64 0)
   %chunk_more = add i64 %chunk, 1
   %polled = call i32 @pb_poll()
   br label %alone_next
@@ -253,9 +301,12 @@ plan:
   %self = call i64 @pthread_self()
   store atomic i64 %self, ptr @job_owner monotonic, align 8
   %helpers_1 = sub i64 %threads, 1
-  %helpers_2 = sub i64 %chunks, 1
+  %helpers_2 = sub i64 %left, 1
   %fewer = icmp ult i64 %helpers_2, %helpers_1
-  %helpers = select i1 %fewer, i64 %helpers_2, i64 %helpers_1
+  %helpers_3 = select i1 %fewer, i64 %helpers_2, i64 %helpers_1
+  %helpers_most = sub i64 %most, 1
+  %too_many = icmp ult i64 %helpers_most, %helpers_3
+  %helpers = select i1 %too_many, i64 %helpers_most, i64 %helpers_3
   %started = load i64, ptr @pool_started
   %enough = icmp uge i64 %started, %helpers
   br i1 %enough, label %publish, label %start
@@ -267,7 +318,7 @@ publish:
   store ptr %context, ptr @job_context
   store i64 %chunks, ptr @job_chunks
   store i64 %helpers, ptr @job_allowed
-  store atomic i64 0, ptr @job_next monotonic, align 8
+  store atomic i64 %first, ptr @job_next monotonic, align 8
   store atomic i64 $OPEN, ptr @job_state release, align 8
   %n = atomicrmw add ptr @job_number, i64 1 seq_cst
   %sleeping = load atomic i64, ptr @pool_sleeping seq_cst, align 8
@@ -279,7 +330,7 @@ wake:
   %u = call i32 @pthread_mutex_unlock(ptr @pool_mutex)
   br label %work
 work:
-  call void @run_chunks()
+  call void @run_chunks(i64 0)
   %closing = atomicrmw sub ptr @job_state, i64 $OPEN seq_cst
   %all_out = icmp eq i64 %closing, $OPEN
   br i1 %all_out, label %end, label %spin
