@@ -17,6 +17,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...core import dtypes
 from ...core.program import Equation
 from . import blas
@@ -25,7 +27,7 @@ from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .loops import write_stage
 from .lower import Lowering, lowering
-from .matrices import RATE, converted, gemm, stack_of
+from .matrices import RATE, Stack, converted, gemm, stack_of
 from .nodes import (
     Accesses,
     Buffer,
@@ -186,28 +188,46 @@ def _directly(
 # Blocks and BLAS -------------------------------------------------------------------------------------
 
 
-def _by_blocks(
-    lw: Lowering,
-    x: View,
-    w: Node,
-    sizes: Geometry,
-    by_batch: bool,
-    steps: Sequence[int],
-    dilation: Sequence[int],
-    work: float,
-) -> View:
-    e, dtype, rank = lw.e, x.dtype, len(steps)
-    item = dtype.itemsize
-    # The windows' dimensions: 0 batch, 1 features, then places, then the window's.
+class _Blocks(NamedTuple):
+    """How windows are cut into blocks, what a block is as a matrix, and how the result lies.
+
+    The windows' dimensions are numbered: 0 batch, 1 features, then places, then the window's.
+    """
+
+    shape: list[int]
+    strides: list[int]  # of the windows in the operand
+    free: list[int]  # dimensions of the result: rows, the outermost first
+    terms: list[int]  # dimensions that are summed
+    inner: int  # the dimension that is consecutive in the operand
+    first: int  # blocks go along this dimension, in `firsts` parts,
+    second: int | None  # and along this one, in `seconds` parts
+    firsts: int
+    seconds: int
+    block: list[int]  # the shape of a block
+    step_of: dict[Any, int]  # the result's strides, by dimension; "o" are the output features
+
+    @property
+    def adding(self) -> bool:
+        """Whether the blocks' products are added up."""
+        return self.first in self.terms
+
+    @property
+    def number(self) -> int:
+        """How many blocks there are."""
+        return self.firsts * self.seconds
+
+
+def _cut(
+    x: View, w: Node, sizes: Geometry, steps: Sequence[int], dilation: Sequence[int], work: float
+) -> _Blocks:
+    """The blocks of a convolution, by how its operands lie in memory."""
+    rank = len(steps)
     shape = [sizes.batch, sizes.features, *sizes.places, *sizes.window]
     strides = [
         *x.strides[:2],
         *[s * t for s, t in zip(x.strides[2:], steps, strict=True)],
         *[s * t for s, t in zip(x.strides[2:], dilation, strict=True)],
     ]
-    group_step = (
-        (sizes.batch * x.strides[0] if by_batch else sizes.features * x.strides[1]) if sizes.groups > 1 else 0
-    )
     places, window = list(range(2, 2 + rank)), list(range(2 + rank, 2 + 2 * rank))
     free, terms = [0, *places], [1, *window]
 
@@ -245,12 +265,10 @@ def _by_blocks(
     else:
         result_order = [*free, "o"]
     total = {d: shape[d] for d in free} | {"o": sizes.groups * sizes.outputs}
-    packed = row_major([total[d] for d in result_order])
-    step_of = dict(zip(result_order, packed, strict=True))
-    out_strides = [step_of[d] for d in (0, "o", *places)]
+    step_of = dict(zip(result_order, row_major([total[d] for d in result_order]), strict=True))
 
     # How large a block is: some of the first dimension, or one of it and some of the second.
-    one = math.prod(shape) // shape[first] * item
+    one = math.prod(shape) // shape[first] * x.dtype.itemsize
     whole = shape[first] * one <= BLOCK
     if in_images:
         many = 1
@@ -265,12 +283,34 @@ def _by_blocks(
     block[first] = many
     if second is not None:
         block[second] = some
-    firsts = shape[first] // many
     seconds = 1 if second is None else shape[second] // some
+    return _Blocks(
+        shape, strides, free, terms, inner, first, second, shape[first] // many, seconds, block, step_of
+    )
+
+
+def _by_blocks(
+    lw: Lowering,
+    x: View,
+    w: Node,
+    sizes: Geometry,
+    by_batch: bool,
+    steps: Sequence[int],
+    dilation: Sequence[int],
+    work: float,
+) -> View:
+    """The convolution as products of blocks of windows, gathered if need be, with the kernel."""
+    e, dtype = lw.e, x.dtype
+    plan = _cut(x, w, sizes, steps, dilation, work)
+    strides, free, terms, block, step_of = plan.strides, plan.free, plan.terms, plan.block, plan.step_of
+    group_step = (
+        (sizes.batch * x.strides[0] if by_batch else sizes.features * x.strides[1]) if sizes.groups > 1 else 0
+    )
 
     # The kernel as (groups, terms in their order, outputs), read in place if a block of it is a matrix.
     wide = (sizes.groups, sizes.outputs, sizes.features, *sizes.window)
-    term_dims = [1 + d if d == 1 else 1 + d - rank for d in terms]  # of the kernel's five kinds of dimensions
+    # Of the kernel's dimensions, which have no batch and no places.
+    term_dims = [1 + d if d == 1 else 1 + d - len(steps) for d in terms]
     kernel = _kernel(lw, w, wide, [0, *term_dims, 1], [block[d] for d in terms])
     offsets = dict(zip(terms, kernel.strides[1:-1], strict=True))
 
@@ -281,19 +321,19 @@ def _by_blocks(
     if direct is not None and direct.leading is None:
         direct = None
     # What is consecutive in the operand is so in the block.
-    turned = inner in free
+    turned = plan.inner in free
     order = [*terms, *free] if turned else [*free, *terms]
     gathered = tuple([block[d] for d in order])
     count = math.prod(gathered)
-    blocks = firsts * seconds
+    blocks = plan.number
     work = work + 0.2 * blocks * count * (direct is None)
     parts = min(chunks_for(work, blocks), PARTS)
-    result_size = math.prod(total.values())
-    if adding:
-        parts = max(1, min(parts, PARTIAL // (result_size * item)))
+    result_size = sizes.batch * sizes.groups * sizes.outputs * math.prod(sizes.places)
+    if plan.adding:
+        parts = max(1, min(parts, PARTIAL // (result_size * dtype.itemsize)))
         each = -(-blocks // parts)
         parts = -(-blocks // each)
-    partial = adding and parts > 1
+    partial = plan.adding and parts > 1
     result = lw.result(Node((parts if partial else 1, result_size), dtype))
     scratch = None if direct is not None else lw.result(Node((max(parts, 1), count), dtype))
     lw.module.elsewhere += lw.module.turns * work
@@ -304,14 +344,7 @@ def _by_blocks(
 
     def one_block(e: Emitter, turn: Value, chunk: Value | None, fresh: Value | None) -> None:
         """The product of one block; `fresh` tells whether it is the first of a sum."""
-        if seconds == 1:
-            i, j = turn, None
-        else:
-            i = e.binary("udiv", turn, constant(seconds, "i64"))
-            j = e.binary("urem", turn, constant(seconds, "i64"))
-        at = {first: Index.along(i, 0, firsts - 1) * many}
-        if j is not None and second is not None:
-            at[second] = Index.along(j, 0, seconds - 1) * some
+        at = _place_of_block(e, plan, turn)
         part = ZERO if chunk is None else Index.along(chunk, 0, parts - 1)
 
         def group(g: Index) -> None:
@@ -353,22 +386,7 @@ def _by_blocks(
             )
             goal = stack_of(target, ((), range(len(free)), [len(free)]))
             assert left is not None and right is not None and goal is not None
-            if goal.leading is None or goal.leading[0]:
-                left, right, goal = right.transposed, left.transposed, goal.transposed
-            of_left, of_right, of_goal = left.leading, right.leading, goal.leading
-            assert of_left is not None and of_right is not None and of_goal is not None
-            (lt, ll), (rt, rl), (gt, gl) = of_left, of_right, of_goal
-            assert not gt
-            with blas.alone(e):
-                gemm(
-                    e,
-                    dtype,
-                    (left.rows, right.columns, left.columns),
-                    (left.place(e), lt, ll),
-                    (right.place(e), rt, rl),
-                    (goal.place(e), gl),
-                    fresh=fresh,
-                )
+            _multiply(e, dtype, left, right, goal, fresh)
 
         if sizes.groups == 1:
             group(ZERO)
@@ -378,7 +396,7 @@ def _by_blocks(
 
     def some_blocks(e: Emitter, start: Value, stop: Value, chunk: Value | None) -> None:
         with e.loop(start, stop) as loop:
-            fresh = e.icmp("eq", loop.index, start) if adding else None
+            fresh = e.icmp("eq", loop.index, start) if plan.adding else None
             one_block(e, loop.index, chunk, fresh)
 
     if parts > 1:
@@ -393,9 +411,43 @@ def _by_blocks(
         final.buffer,
         (sizes.batch, sizes.groups * sizes.outputs, *sizes.places),
         dtype,
-        tuple(out_strides),
+        tuple([step_of[d] for d in (0, "o", *range(2, 2 + len(steps)))]),
         final.offset,
     )
+
+
+def _place_of_block(e: Emitter, plan: _Blocks, turn: Value) -> dict[int, Index]:
+    """Where the block with the number `turn` begins, along the dimensions that are cut."""
+    i, j = turn, None
+    if plan.seconds > 1:
+        i = e.binary("udiv", turn, constant(plan.seconds, "i64"))
+        j = e.binary("urem", turn, constant(plan.seconds, "i64"))
+    at = {plan.first: Index.along(i, 0, plan.firsts - 1) * plan.block[plan.first]}
+    if j is not None and plan.second is not None:
+        at[plan.second] = Index.along(j, 0, plan.seconds - 1) * plan.block[plan.second]
+    return at
+
+
+def _multiply(
+    e: Emitter, dtype: np.dtype[Any], left: Stack, right: Stack, goal: Stack, fresh: Value | None
+) -> None:
+    """goal = left @ right, or goal += left @ right where `fresh` is false, by BLAS in one thread."""
+    if goal.leading is None or goal.leading[0]:
+        left, right, goal = right.transposed, left.transposed, goal.transposed
+    of_left, of_right, of_goal = left.leading, right.leading, goal.leading
+    assert of_left is not None and of_right is not None and of_goal is not None
+    (lt, ll), (rt, rl), (gt, gl) = of_left, of_right, of_goal
+    assert not gt
+    with blas.alone(e):
+        gemm(
+            e,
+            dtype,
+            (left.rows, right.columns, left.columns),
+            (left.place(e), lt, ll),
+            (right.place(e), rt, rl),
+            (goal.place(e), gl),
+            fresh=fresh,
+        )
 
 
 def _kernel(lw: Lowering, w: Node, wide: tuple[int, ...], order: Sequence[int], block: Sequence[int]) -> View:
