@@ -118,7 +118,7 @@ def test_results_do_not_depend_on_the_number_of_threads(shapes: Any) -> None:
 
 def test_the_setting_of_numpys_blas_is_restored() -> None:
     library = blas.library()
-    if not library.symbols:
+    if not library.controlled:
         pytest.skip("the number of BLAS's threads cannot be set here")
     threads = library.threads()
     check(lambda x, y: x @ y, draw(300, 300), draw(300, 300))
@@ -130,7 +130,7 @@ def test_routines_exported_by_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "_candidates", lambda: iter(()))
     monkeypatch.setattr(blas, "library", blas.Library)
     assert blas.library().integer == "i32"
-    assert not blas.library().symbols
+    assert not blas.library().controlled
     assert blas.library().address("sgemm") not in (0, other.address("sgemm"))
     check(lambda x, y: x @ y, draw(20, 30), draw(30, 40))
     with pytest.raises(LookupError, match="nosuch"):

@@ -9,7 +9,7 @@ import pytest
 
 import pullback as pb
 from pullback import lax
-from pullback._src.engines.llvm import jit, substitution
+from pullback._src.engines.llvm import generation, jit, substitution
 from pullback._src.engines.llvm.substitution import Tile
 
 from .agreement import check, draw
@@ -39,7 +39,7 @@ def _wide() -> Iterator[None]:
 def routines(request: Any) -> Any:
     """The routines for a tile and an element type, by name, with those."""
     tile, letter = request.param
-    code = jit.compile_ir(substitution.text(letter, tile))
+    code = generation.object_code(substitution.text(letter, tile))
     names = {name: f"{substitution.PREFIX}{name}_{letter}" for name in substitution.ROUTINES}
     linked = jit.link(code, {}, tuple(names.values()))
     functions = {

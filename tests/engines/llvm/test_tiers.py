@@ -104,7 +104,7 @@ def test_the_work_of_libraries_is_counted(name: str) -> None:
     module = found.lowering.module
     assert module.elsewhere > 5_000
     assert found.work == module.work + module.elsewhere > LONG
-    assert tiers.tiers(module, found.text).first == 0
+    assert tiers.tiers(module, found.text.count("\n")).first == 0
 
 
 @pytest.mark.parametrize("name", ["cholesky", "eigh", "svd", "matmul", "qr"])

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import ctypes
 import glob
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,85 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from . import cache as disk
-from . import jit
+from . import runtime
 from .ir import Emitter, Value, literal_text
 
 PREFIX = "pb_lapack_"  # of routines' names in programs
 LETTERS = {"f": "s", "d": "d", "F": "c", "D": "z"}
-
-_ALONE_IR = """
-@lock = internal global i32 0
-@inside = internal global i64 0
-@before = internal global i32 1
-declare i32 @get_threads()
-declare void @set_threads(i32)
-
-define internal void @acquire() {
-entry:
-  br label %try
-try:
-  %pair = cmpxchg ptr @lock, i32 0, i32 1 acquire monotonic
-  %got = extractvalue {i32, i1} %pair, 1
-  br i1 %got, label %done, label %try
-done:
-  ret void
-}
-
-define void @pb_blas_begin() {
-  call void @acquire()
-  %old = load i64, ptr @inside
-  %new = add i64 %old, 1
-  store i64 %new, ptr @inside
-  %first = icmp eq i64 %old, 0
-  br i1 %first, label %look, label %done
-look:
-  %threads = call i32 @get_threads()
-  store i32 %threads, ptr @before
-  %several = icmp ne i32 %threads, 1
-  br i1 %several, label %set, label %done
-set:
-  call void @set_threads(i32 1)
-  br label %done
-done:
-  store atomic i32 0, ptr @lock release, align 4
-  ret void
-}
-
-define void @pb_blas_end() {
-  call void @acquire()
-  %old = load i64, ptr @inside
-  %new = sub i64 %old, 1
-  store i64 %new, ptr @inside
-  %last = icmp eq i64 %new, 0
-  br i1 %last, label %look, label %done
-look:
-  %threads = load i32, ptr @before
-  %several = icmp ne i32 %threads, 1
-  br i1 %several, label %set, label %done
-set:
-  call void @set_threads(i32 %threads)
-  br label %done
-done:
-  store atomic i32 0, ptr @lock release, align 4
-  ret void
-}
-
-; In a forked child nobody is inside.
-define void @pb_blas_reset() {
-  store atomic i32 0, ptr @lock release, align 4
-  %old = load i64, ptr @inside
-  store i64 0, ptr @inside
-  %some = icmp ne i64 %old, 0
-  br i1 %some, label %set, label %done
-set:
-  %threads = load i32, ptr @before
-  call void @set_threads(i32 %threads)
-  br label %done
-done:
-  ret void
-}
-"""
 
 
 class Library:
@@ -113,12 +38,10 @@ class Library:
 
     Attributes:
         integer: the type of the routines' integers: `i64` or `i32`.
-        symbols: addresses of `pb_blas_begin` and `pb_blas_end`; empty if the number of threads cannot be set.
     """
 
     def __init__(self) -> None:
         self.integer = "i32"
-        self.symbols: dict[str, int] = {}
         self._pattern = ""
         self._shared: ctypes.CDLL | None = None
         self._get_threads: Any = None
@@ -144,17 +67,20 @@ class Library:
                 break
         else:
             return
-        addresses = {f"{kind}_threads": _address(shared, pattern.format(kind)) for kind in ("get", "set")}
-        names = ("pb_blas_begin", "pb_blas_end", "pb_blas_reset")
-        linked = jit.keep_forever(jit.link(disk.compiled(_ALONE_IR, opt=0), addresses, names))
-        self.symbols = {name: linked.address(name) for name in names[:2]}
-        self._get_threads = ctypes.CFUNCTYPE(ctypes.c_int)(addresses["get_threads"])
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=ctypes.PYFUNCTYPE(None)(linked.address("pb_blas_reset")))
+        for kind in ("get", "set"):
+            function = ctypes.c_uint64(_address(shared, pattern.format(kind)))
+            place = runtime.native().place(f"pb_blas_{kind}_threads")
+            ctypes.memmove(place, ctypes.addressof(function), 8)
+        self._get_threads = ctypes.CFUNCTYPE(ctypes.c_int)(_address(shared, pattern.format("get")))
+
+    @property
+    def controlled(self) -> bool:
+        """Whether the number of threads can be set."""
+        return self._get_threads is not None
 
     def threads(self) -> int:
         """How many threads the library uses outside of programs (1 if that is not known)."""
-        return int(self._get_threads()) if self._get_threads is not None else 1
+        return int(self._get_threads()) if self.controlled else 1
 
     def address(self, routine: str) -> int:
         """The address of a routine such as `sgemm`."""
@@ -210,7 +136,7 @@ def symbols(names: Iterable[str]) -> dict[str, int]:
     if not wanted:
         return {}
     found = library()
-    return {**found.symbols, **{n: found.address(n.removeprefix(PREFIX)) for n in wanted}}
+    return {n: found.address(n.removeprefix(PREFIX)) for n in wanted}
 
 
 # Calls ------------------------------------------------------------------------------------------------
@@ -224,7 +150,7 @@ def letter(dtype: np.dtype[Any]) -> str | None:
 @contextmanager
 def alone(e: Emitter) -> Iterator[None]:
     """Code in which BLAS keeps to the calling thread; not around a parallel loop, which may be left early."""
-    controlled = bool(library().symbols)
+    controlled = library().controlled
     if controlled:
         e.module.declare("pb_blas_begin", "void", [])
         e.line("call void @pb_blas_begin()")
@@ -236,9 +162,7 @@ def alone(e: Emitter) -> Iterator[None]:
 
 def constant_place(e: Emitter, name: str, text: str) -> Value:
     """The address of a constant of the module; `text` gives its type and value."""
-    line = f"@{name} = internal constant {text}, align 16"
-    if line not in e.module.globals:
-        e.module.globals.append(line)
+    e.module.globals[name] = f"@{name} = internal constant {text}, align 16"
     return Value(f"@{name}", "ptr", 1, 0)
 
 

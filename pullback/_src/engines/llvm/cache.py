@@ -20,11 +20,12 @@ import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from ...base.cache_folder import folder_now as folder_now
-from . import jit
+from . import generation, jit
 
 SIZE_LIMIT = 512 << 20
 """Bytes that the folder may hold; checked at one write in 64."""
@@ -35,27 +36,34 @@ _writes = 0
 _broken: set[Path] = set()  # folders that could not be written to
 
 
-def compiled(text: str, *, opt: int = 1) -> bytes:
-    """The object code of a module, from disk if it was compiled before (see `jit.compile_ir`)."""
-    return compiled_or_known(text, opt=opt)[0]
+def compiled(text: str, *, opt: int = 1, stream: generation.Stream | None = None) -> bytes:
+    """The object code of a module, from disk if it was compiled before (see `generation.object_code`)."""
+
+    def compile_now() -> bytes:
+        return generation.object_code(text, opt=opt, stream=stream)
+
+    return compiled_in(folder_now(), text, opt, compile_now)[0]
 
 
-def compiled_or_known(text: str, *, opt: int = 1) -> tuple[bytes, bool]:
-    """The object code of a module, and whether it was on disk."""
-    return compiled_in(folder_now(), text, opt=opt)
-
-
-def compiled_in(folder: Path | None, text: str, *, opt: int = 1) -> tuple[bytes, bool]:
-    """As `compiled_or_known`, with what `folder_now` returned when or where other flags held."""
+def compiled_in(
+    folder: Path | None, text: str, opt: int, compile_now: Callable[[], bytes]
+) -> tuple[bytes, bool]:
+    """The object code of a module, and whether it was on disk, in what `folder_now` returned."""
     if folder is None:
-        return jit.compile_ir(text, opt=opt), False
+        return compile_now(), False
     name = key_of(text, opt)
     code = _read(_place(folder, name), name)
     if code is not None:
         return code, True
-    code = jit.compile_ir(text, opt=opt)
+    code = compile_now()
     _write(folder, name, code)
     return code, False
+
+
+def knows(text: str, opt: int) -> bool:
+    """Whether there is a file for a module's object code."""
+    folder = folder_now()
+    return folder is not None and _place(folder, key_of(text, opt)).exists()
 
 
 def read(key: str) -> bytes | None:

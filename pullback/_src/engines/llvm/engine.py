@@ -10,7 +10,7 @@ from ...base.config import background_compilation
 from ...core import engine as registry
 from ...core.program import Program
 from ...transforms.simplify import eliminate_dead_code
-from . import blas, blueprint, cache, jit, runtime, streaming, substitution, tiers
+from . import blas, blueprint, cache, generation, jit, runtime, streaming, substitution, tiers
 from .blueprint import Blueprint, ModuleText
 from .donation import DonatingExecutable, Watch, WatchedBuffer, candidates
 from .executable import Executable
@@ -18,13 +18,15 @@ from .fingerprint import fingerprint
 from .host import HostCall, HostCalls, host_call
 from .inline import inline_calls
 from .inspection import LlvmInspection
-from .ir import Emitter, Module, Value
+from .ir import Emitter, Value
 from .lower import Lowering, Observer, Unshareable, same_place
 from .math import scalars
+from .module import Function, Module
 from .nodes import Buffer, Node, View
 
 LONG = 20_000.0  # ns of a program during which other Python threads may run
 LONG_PROGRAM = 96  # equations
+DIVIDED_PROGRAM = 24
 
 
 class Compilation:
@@ -35,6 +37,7 @@ class Compilation:
         donated: inputs whose memory may be used for results.
         observer: is told what the lowering does.
         shares: whether turns of loops may be shared by threads, as far as one knows.
+        ahead: whether code is wanted, so that it is generated while the program is lowered.
 
     Attributes:
         shares: whether they may.
@@ -49,21 +52,24 @@ class Compilation:
         observer: Observer | None = None,
         *,
         shares: bool = True,
+        ahead: bool = False,
     ) -> None:
         started = time.perf_counter()
         registry.load_eager()
         self.program = simplified(program)
         self.shares = shares
         try:
-            self._lower(donated, observer)
+            self._lower(donated, observer, ahead)
         except Unshareable:
             self.shares = False
-            self._lower(donated, observer)
+            self._lower(donated, observer, ahead)
         self.seconds = time.perf_counter() - started
 
-    def _lower(self, donated: Sequence[int], observer: Observer | None) -> None:
-        module = Module()
+    def _lower(self, donated: Sequence[int], observer: Observer | None, ahead: bool) -> None:
+        self.stream = generation.Stream(lambda: tiers.tiers(module, module.lines).first) if ahead else None
+        module = Module(self.stream.add if self.stream else None)
         module.long = len(self.program.eqns) >= LONG_PROGRAM
+        module.divided = len(self.program.eqns) >= DIVIDED_PROGRAM
         e = Emitter(module)
         watch = Watch(observer or Observer())
         # The frame's pointers. Constants are found while lowering; their names come before their places.
@@ -107,9 +113,8 @@ class Compilation:
                 f"{_address(targets[k]).name} = getelementptr i8, ptr {_address(sources[source]).name}, i64 0"
             )
         tail = ["ret i32 0", "failed:", "ret i32 2", "interrupted:", "ret i32 1"]
-        module.functions.append(
-            "\n".join(["define i32 @program(ptr %frame) {", "entry:", *head, e.text(), *tail, "}"])
-        )
+        body = "\n".join(["entry:", *head, e.text(), *tail])
+        module.add(Function("program", "i32", "ptr %frame", body, True))
         self.text = module.text()
         self.arena_bytes = lw.arena.size
         self.work = module.work + module.elsewhere
@@ -148,13 +153,14 @@ class Compilation:
     def plan(self) -> Blueprint:
         """What an executable is made from."""
         module = self.lowering.module
-        levels = tiers.tiers(module, self.text)
+        lines = self.text.count("\n")
+        levels = tiers.tiers(module, lines, straight=" phi " not in self.text)
         return Blueprint(
             ModuleText(self.text),
             list(module.declarations),
             levels.first,
             levels.hot,
-            tiers.calls_until_hot(module, self.text),
+            tiers.calls_until_hot(module, lines),
             self.arena_bytes,
             self.work,
             self.aliases,
@@ -164,14 +170,16 @@ class Compilation:
 
     def finish(self, plan: Blueprint | None = None) -> Any:
         """Generate code and link it."""
-        calls = self.lowering.host_calls
-        return executable_of(
-            self.program, plan or self.plan(), calls, f"lowering {1e3 * self.seconds:.1f} ms, "
-        )
+        report = f"lowering {1e3 * self.seconds:.1f} ms, "
+        return executable_of(self.program, plan or self.plan(), self.lowering.host_calls, report, self.stream)
 
 
 def executable_of(
-    program: Program, plan: Blueprint, host_calls: Sequence[HostCall] = (), report: str = ""
+    program: Program,
+    plan: Blueprint,
+    host_calls: Sequence[HostCall] = (),
+    report: str = "",
+    stream: generation.Stream | None = None,
 ) -> Any:
     """The executable that a blueprint describes.
 
@@ -180,6 +188,7 @@ def executable_of(
         plan: what compiling found.
         host_calls: what it runs in Python.
         report: how the blueprint was made.
+        stream: where parts of the code may be in the making.
     """
     native = runtime.native()
     host = HostCalls(host_calls)
@@ -196,7 +205,7 @@ def executable_of(
                 break
     known = machine_code is not None
     if machine_code is None:
-        machine_code = cache.compiled(module.text, opt=level)
+        machine_code = cache.compiled(module.text, opt=level, stream=stream)
     times.append(time.perf_counter())
     code = jit.link(machine_code, symbols, ("program",))
     times.append(time.perf_counter())
@@ -257,13 +266,13 @@ class LlvmEngine:
     def compile_donating(self, program: Program, donated: Sequence[int]) -> Any:
         """An executable that may use the memory of the inputs with the numbers `donated`."""
         if cache.folder_now() is None:
-            return Compilation(program, donated).finish()
+            return Compilation(program, donated, ahead=True).finish()
         simple = simplified(program)
         key = fingerprint(simple, donated)
         plan = None if key is None else blueprint.load(key)
         if plan is not None and (background_compilation.value or plan.first == plan.hot):
             return executable_of(simple, plan)
-        compilation = Compilation(program, donated)
+        compilation = Compilation(program, donated, ahead=True)
         plan = compilation.plan()
         made = compilation.finish(plan)
         if key is not None and not compilation.lowering.host_calls:

@@ -10,6 +10,7 @@ from ...core.engine import HostCall
 from . import cache, jit
 from .coverage import reason
 from .listing import Listing
+from .module import SEPARATOR
 
 if TYPE_CHECKING:
     from .engine import Compilation
@@ -48,7 +49,7 @@ class LlvmInspection:
         if stage == "llvm":
             return self._compilation.text
         if stage == "assembly":
-            return jit.assembly(self._compilation.text)
+            return "\n".join([jit.assembly(part) for part in self._compilation.text.split(SEPARATOR)])
         raise ValueError(f"there is no stage {stage!r}; there are {', '.join(self.stages)}")
 
     @cached_property

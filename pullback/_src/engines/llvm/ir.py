@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from .odd import lengthened
+from .module import Module
 
 BITS = {
     "i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64,
@@ -637,47 +637,6 @@ class While:
             name = "%" + e.fresh("r")
             e.line(f"{name} = phi {inside.type} [{inside.name}, %{self._tested}]")
             self.results.append(Value(name, inside.elem, inside.lanes, e.level))
-
-
-class Module:
-    """A module in the making: its functions and what it declares."""
-
-    def __init__(self) -> None:
-        self.declarations: dict[str, str] = {}
-        self.functions: list[str] = []
-        self.globals: list[str] = []
-        self.long = False  # whether nests become functions of their own
-        self.loops = 0
-        self._names = 0
-        self._written: dict[str, str] = {}  # the names of internal functions by their text
-        # ns that the program takes, roughly: in code of its own, and in routines that are compiled already.
-        self.work = 0.0
-        self.elsewhere = 0.0
-        self.turns = 1.0  # of all loops around what is being written
-        self.streams = False  # whether something is stored past the cache
-        self.shared: list[int] = []  # into how many parts each loop was cut that threads share
-
-    def unique(self, prefix: str) -> str:
-        """A name for a function or global."""
-        self._names += 1
-        return f"{prefix}{self._names}"
-
-    def function(self, prefix: str, text: str) -> str:
-        """The name of an internal function; `text` is what stands after its name."""
-        name = self._written.get(text)
-        if name is None:
-            name = self._written[text] = self.unique(prefix)
-            self.functions.append(f"define internal void @{name}{text}")
-        return name
-
-    def declare(self, name: str, result: str, parameters: Sequence[str]) -> None:
-        if name not in self.declarations:
-            self.declarations[name] = f"declare {result} @{name}({', '.join(parameters)})"
-
-    def text(self) -> str:
-        functions = [lengthened(f) for f in self.functions]
-        notes = ["!0 = !{i32 1}"] if self.streams else []
-        return "\n".join([*self.globals, *self.declarations.values(), *functions, *notes]) + "\n"
 
 
 _SUFFIX = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}

@@ -1,7 +1,8 @@
 """From the text of an LLVM module to code in memory.
 
 `compile_ir` makes object code: position independent, with all external symbols left open, so that it can be
-kept on disk (`cache.py`) and run by another process. `link` binds the symbols and loads it. The modules are
+kept on disk (`cache.py`) and run by another process. `link` binds the symbols and loads it. Long modules are
+compiled in parts (`generation.py`), whose object code is put together in one string of bytes. The modules are
 vectorised when they are written (explicit `<N x float>` types), so no pass runs on them; all that LLVM does
 is to select instructions and allocate registers.
 
@@ -15,7 +16,7 @@ import ctypes
 import itertools
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -34,6 +35,7 @@ if hasattr(os, "register_at_fork"):
 
 _numbers = itertools.count()
 _exiting: list[bool] = []
+_loaded: dict[int, Any] = {}  # llvmlite's handles of code in memory
 
 
 @atexit.register
@@ -41,6 +43,7 @@ def _stop_unloading() -> None:
     # Threads may still be inside of compiled code while the interpreter shuts down and drops all objects, so
     # from here on no code is unloaded.
     _exiting.append(True)
+    keep_forever(_loaded)
 
 
 # Modules lose their globals while the interpreter shuts down, so what is called then has its own references.
@@ -83,6 +86,15 @@ def _target_machine(opt: int) -> Any:
 
 
 @cache
+def target() -> int:
+    """The address of LLVM's description of the host's architecture."""
+    found = binding().Target.from_triple(host()[0])
+    keep_forever(found)
+    address: int | None = ctypes.cast(found._ptr, ctypes.c_void_p).value
+    return address or 0
+
+
+@cache
 def version() -> str:
     """What object code depends on beside the text: the versions of LLVM and of its binding, and the CPU."""
     import llvmlite
@@ -121,6 +133,64 @@ def compile_ir(text: str, *, opt: int = 1) -> bytes:
         return result
 
 
+def taken(obj: int | None, error: int | None) -> bytes:
+    """The object code in a buffer of LLVM's, which is freed with the message about errors.
+
+    Raises:
+        CompileError: there is none; the message says why.
+    """
+    from llvmlite.binding import ffi
+
+    message = ""
+    with lock:
+        if error:
+            message = str(ffi.OutputString.from_return(error))
+        if obj:
+            buffer = ctypes.cast(obj, ffi.LLVMMemoryBufferRef)
+            start, size = ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer)
+            result = ctypes.string_at(start, size)
+            ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+            return result
+    raise CompileError(f"LLVM refused a module that the compiler wrote: {message}")
+
+
+def function_address(name: str, arguments: int) -> int | None:
+    """The address of a function of LLVM's C interface as llvmlite exports it.
+
+    None if there is none with so many arguments: llvmlite promises neither names nor arguments.
+    """
+    binding()
+    from llvmlite.binding import ffi
+
+    with lock:
+        function = getattr(ffi.lib._lib, name, None)
+        if function is None or len(function.argtypes or ()) != arguments:
+            return None
+        return ctypes.cast(function, ctypes.c_void_p).value
+
+
+_SEVERAL = b"pullback parts\n"
+
+
+def together(objects: Sequence[bytes]) -> bytes:
+    """The object code of several parts as one string of bytes."""
+    if len(objects) == 1:
+        return objects[0]
+    return _SEVERAL + b"".join([len(obj).to_bytes(8, "little") + obj for obj in objects])
+
+
+def apart(code: bytes) -> list[bytes]:
+    """What `together` put together."""
+    if not code.startswith(_SEVERAL):
+        return [code]
+    objects, place = [], len(_SEVERAL)
+    while place < len(code):
+        start = place + 8
+        place = start + int.from_bytes(code[start - 8 : start], "little")
+        objects.append(code[start:place])
+    return objects
+
+
 def assembly(text: str, *, opt: int = 1) -> str:
     """The assembly code that `compile_ir` would encode, to look at.
 
@@ -135,8 +205,8 @@ def assembly(text: str, *, opt: int = 1) -> str:
 def code_size(obj: bytes) -> int:
     """The bytes of machine code in what `compile_ir` returned."""
     with lock:
-        sections = binding().ObjectFileRef.from_data(obj).sections()
-        return sum(section.size() for section in sections if section.is_text())
+        parts = [binding().ObjectFileRef.from_data(part).sections() for part in apart(obj)]
+        return sum(section.size() for sections in parts for section in sections if section.is_text())
 
 
 @cache
@@ -151,31 +221,34 @@ def _linker() -> Any:
 class Linked:
     """Code in memory; it is unloaded when this object is dropped."""
 
-    __slots__ = ("_tracker", "_addresses", "__weakref__")
+    __slots__ = ("_addresses", "_number", "__weakref__")
 
-    def __init__(self, tracker: Any, addresses: dict[str, int]) -> None:
-        self._tracker = tracker
+    def __init__(self, number: int, tracker: Any, addresses: dict[str, int]) -> None:
+        self._number = number
         self._addresses = addresses
+        # Were it an attribute, the collector of cycles might close it first, and without the lock.
+        _loaded[number] = tracker
 
     def address(self, name: str) -> int:
         """The address of an exported function or variable; KeyError if it was not exported."""
         return self._addresses[name]
 
     def __del__(
-        self, exiting: list[bool] = _exiting, keep: Any = keep_forever, in_use: threading.RLock = lock
+        self,
+        exiting: list[bool] = _exiting,
+        in_use: threading.RLock = lock,
+        loaded: dict[int, Any] = _loaded,
     ) -> None:
-        if exiting:
-            keep(self._tracker)
-            return
-        with in_use:
-            self._tracker.close()
+        if not exiting:
+            with in_use:
+                loaded.pop(self._number).close()
 
 
 def link(obj: bytes, symbols: Mapping[str, int], exports: tuple[str, ...] = ("program",)) -> Linked:
     """Load object code.
 
     Args:
-        obj: what `compile_ir` returned, here or in another process on an equal machine.
+        obj: what `compile_ir` or `together` returned, here or in another process on an equal machine.
         symbols: the addresses of the external functions and variables. Those of the C library and of Python
             are found without being named here.
         exports: the names that `Linked.address` will know.
@@ -184,15 +257,17 @@ def link(obj: bytes, symbols: Mapping[str, int], exports: tuple[str, ...] = ("pr
         CompileError: a symbol is missing, or the object code is damaged.
     """
     llvm = binding()
-    builder = llvm.JITLibraryBuilder().add_object_img(obj).add_current_process()
+    builder = llvm.JITLibraryBuilder().add_current_process()
+    for part in apart(obj):
+        builder.add_object_img(part)
     for name, address in symbols.items():
         builder.import_symbol(name, address)
     for name in exports:
         builder.export_symbol(name)
     with lock:
-        name = f"pullback.{next(_numbers)}"  # names cannot be used again
+        number = next(_numbers)
         try:
-            tracker = builder.link(_linker(), name)
+            tracker = builder.link(_linker(), f"pullback.{number}")  # names cannot be used again
         except RuntimeError as error:
             raise CompileError(f"LLVM could not link a program: {error}") from error
-    return Linked(tracker, {export: tracker[export] for export in exports})
+    return Linked(number, tracker, {export: tracker[export] for export in exports})

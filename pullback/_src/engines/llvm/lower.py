@@ -18,8 +18,9 @@ import numpy as np
 
 from ...core.aval import ShapedArray
 from ...core.program import Equation, Literal, Program, Var
-from .ir import Emitter, Module, Value
+from .ir import Emitter, Value
 from .memory import Arena, Slot
+from .module import Module
 from .nests import Nest, is_long
 from .nodes import (
     Accesses,

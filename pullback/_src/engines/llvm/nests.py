@@ -21,6 +21,7 @@ from .parallel import CHUNK, apart, chunks_for, parallel_for
 from .stages import Stage, element_cost
 
 if TYPE_CHECKING:
+    from .module import Module
     from .nodes import View
 
 WORTH_SHARING = 32  # elements within a shared loop, for some stage, that make it worth while
@@ -28,6 +29,7 @@ MOST = 24  # results of a nest
 LONGEST = 12.0  # ns of operations on an element, above which nothing is gained by doing more in the same loop
 HEAVY_CHAIN = 2.0  # likewise in a long program
 CACHED = 1 << 16  # elements of an array that costs next to nothing to write and read again
+CALLED = 100.0  # ns of work beside which a call takes no time
 SCRATCH = 1 << 16  # bytes of a row that may be kept on the stack
 
 
@@ -174,10 +176,18 @@ class Nest:
                     place(output.view.buffer)
         # What stores single elements is no longer than a call with all of them as arguments.
         single = all(math.prod(s.domain) == 1 for s in self.stages)
-        if e.module.long and not single and self._work() < 2 * CHUNK:
+        if not single and self._is_apart(e.module):
             apart(e, lambda inner: self._write(inner, rows))
         else:
             self._write(e, rows)
+
+    def _is_apart(self, module: Module) -> bool:
+        """Whether the nest is worth a function of its own, if threads do not share it."""
+        work = self._work()
+        # What takes so long does not notice the call, and LLVM compiles it while the rest is written.
+        return work < 2 * CHUNK and (
+            module.long or (module.divided and module.turns == 1.0 and work > CALLED)
+        )
 
     def _work(self) -> float:
         """Nanoseconds that the nest takes, roughly."""

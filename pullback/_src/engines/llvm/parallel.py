@@ -91,7 +91,7 @@ def run_shared(
     text = inner.text()
     if "label %interrupted" in text:  # `pb_parallel` looks for itself and says so
         text += "\ninterrupted:\nret void"
-    name = module.function("kernel", f"(ptr %context, i64 {chunk.name}, i64 %thread) {{\nentry:\n{text}\n}}")
+    name = module.function("kernel", f"ptr %context, i64 {chunk.name}, i64 %thread", f"entry:\n{text}")
     shared = e.stack("i8", max(offset, 1))
     for outer, at in lines:
         place_value = e.here(f"getelementptr i8, ptr {shared.name}, i64 {at}", "ptr", 1)
@@ -147,5 +147,5 @@ def apart(e: Emitter, body: Callable[[Emitter], None]) -> None:
     body(inner)
     inner.line("ret void")
     parameters = ", ".join([inner.captures[v.name].typed for v in inner.captured])
-    name = e.module.function("part", f"({parameters}) {{\nentry:\n{inner.text()}\n}}")
+    name = e.module.function("part", parameters, f"entry:\n{inner.text()}")
     e.line(f"call void @{name}({', '.join([e.local(v).typed for v in inner.captured])})")

@@ -24,8 +24,10 @@ from ...core.array import ConcreteArray, DeletedArray
 from ...core.axis_env import _sizes, bound_axes
 from ...core.trace import CURRENT, EVAL
 from . import cache as disk
-from . import jit, layout
+from . import generation, jit, layout
+from .blas_ir import BLAS_IR
 from .entry_ir import ENTRY_IR
+from .generation_ir import GENERATION_IR
 from .half import HALF_FUNCTIONS, HALF_IR
 from .heap import HEAP_IR
 from .interrupts import POLL_IR
@@ -65,13 +67,9 @@ define internal i64 @ticks() {
 
 # What compiled programs may call.
 _FOR_PROGRAMS = (
-    "pb_parallel",
-    "pb_parallel_few",
-    "pb_poll",
-    "pb_arena_take",
-    "pb_arena_give",
-    *HALF_FUNCTIONS,
-)
+    "pb_parallel", "pb_parallel_few", "pb_poll", "pb_arena_take", "pb_arena_give",
+    "pb_blas_begin", "pb_blas_end", *HALF_FUNCTIONS,
+)  # fmt: skip
 _FOR_PYTHON = (
     "pb_entry_method",
     "pb_handler",
@@ -85,14 +83,25 @@ _FOR_PYTHON = (
     "pb_fork_before",
     "pb_fork_in_parent",
     "pb_fork_in_child",
+    "pb_blas_get_threads",
+    "pb_blas_set_threads",
+    "pb_generate_start",
+    "pb_generate_wait",
+    "pb_generate_finish",
 )
+
+
+MOST_GENERATORS = 8  # threads that compile a program
 
 
 def _text() -> str:
     """The runtime's module. It holds no addresses, so its object code can be kept on disk."""
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     clock = _X86_IR if is_x86 else _OTHER_IR
-    parts = (HALF_IR, HEAP_IR, THREADS_IR, POLL_IR, PYTHON_IR, VALUES_IR, TREES_IR, ENTRY_IR, clock)
+    parts = (
+        HALF_IR, HEAP_IR, THREADS_IR, POLL_IR, PYTHON_IR, VALUES_IR, TREES_IR, ENTRY_IR, BLAS_IR,
+        GENERATION_IR, clock,
+    )  # fmt: skip
     values = {
         "$HEAP_LIMIT": str(_memory() // 8),
         "$MADV_HUGEPAGE": "14",
@@ -134,6 +143,7 @@ class Native:
         # code. So it is made around a structure of Python's, which is filled in afterwards.
         self._handler = jit.keep_forever(ctypes.create_string_buffer(128 + 5 * 8))
         capsule = jit.keep_forever(_new_capsule(self._handler))
+        of_llvm = {name: jit.function_address(name, n) for name, n in generation.FUNCTIONS.items()}
         self._linked = jit.keep_forever(
             jit.link(
                 disk.compiled(_text(), opt=0),  # more effort takes 65 ms longer and saves 20 ns a call
@@ -149,6 +159,7 @@ class Native:
                     "axes_variable": id(_sizes),
                     "axes_none": id(_no_axes()),
                     "config_changes": changes.buffer_info()[0],
+                    **{name: address or 0 for name, address in of_llvm.items()},
                 },
                 _FOR_PROGRAMS + _FOR_PYTHON,
             )
@@ -165,10 +176,27 @@ class Native:
             after_in_parent=self.function("pb_fork_in_parent", None),
             after_in_child=self.function("pb_fork_in_child", None),
         )
+        # Before a fork, hooks run from the last one to the first: what waits must not hold the heap's lock.
+        if all(of_llvm.values()):
+            driver = generation.Driver(
+                self.function("pb_generate_start", None, ctypes.c_void_p, ctypes.c_int64),
+                self._waiting("pb_generate_wait", ctypes.c_void_p),
+                self._waiting("pb_generate_finish"),
+                lambda: min(thread_count(), MOST_GENERATORS) - 1,
+            )
+            generation.install(driver)
 
     def function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
         """A function of the runtime for calls from Python (which keep the GIL)."""
         return ctypes.PYFUNCTYPE(result, *arguments)(self._linked.address(name))
+
+    def _waiting(self, name: str, *arguments: Any) -> Callable[..., Any]:
+        """A function of the runtime that waits for other threads, without the GIL."""
+        return ctypes.CFUNCTYPE(None, *arguments)(self._linked.address(name))
+
+    def place(self, name: str) -> int:
+        """The address of a variable of the runtime."""
+        return self._linked.address(name)
 
     def new_function(self, table: Any) -> Callable[..., Any]:
         """The entry whose `__self__` is `table`."""

@@ -23,11 +23,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import cache as disk
-from . import jit
-from .ir import Emitter, Module, Value, constant, type_text
+from . import generation, jit
+from .ir import Emitter, Value, constant, type_text
+from .module import SEPARATOR, Function, Module
 from .storage import BYTES
 
 PREFIX = "pb_substitution_"  # of the routines' names in programs
+EFFORT = 1  # of the code generator
 MOST = 384  # unknowns for which `solve` is called at once
 ELEMENTS = {"f": "float", "d": "double"}
 
@@ -93,12 +95,13 @@ class Routines:
     ) -> tuple[Emitter, list[Value]]:
         """A new function, and its arguments."""
         texts = ", ".join([f"{kind} %{parameter}" for parameter, kind in parameters.items()])
-        self._head = f"define {'' if exported else 'internal '}{result} @{name}({texts})"
+        self._head = name, result, texts, exported
         return Emitter(self.module), [Value(f"%{p}", kind, 1, 0) for p, kind in parameters.items()]
 
     def _end(self, e: Emitter, result: str = "void") -> None:
         e.line(f"ret {result}")
-        self.module.functions.append(f"{self._head} {{\nentry:\n{e.text()}\n}}")
+        name, returned, parameters, exported = self._head
+        self.module.add(Function(name, returned, parameters, f"entry:\n{e.text()}", exported))
 
     def _place(self, e: Emitter, base: Value, at: Value | int) -> Value:
         """The address of an element."""
@@ -507,8 +510,14 @@ def turn(
 
 
 def _call(e: Emitter, name: str, arguments: Sequence[Value]) -> None:
-    e.module.declare(name, "void", [v.elem for v in arguments])
+    _declare(e, name, "void", arguments)
     e.line(f"call void @{name}({', '.join([v.typed for v in arguments])})")
+
+
+def _declare(e: Emitter, name: str, result: str, arguments: Sequence[Value]) -> None:
+    e.module.declare(name, result, [v.elem for v in arguments])
+    if e.module.ahead:
+        _begin(name[-1])
 
 
 def cholesky(e: Emitter, dtype: np.dtype[Any], n: int, u: Value, pitch: int) -> Value:
@@ -519,7 +528,7 @@ def cholesky(e: Emitter, dtype: np.dtype[Any], n: int, u: Value, pitch: int) -> 
     """
     arguments = [_number(n), e.local(u), _number(pitch)]
     name = f"{PREFIX}cholesky_{dtype.char}"
-    e.module.declare(name, "i1", [v.elem for v in arguments])
+    _declare(e, name, "i1", arguments)
     return e.here(f"call i1 @{name}({', '.join([v.typed for v in arguments])})", "i1", 1)
 
 
@@ -532,13 +541,32 @@ def finish(e: Emitter, dtype: np.dtype[Any], n: int, u: Value, pitch: int, faile
 # Linking --------------------------------------------------------------------------------------------------
 
 
+_streams: dict[str, generation.Stream] = {}  # of routines that are being compiled, or were
+
+
+def _begin(letter: str) -> None:
+    """Have the routines for an element type compiled, of which a program that is being lowered needs some."""
+    if letter not in _streams:
+        stream = _streams[letter] = generation.Stream(EFFORT)
+        module = _module(letter)
+        if not disk.knows(module, EFFORT):
+            stream.add(*module.split(SEPARATOR))
+
+
+@cache
+def _module(letter: str) -> str:
+    shape = tile()
+    assert shape is not None
+    return text(letter, shape)
+
+
 @cache
 def _linked(letter: str) -> dict[str, int]:
     """The routines for an element type, by name."""
-    shape = tile()
-    assert shape is not None
+    _begin(letter)
     names = tuple([f"{PREFIX}{name}_{letter}" for name in ROUTINES])
-    linked = jit.keep_forever(jit.link(disk.compiled(text(letter, shape)), {}, names))
+    code = disk.compiled(_module(letter), opt=EFFORT, stream=_streams[letter])
+    linked = jit.keep_forever(jit.link(code, {}, names))
     return {name: linked.address(name) for name in names}
 
 

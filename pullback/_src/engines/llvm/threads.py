@@ -75,6 +75,7 @@ define i64 @pb_workers_started() {
 ; In a forked child: no worker exists, nobody owns the pool, and the locks are new.
 define void @pb_fork_in_child() {
   call void @unlock(ptr @heap_lock)
+  call void @blas_reset()
   store i64 0, ptr @job_owner
   store i64 0, ptr @job_state
   store i64 0, ptr @pool_started

@@ -23,12 +23,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...base.config import background_compilation
-from . import cache, jit
+from . import cache, generation, jit
 
 if TYPE_CHECKING:
     from .blueprint import ModuleText
     from .executable import Executable
-    from .ir import Module
+    from .module import Module
 
 SHORT_TEXT = 150  # lines without branches, which registers are enough for
 LONG_TEXT = 4000  # lines without loops
@@ -45,12 +45,11 @@ class Tiers(NamedTuple):
     hot: int
 
 
-def tiers(module: Module, text: str) -> Tiers:
-    """The levels for a module with this text."""
-    lines = text.count("\n")
+def tiers(module: Module, lines: int, straight: bool = False) -> Tiers:
+    """The levels for a module with so many lines; `straight` if it has no branches."""
     # Short straight code is the same at all levels. Where values are more than registers, the lowest level
     # moves them twice as often; in long code, finding better places takes time that grows faster than it.
-    if not module.loops and (lines > LONG_TEXT or (lines <= SHORT_TEXT and " phi " not in text)):
+    if not module.loops and (lines > LONG_TEXT or (lines <= SHORT_TEXT and straight)):
         return Tiers(0, 0)
     if not background_compilation.value or module.work * LOST > lines * SAVED:
         return Tiers(1, 1)
@@ -87,7 +86,10 @@ class Promotion:
         if self._executable() is None:
             return
         start = time.perf_counter()
-        machine_code, known = cache.compiled_in(self._folder, self._module.text, opt=self._level)
+        text, level = self._module.text, self._level
+        machine_code, known = cache.compiled_in(
+            self._folder, text, level, lambda: generation.by_itself(text, opt=level)
+        )
         code = jit.link(machine_code, self._symbols, ("program",))
         executable = self._executable()
         if executable is not None:
@@ -103,13 +105,13 @@ def _ms(start: float) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def calls_until_hot(module: Module, text: str) -> int:
+def calls_until_hot(module: Module, lines: int) -> int:
     """After how many calls the program has run for as long as the higher level takes longer to compile it.
 
     What it does in libraries and in the engine's own routines is as quick at either level: it does not count.
     """
     most = PATIENCE if module.loops else STRAIGHT_PATIENCE
-    return max(2, min(most, round(text.count("\n") * SAVED / (module.work + 1.0))))
+    return max(2, min(most, round(lines * SAVED / (module.work + 1.0))))
 
 
 _waiting: deque[Promotion] = deque()
