@@ -4,15 +4,16 @@
 
 Three tables, all of compiled code. Branches of a few operations, against `where`. A branch with a loop of 200
 turns that no lane, one lane, half of the lanes or all of them take. A `while_loop` in which lanes take 20 or
-2,000 turns: its value, its forward and its reverse mode (which JAX does not have). Ways take turns; a figure
-is the least of the rounds.
+2,000 turns: its value, its forward and its reverse mode (which JAX does not have), in chunks of lanes, as is
+the default, and with all lanes in step. Ways take turns; a figure is the least of the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ import numpy as np
 
 import pullback as pb
 import pullback.numpy as pnp
+from pullback._src.control import chunks
 
 Way = Callable[[], Any]
 LIBRARIES: dict[str, tuple[Any, Any]] = {"Pullback": (pb, pnp), "JAX": (jax, jnp)}
@@ -44,14 +46,14 @@ def minima(ways: dict[str, Way], rounds: int) -> dict[str, float]:
     return {name: 1e6 * seconds for name, seconds in best.items()}
 
 
-def mapped(lib: Any, f: Any, kind: str, *args: Any, **options: Any) -> Way:
-    """A compiled call of the values, tangents or gradients of `f` in all lanes; `options`: of `vmap`."""
+def mapped(lib: Any, f: Any, kind: str, *args: Any) -> Way:
+    """A compiled call of the values, tangents or gradients of `f` in all lanes."""
     of = {
         "value": f,
         "jvp": lambda *xs: lib.jvp(lambda x: f(x, *xs[1:]), xs[:1], (lib.numpy.ones_like(xs[0]),))[1],
         "grad": lib.grad(f),
     }[kind]
-    run = lib.jit(lib.vmap(of, **options))
+    run = lib.jit(lib.vmap(of))
     given = [lib.numpy.asarray(a) for a in args]
     return lambda: lib.block_until_ready(run(*given))
 
@@ -109,9 +111,20 @@ def costly(rounds: int, lanes: int = 1000) -> None:
             print(f"| {name} | {kind} | {found['Pullback']:.0f} | {found['JAX']:.0f} |", flush=True)
 
 
+@contextlib.contextmanager
+def in_step() -> Iterator[None]:
+    """What is compiled within takes all lanes of a loop together."""
+    before = dict(chunks.WIDTH)
+    chunks.WIDTH.update(dict.fromkeys(before, chunks.Width(1 << 62, 1 << 62)))
+    try:
+        yield
+    finally:
+        chunks.WIDTH.update(before)
+
+
 def loops(rounds: int, lanes: int = 1000) -> None:
     print(
-        f"\n| {lanes:,} lanes that take 20 turns, but for | | Pullback, µs | with batch_size=32 | JAX, µs |\n"
+        f"\n| {lanes:,} lanes that take 20 turns, but for | | Pullback, µs | in step, µs | JAX, µs |\n"
         "|---|---|---:|---:|---:|"
     )
     long = {"none": 0, "one that takes 2,000": 1, "half": lanes // 2, "all": lanes}
@@ -127,18 +140,20 @@ def loops(rounds: int, lanes: int = 1000) -> None:
                     return lib.lax.while_loop(lambda s: s[0] < n, turn, (0, x))[1]
 
                 if library == "Pullback":
-                    ways["chunks"] = mapped(lib, f, kind, x, turns, batch_size=32)
+                    with in_step():
+                        ways["in step"] = mapped(lib, f, kind, x, turns)
+                        ways["in step"]()
                 if library == "Pullback" or kind != "grad":
                     ways[library] = mapped(lib, f, kind, x, turns)
             found = minima(ways, rounds)
-            figures = [f"{found[k]:.0f}" if k in found else "error" for k in ("Pullback", "chunks", "JAX")]
+            figures = [f"{found[k]:.0f}" if k in found else "error" for k in ("Pullback", "in step", "JAX")]
             print(f"| {name} | {kind} | {' | '.join(figures)} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--lanes", type=int, nargs="+", default=[1_000, 1_000_000])
+    parser.add_argument("--lanes", type=int, nargs="*", default=[1_000, 1_000_000])
     options = parser.parse_args()
     cheap(options.lanes, options.rounds)
     costly(options.rounds)

@@ -10,14 +10,17 @@ import pullback as pb
 
 
 class Counter:
-    """The identity, which counts the runs of the operation that it is in; tangents pass by uncounted."""
+    """The identity, which counts the runs of the operation that it is in; tangents pass by uncounted.
+
+    Under `vmap` each lane counts.
+    """
 
     def __init__(self) -> None:
         self.count = 0
 
         @pb.custom_jvp
         def identity(x: Any) -> Any:
-            return pb.pure_callback(self._seen, x, x)
+            return pb.pure_callback(self._seen, x, x, vmap_method="sequential")
 
         identity.defjvp(lambda primals, tangents: (identity(*primals), tangents[0]))
         self._identity = identity

@@ -16,6 +16,7 @@ from ..core.call import jit_p
 from ..core.evaluate import evaluate
 from ..core.program import Equation, Literal, Program, Var
 from ..core.staging import stage
+from .chunks import OfChunk
 from .common import name_of, stage_flat, to_arrays
 from .cond_rules import cond_p
 from .counted import Loop, checked_slots
@@ -226,8 +227,12 @@ def _loops(fun: Callable[..., Any], slots: int | None, limit: int | None) -> Bou
     return Bounded(run, lambda *args, **kw: _plans(staged(args, kw)[0], slots, limit), fun)
 
 
-def _bounded(program: Program, slots: int | None, limit: int | None) -> Program:
-    """The program with its loops as loops that hold few states in reverse mode."""
+def _bounded(program: Program, slots: int | None, limit: int | None, mapped: bool = False) -> Program:
+    """The program with its loops as loops that hold few states in reverse mode.
+
+    Args:
+        mapped: whether it is run for one element after the other, whose states shall not be held together.
+    """
 
     def run(inner: Program, args: Sequence[Any]) -> list[Any]:
         values: dict[Var, Any] = dict(zip(inner.invars, args, strict=True))
@@ -237,13 +242,17 @@ def _bounded(program: Program, slots: int | None, limit: int | None) -> Program:
             if eqn.primitive is jit_p:
                 outs = run(params["program"].with_consts_as_literals(), operands)
             elif eqn.primitive is cond_p:
-                branches = tuple([_bounded(b, slots, limit) for b in params["branches"]])
+                branches = tuple([_bounded(b, slots, limit, mapped) for b in params["branches"]])
                 outs = cond_p.bind(*operands, **{**params, "branches": branches})
             elif _is_bounded(eqn):
                 outs = _loop(eqn, slots, limit).bind(operands)
             elif eqn.primitive is while_p:
-                own = params["slots"] or _while_slots(eqn, slots, limit)
-                outs = while_p.bind(*operands, **{**params, "slots": own})
+                own = _while_slots(eqn, slots, limit)
+                kept = OfChunk(own) if mapped else own
+                outs = while_p.bind(*operands, **{**params, "slots": kept})
+            elif eqn.primitive is scan_p:
+                body = _bounded(params["program"], slots, limit, True)
+                outs = scan_p.bind(*operands, **{**params, "program": body})
             else:
                 out = eqn.primitive.bind(*operands, **params)
                 outs = out if eqn.primitive.multiple_results else [out]
@@ -267,7 +276,9 @@ def _loop(eqn: Equation, slots: int | None, limit: int | None) -> Loop:
 
 
 def _while_slots(eqn: Equation, slots: int | None, limit: int | None) -> int:
-    return _slots_for("while_loop", eqn.params["body_program"].out_avals, slots, limit, None)
+    own = eqn.params["slots"]
+    own = own.slots if isinstance(own, OfChunk) else own
+    return own or _slots_for("while_loop", eqn.params["body_program"].out_avals, slots, limit, None)
 
 
 def _plans(program: Program, slots: int | None, limit: int | None) -> list[LoopPlan]:
@@ -283,9 +294,11 @@ def _plans(program: Program, slots: int | None, limit: int | None) -> list[LoopP
             size = _bytes(loop.program.out_avals[: loop.num_carry])
             found.append(LoopPlan("scan", eqn.location, loop.length, loop.slots, size))
         elif eqn.primitive is while_p:
-            own = eqn.params["slots"] or _while_slots(eqn, slots, limit)
+            own = _while_slots(eqn, slots, limit)
             size = _bytes(eqn.params["body_program"].out_avals)
             found.append(LoopPlan("while", eqn.location, None, own, size))
+        elif eqn.primitive is scan_p:
+            found += _plans(eqn.params["program"], slots, limit)
     return found
 
 

@@ -1,20 +1,27 @@
 """Mapping in chunks: a scan over chunks of a program that is mapped over a chunk's lanes.
 
 The one mechanism behind `lax.map(batch_size=)`, `vmap(batch_size=)` and the Jacobians' `batch_size=`: the
-memory for what lies between inputs and results is that of one chunk.
+memory for what lies between inputs and results is that of one chunk. Loops whose lanes end at different times
+are taken in chunks, too: a chunk is done when its own lanes are.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..base import config
+from ..core.aval import ShapedArray, shaped_array
+from ..core.axis_env import named_axes
+from ..core.call import jit_p
+from ..core.primitive import Primitive
 from ..core.program import Program
-from ..core.trace import CURRENT
+from ..core.specialize import carries_python, operation
 from ..ops.joining import concatenate, slice
 from ..ops.structural import reshape
-from ..transforms.batch import Axis, batch_program
+from ..transforms.batch import Axis, batch_program, to_dim
 from .common import Mask, chosen, rewired
 from .scan_rules import scan_p
 
@@ -58,7 +65,14 @@ def in_chunks(program: Program, operands: Sequence[Any], mapped: Mask, length: i
     outs = [reshape(y, (whole, *y.aval.shape[2:])) for y in stacked]
     if remainder:
         rest, consts = _chunk(program, mapped, remainder)
-        last = CURRENT.get().run(rest, [*consts, *fixed, *[_part(x, whole, length) for x in slices]])
+        last = jit_p.bind(
+            *consts,
+            *fixed,
+            *[_part(x, whole, length) for x in slices],
+            program=rest,
+            name=rest.name,
+            inline=False,
+        )
         outs = [concatenate([y, z], 0) for y, z in zip(outs, last, strict=True)]
     return outs
 
@@ -79,3 +93,77 @@ def _part(x: Any, start: int, stop: int) -> Any:
     """x[start:stop]."""
     rest = x.aval.shape[1:]
     return slice(x, (start, *[0] * len(rest)), (stop, *rest))
+
+
+# Loops whose lanes end at different times ---------------------------------------------------------
+
+
+class Width(NamedTuple):
+    """The most that goes together: bytes of each part of the state, and lanes."""
+
+    bytes: int
+    lanes: int
+
+
+WIDTH = {"llvm": Width(256, 64), "numpy": Width(1 << 14, 1024)}
+"""By engine. What the LLVM engine keeps in registers takes no longer in several chunks than in one; the NumPy
+engine takes as long for one element as for some thousands."""
+FEWEST = 8
+"""Lanes that go together even if their state is large: a matrix that they share is read once for them all."""
+
+
+class OfChunk(NamedTuple):
+    """In place of a number of slots: that of a loop over a chunk of lanes, or of one that `map` runs.
+
+    It keeps no states while it runs first. Those of all chunks would be in memory at the same time; the
+    adjoint of a chunk, which runs the loop again, needs those of this chunk alone.
+    """
+
+    slots: int | None
+
+
+def chunk_of_lanes(
+    axis: Axis, carry: Sequence[ShapedArray], programs: Sequence[Program], times: int = 1
+) -> int | None:
+    """How many lanes of a loop go together; None: all of them.
+
+    Args:
+        carry: the types of one lane's state.
+        programs: those of the loop. Lanes go together if these have collectives over the axis, or may have
+            some in Python functions, or have side effects.
+        times: how many such states are at work.
+    """
+    width = WIDTH[config.settings().engine]
+    largest = times * max([math.prod(a.shape) * a.dtype.itemsize for a in carry], default=1)
+    most = max(FEWEST, min(width.lanes, width.bytes // max(largest, 1)))
+    size = 1 << (most.bit_length() - 1)
+    if axis.size <= size or any(p.effectful for p in programs):
+        return None
+    if axis.name is not None and any(axis.name in named_axes(p) or carries_python(p) for p in programs):
+        return None
+    return size
+
+
+def lanes_in_chunks(
+    primitive: Primitive,
+    axis: Axis,
+    values: Sequence[Any],
+    dims: Sequence[int | None],
+    size: int,
+    params: dict[str, Any],
+    memo: dict[Any, Any],
+) -> tuple[list[Any], list[int | None]]:
+    """The batched operation, `size` lanes at a time; all of its results are mapped."""
+    mapped = tuple([d is not None for d in dims])
+    operands = [v if d is None else to_dim(v, d, 0, axis.size) for v, d in zip(values, dims, strict=True)]
+    lane = tuple([_lane(v.aval) if m else v.aval for v, m in zip(operands, mapped, strict=True)])
+    key = ("one lane", primitive, lane, *params.values())
+    program = memo.get(key)
+    if program is None:
+        program = memo[key] = operation(primitive, lane, params)
+    outs = in_chunks(program, operands, mapped, axis.size, size)
+    return outs, [0] * len(outs)
+
+
+def _lane(aval: ShapedArray) -> ShapedArray:
+    return shaped_array(aval.shape[1:], aval.dtype, aval.weak_type)

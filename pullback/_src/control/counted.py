@@ -41,6 +41,7 @@ from ..transforms.batch import Axis
 from ..transforms.jvp import jvp
 from ..transforms.linearize import LinearizeTrace
 from ..transforms.simplify import eliminate_dead_code
+from .chunks import chunk_of_lanes, lanes_in_chunks
 from .common import Mask, chosen, linearize_inline, nonzero_of, spread
 from .scan_rules import Pushed, batched_loop, pushed_body, scan_p, stacked_aval
 from .while_rules import bind_while
@@ -264,9 +265,13 @@ def _tangent(
 
 
 def _batch(
-    axis: Axis, values: Sequence[Any], dims: Sequence[int | None], *, loop: Loop, **_: Any
+    axis: Axis, values: Sequence[Any], dims: Sequence[int | None], *, loop: Loop, **rest: Any
 ) -> tuple[list[Any], list[int | None]]:
     if loop.length is None and dims[0] is not None:
+        size = chunk_of_lanes(axis, loop.program.out_avals, (loop.program,))
+        if size is not None:
+            params = {"loop": loop, **rest}
+            return lanes_in_chunks(loop_p, axis, values, dims, size, params, loop.program.memo)
         loop, values, dims = with_common_count(loop, values, dims)
         outs, out_dims = _batch(axis, values, dims, loop=loop)
         return outs[1:], out_dims[1:]

@@ -29,6 +29,7 @@ from ..ops.structural import add_any_p, instantiate, zeros
 from ..transforms.batch import Axis, batch_program
 from ..transforms.linearize import linearize_program
 from ..transforms.transpose import transpose_program
+from .chunks import chunk_of_lanes, lanes_in_chunks
 from .common import Mask, chosen, nonzero_of
 from .counted import (
     COUNT,
@@ -399,12 +400,20 @@ def _adjoint_batch(
     mask: Mask,
     program: Program,
 ) -> tuple[list[Any], list[int | None]]:
-    if loop.recorded and any(d is not None for d in dims[1:4]):
+    by_lane = loop.length is None and dims[0] is not None
+    size = chunk_of_lanes(axis, loop.program.out_avals, (loop.program,)) if by_lane else None
+    if size is not None:
+        # Beside each state there is its cotangent. The chunks of the first run have kept no states.
+        size = chunk_of_lanes(axis, loop.program.out_avals, (loop.program,), 2)
+    if loop.recorded and (size is not None or any(d is not None for d in dims[1:4])):
         # Each lane has slots of its own: not what a loop over lanes has kept.
         dims = loop.unrecorded(dims)[1]
         loop, values = loop.unrecorded(values)
         program = _adjoint_program(loop, mask)
-    if loop.length is None and dims[0] is not None:
+    if size is not None:
+        params = {"loop": loop, "mask": mask, "program": program}
+        return lanes_in_chunks(loop_adjoint_p, axis, values, dims, size, params, loop.program.memo)
+    if by_lane:
         count = loop.counts + len(mask)
         loop, operands, operand_dims = with_common_count(loop, values[:count], dims[:count])
         first = loop.num_consts - 1

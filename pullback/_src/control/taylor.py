@@ -18,6 +18,7 @@ from ..core.program import Program
 from ..ops.structural import instantiate, zeros
 from ..transforms.jet import Terms, jet, jet_program, join
 from .checkpoint import checkpoint_p
+from .chunks import OfChunk
 from .common import Mask, rewired, union, with_common_consts
 from .cond_rules import Branches, cond_p
 from .counted import loop_p, loop_tangent_p
@@ -189,7 +190,7 @@ def _while(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
-    slots: int | None,
+    slots: int | OfChunk | None,
 ) -> Pushed:
     # The number of iterations does not depend on t: the condition sees the values only.
     first = cond_nconsts + body_nconsts

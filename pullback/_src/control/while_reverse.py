@@ -19,14 +19,24 @@ from ..core.program import Program
 from ..core.staging import stage
 from ..ops.arithmetic import add_p
 from ..ops.empty import empty
-from ..ops.structural import instantiate
-from ..transforms.batch import Axis
+from ..ops.iota import iota_p
+from ..ops.structural import instantiate, zeros
+from ..transforms.batch import Axis, to_dim
 from ..transforms.linearize import LinearizeTrace
 from ..transforms.simplify import eliminate_dead_code
+from .chunks import OfChunk
 from .common import Mask, chosen, nonzero_of, spread
-from .counted import COUNT, Loop, abstract_call, evaluate_call, integer, loop_while, tangents_of
+from .counted import COUNT, INT, Loop, abstract_call, evaluate_call, integer, loop_while, tangents_of
 from .online import Links, first_links, keep, summary
-from .while_rules import batched_while, bind_while, jvp_programs, split_operands, tangent_mask, while_p
+from .while_rules import (
+    batched_while,
+    bind_while,
+    chunk_of_loop,
+    jvp_programs,
+    split_operands,
+    tangent_mask,
+    while_p,
+)
 
 loop_record_p = Primitive("loop_record", multiple_results=True, call_like=True)
 
@@ -105,7 +115,7 @@ def _linearize(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
-    slots: int | None,
+    slots: int | OfChunk | None,
 ) -> tuple[list[Any], list[Any]]:
     moving = nonzero_of(tangents[cond_nconsts:])
     mask = tangent_mask(body_program, body_nconsts, moving[:body_nconsts], moving[body_nconsts:])[
@@ -115,7 +125,14 @@ def _linearize(
         cond_consts, body_consts, carry = split_operands(primals, cond_nconsts, body_nconsts)
         outs = bind_while(cond_program, cond_consts, body_program, body_consts, carry, slots)
         return outs, spread(mask, (), body_program.out_avals)
-    slots = default_slots(body_program.out_avals) if slots is None else slots
+    if isinstance(slots, OfChunk):
+        cond_consts, body_consts, carry = split_operands(primals, cond_nconsts, body_nconsts)
+        test, body = _counting(cond_program, body_program, cond_nconsts, body_nconsts)
+        turns, *outs = bind_while(test, cond_consts, body, body_consts, [integer(0), *carry], slots)
+        number = slots.slots or default_slots(body_program.out_avals)
+        loop = Loop(body_program, body_nconsts, len(carry), None, False, number)
+        return outs, tangents_of(loop, [turns, *primals[cond_nconsts:]], tangents[cond_nconsts:])
+    slots = slots or default_slots(body_program.out_avals)
     record = Record(cond_program, body_program, cond_nconsts, body_nconsts, (False,) * len(mask), slots)
     outs, out_tangents = _record_linearize(trace, primals, tangents, record=record)
     return outs[TOLD:], out_tangents[TOLD:]
@@ -170,6 +187,8 @@ def _record_batch(
     axis: Axis, values: Sequence[Any], dims: Sequence[int | None], *, record: Record, **_: Any
 ) -> tuple[list[Any], list[int | None]]:
     test, body, *counts = record[:4]
+    if chunk_of_loop(axis, dims, test, body, *counts) is not None:
+        return _record_chunks(axis, values, dims, record)
     found = batched_while(axis, values, dims, test, body, *counts)
     kept = record.kept
     by_lane = found.by_lane
@@ -191,6 +210,34 @@ def _record_batch(
         return [*turns, *states, *carry], [*[None] * TOLD, *state_dims, *carry_dims]
     _, own, *carry = carry
     return [own, *turns[1:], *states, *carry], [0, *[None] * (TOLD - 1), *state_dims, *carry_dims[2:]]
+
+
+def _record_chunks(
+    axis: Axis, values: Sequence[Any], dims: Sequence[int | None], record: Record
+) -> tuple[list[Any], list[int | None]]:
+    """Lanes in chunks keep the initial state alone: the adjoint, in the same chunks, runs them once more."""
+    counts = record.cond_nconsts, record.body_nconsts
+    first = sum(counts)
+    test, body = _counting(record.cond_program, record.body_program, *counts)
+    outs, out_dims = rules.batch[while_p](
+        axis,
+        [*values[:first], integer(0), *values[first:]],
+        [*dims[:first], None, *dims[first:]],
+        cond_program=test,
+        body_program=body,
+        cond_nconsts=counts[0],
+        body_nconsts=counts[1],
+        slots=record.slots,
+    )
+    own, *carry = outs
+    places = iota_p.bind(dtype=INT, shape=(record.slots,), dimension=0)
+    told = [own, integer(1), places, zeros(places.aval)]
+    states, state_dims = [], []
+    for initial, d in chosen(list(zip(values[first:], dims[first:], strict=True)), record.kept):
+        value = initial if d is None else to_dim(initial, d, 0, axis.size)
+        states.append(to_dim(value, None, 0, record.slots))
+        state_dims.append(None if d is None else 1)
+    return [*told, *states, *carry], [0, *[None] * (TOLD - 1), *state_dims, *out_dims[1:]]
 
 
 def _counting(

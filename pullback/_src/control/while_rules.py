@@ -25,7 +25,8 @@ from ..ops.convert import convert_element_type_p
 from ..ops.structural import instantiate, reduce_sum_p, reshape
 from ..transforms.batch import Axis, batch_program, to_dim
 from ..transforms.jvp import jvp_program
-from .common import Mask, chosen, nonzero_of, positions, rewired, run_whole, spread
+from .chunks import OfChunk, chunk_of_lanes, lanes_in_chunks
+from .common import Mask, chosen, depends_on, nonzero_of, positions, rewired, run_whole, spread
 from .scan_rules import grow_mask
 
 while_p = Primitive("while", multiple_results=True, call_like=True)
@@ -39,9 +40,9 @@ def bind_while(
     body_program: Program,
     body_consts: Sequence[Any],
     carry: Sequence[Any],
-    slots: int | None = None,
+    slots: int | OfChunk | None = None,
 ) -> list[Any]:
-    """Bind the primitive; `slots`: how many states reverse mode may hold."""
+    """Bind the primitive; `slots`: how many states reverse mode may hold, None: as many as fit."""
     return while_p.bind(
         *cond_consts,
         *body_consts,
@@ -63,7 +64,7 @@ def _evaluate(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
-    slots: int | None,
+    slots: int | OfChunk | None,
 ) -> list[Any]:
     if CURRENT.get() is not EXPLAIN:
         params = {
@@ -92,7 +93,7 @@ def _abstract(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
-    slots: int | None,
+    slots: int | OfChunk | None,
 ) -> list[ShapedArray]:
     expected = [
         *cond_program.in_avals[:cond_nconsts],
@@ -130,7 +131,7 @@ def _jvp(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
-    slots: int | None,
+    slots: int | OfChunk | None,
 ) -> tuple[list[Any], list[Any]]:
     cond_consts, body_consts, carry = split_operands(primals, cond_nconsts, body_nconsts)
     moving = tangents[cond_nconsts:]
@@ -241,6 +242,23 @@ def batched_while(
 ) -> BatchedWhile:
     """The loop with operands that are mapped at `dims`."""
     cond_consts, body_consts, carry = split_operands(values, cond_nconsts, body_nconsts)
+    carry_dims = dims[cond_nconsts + body_nconsts :]
+    test, body, mask = _batched_programs(axis, dims, cond_program, body_program, cond_nconsts, body_nconsts)
+    carry = [to_dim(c, d, 0, axis.size) if m else c for c, d, m in zip(carry, carry_dims, mask, strict=True)]
+    body, body_extra = rewired(body, range(len(body.invars)), range(len(body.outvars)))
+    test, test_extra = rewired(test, range(len(test.invars)), [0])
+    return BatchedWhile(test, [*test_extra, *cond_consts], body, [*body_extra, *body_consts], carry, mask)
+
+
+def _batched_programs(
+    axis: Axis,
+    dims: Sequence[int | None],
+    cond_program: Program,
+    body_program: Program,
+    cond_nconsts: int,
+    body_nconsts: int,
+) -> tuple[Program, Program, Mask]:
+    """The batched condition and body, and which carries are mapped."""
     cond_dims, body_dims, carry_dims = split_operands(dims, cond_nconsts, body_nconsts)
 
     def run(mask: Mask) -> tuple[Program, Mask, Program]:
@@ -252,13 +270,33 @@ def batched_while(
         return body, tuple(d is not None or pred_dim is not None for d in found), test
 
     mask = grow_mask([d is not None for d in carry_dims], lambda mask: run(mask)[1])
-    carry = [to_dim(c, d, 0, axis.size) if m else c for c, d, m in zip(carry, carry_dims, mask, strict=True)]
     body, _, test = run(mask)
-    body, body_extra = rewired(body, range(len(body.invars)), range(len(body.outvars)))
-    test, test_extra = rewired(test, range(len(test.invars)), [0])
-    return BatchedWhile(
-        test, [*test_extra, *cond_consts], body, [*body_extra, *body_consts], carry, tuple(mask)
+    return test, body, mask
+
+
+def chunk_of_loop(
+    axis: Axis,
+    dims: Sequence[int | None],
+    cond_program: Program,
+    body_program: Program,
+    cond_nconsts: int,
+    body_nconsts: int,
+) -> int | None:
+    """How many lanes of a loop go together, as its condition is mapped; None: all of them."""
+    size = chunk_of_lanes(axis, body_program.out_avals, (cond_program, body_program))
+    if size is None:
+        return None
+    cond_mapped, body_mapped, carry_mapped = split_operands(
+        [d is not None for d in dims], cond_nconsts, body_nconsts
     )
+    mask = grow_mask(carry_mapped, lambda mask: depends_on(body_program, (*body_mapped, *mask)))
+    if not any(depends_on(cond_program, (*cond_mapped, *mask))):
+        return None
+    # The programs of a chunk say it exactly, and are needed anyway if there are chunks.
+    programs = cond_program, body_program
+    at_first = [0 if m else None for m in (*cond_mapped, *body_mapped, *carry_mapped)]
+    test = _batched_programs(Axis(size), at_first, *programs, cond_nconsts, body_nconsts)[0]
+    return size if test.out_avals[0].shape else None
 
 
 def _batch(
@@ -270,8 +308,18 @@ def _batch(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
-    slots: int | None,
+    slots: int | OfChunk | None,
 ) -> tuple[list[Any], list[int | None]]:
+    size = chunk_of_loop(axis, dims, cond_program, body_program, cond_nconsts, body_nconsts)
+    if size is not None:
+        params = {
+            "cond_program": cond_program,
+            "body_program": body_program,
+            "cond_nconsts": cond_nconsts,
+            "body_nconsts": body_nconsts,
+            "slots": slots if isinstance(slots, OfChunk) else OfChunk(slots),
+        }
+        return lanes_in_chunks(while_p, axis, values, dims, size, params, body_program.memo)
     found = batched_while(axis, values, dims, cond_program, body_program, cond_nconsts, body_nconsts)
     by_lane = found.by_lane
     if by_lane:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from ..base.config import settings
+from .program import subprograms
 
 if TYPE_CHECKING:
     from ..base.source import Location
@@ -140,6 +141,26 @@ def eager_executable(program: Program) -> Any:
     if compiled is None:
         compiled = program.memo["eager executable"] = _logged("numpy", program, get("numpy").compile)
     return compiled
+
+
+LOOPS = frozenset({"scan", "while"})
+"""Names of the primitives that run a program many times (the layer that defines them is above)."""
+
+
+def step_executable(program: Program) -> Any:
+    """The program compiled as a step of un-jitted code: for the eager engine, unless it has loops."""
+    return executable(program) if _has_loops(program) else eager_executable(program)
+
+
+def _has_loops(program: Program) -> bool:
+    found: bool | None = program.memo.get("loops")
+    if found is None:
+        found = program.memo["loops"] = any(
+            eqn.primitive.call_like
+            and (eqn.primitive.name in LOOPS or any(_has_loops(p) for p in subprograms(eqn.params)))
+            for eqn in program.eqns
+        )
+    return found
 
 
 def _logged(name: str, program: Program, compile: Callable[[Program], Any]) -> Any:

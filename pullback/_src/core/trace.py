@@ -179,7 +179,7 @@ class EvalTrace(Trace):
 
     def run(self, program: Program, args: Sequence[Any]) -> list[Any]:
         compiled = program.memo.get("eager executable")
-        out: list[Any] = (engine.eager_executable(program) if compiled is None else compiled)(args)
+        out: list[Any] = (engine.step_executable(program) if compiled is None else compiled)(args)
         return out
 
     def _without_kernel(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
