@@ -8,6 +8,7 @@ from pullback._src.control.reduce import *
 from pullback._src.control.root import *
 from pullback._src.control.scan import *
 from pullback._src.control.while_loop import *
+from pullback._src.lib.numpy.creation import full_like as full_like
 from pullback._src.lib.numpy.manipulation import broadcast_shapes as broadcast_shapes
 from pullback._src.ops.arithmetic import *
 from pullback._src.ops.collective import *

@@ -279,7 +279,7 @@ def test_matrix(sample: Sample, cell: str, layout: bool) -> None:
 def test_gradient_of_gamma_samples_against_jax(log_space: bool) -> None:
     a = np.float32([0.3, 1.5, 20.0])
     draw = jax.random.loggamma if log_space else jax.random.gamma
-    expected = jax.grad(lambda v: draw(jax.random.key(4), v).sum())(a)
+    expected = oracle.quickly(jax.grad(lambda v: draw(jax.random.key(4), v).sum()), a)
     found = pb.grad(lambda v: sampling.random_gamma(_key(4), v, log_space).sum())(a)
     np.testing.assert_allclose(np.asarray(found), expected, rtol=2e-4)
 

@@ -291,21 +291,30 @@ def _delete_traced(x: Any, index: Any, axis: int) -> Array:
     return take(x, kept, axis)
 
 
-def trim_zeros(filt: Any, trim: str = "fb") -> Array:
-    """A concrete 1-dimensional array without leading ("f") and trailing ("b") zeros."""
+def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Array:
+    """The smallest part of a concrete array, along `axis`, outside of which all is zero.
+
+    Args:
+        filt: an array with known values.
+        trim: whether to cut in front ("f"), at the back ("b"), or at both ends ("fb").
+        axis: the dimensions to cut: an int, several, or None for all.
+    """
     x = arraylike("trim_zeros", filt)
-    if x.aval.ndim != 1:
-        raise ValueError(f"trim_zeros needs 1 dimension; got shape {x.aval.shape}")
-    nonzero = np.flatnonzero(_static("trim_zeros", "the values", x))
-    start, limit = 0, x.aval.size
-    if nonzero.size == 0:
-        start = limit
-    else:
-        if "f" in trim.lower():
-            start = int(nonzero[0])
-        if "b" in trim.lower():
-            limit = int(nonzero[-1]) + 1
-    return lax_slice(x, (start,), (limit,))
+    shape = x.aval.shape
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    nonzero = _static("trim_zeros", "the values", x) != 0
+    start, limit = [0] * len(shape), list(shape)
+    ends = trim.lower()
+    for d in {as_axis(a, len(shape)) for a in axes} if "f" in ends or "b" in ends else ():
+        places = np.flatnonzero(nonzero.any(axis=tuple([i for i in range(len(shape)) if i != d])))
+        if places.size == 0:
+            limit[d] = 0
+            continue
+        if "f" in ends:
+            start[d] = int(places[0])
+        if "b" in ends:
+            limit[d] = int(places[-1]) + 1
+    return lax_slice(x, tuple(start), tuple(limit))
 
 
 # Applying functions -------------------------------------------------------------------------------
