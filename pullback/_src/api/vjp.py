@@ -242,6 +242,50 @@ def _at(tree: Any, leaf: int) -> str:
     return f" at {path}" if path else ""
 
 
+class _Flat:
+    """A function of pytrees as one of arrays; it remembers the structure of what was returned.
+
+    Results of registered types are replaced by coordinates, whose derivatives are wanted; their own arrays go
+    with the auxiliary data.
+    """
+
+    __slots__ = ("name", "fun", "in_tree", "has_aux", "out_tree", "count", "rebuild_aux", "returns_points")
+
+    def __init__(self, name: str, fun: Callable[..., Any], in_tree: Any, has_aux: bool) -> None:
+        self.name = name
+        self.fun = fun
+        self.in_tree = in_tree
+        self.has_aux = has_aux
+        self.out_tree: Any = None
+        self.count = 0  # leaves of the output; those of the auxiliary data follow
+        self.rebuild_aux: Any = None
+        self.returns_points = False
+
+    def __call__(self, *xs: Any) -> list[Any]:
+        out = self.fun(*pytree.unflatten(self.in_tree, xs))
+        aux: Any = None
+        if self.has_aux:
+            out, aux = split_aux(self.name, out)
+        if TYPES and contains_points(out):
+            self.returns_points = True
+            aux = (arrays_of(out), aux)
+            out = located(out)
+        leaves, self.out_tree = flatten_output(out, f"{self.name}: the function's output")
+        self.count = len(leaves)
+        if self.has_aux or self.returns_points:
+            aux_leaves, self.rebuild_aux = flatten_aux(aux)
+            return [*leaves, *aux_leaves]
+        return leaves
+
+    def output(self, values: Sequence[Any]) -> tuple[Any, Any]:
+        """The output and the auxiliary data (or None), of the values of all leaves."""
+        aux: Any = None if self.rebuild_aux is None else self.rebuild_aux(values[self.count :])
+        if self.returns_points:
+            out, aux = aux
+            return out, aux
+        return unflatten_output(self.out_tree, values[: self.count]), aux
+
+
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The value of `fun` at `primals` and its pullback there.
 
@@ -281,48 +325,27 @@ def _linearized(name: str, fun: Callable[..., Any], primals: tuple[Any, ...], ha
         fun, primals = on_coordinates(fun, range(len(primals)), primals)
     leaves, in_tree = pytree.flatten(primals)
     arrays = [v if isinstance(v, Array) else to_array(v, f"{name}: a primal input") for v in leaves]
-    out_tree: Any = None
-    rebuild_aux: Any = None
-    returns_points = False
-    count = 0
-
-    def flat(*xs: Any) -> list[Any]:
-        nonlocal out_tree, rebuild_aux, count, returns_points
-        out = fun(*pytree.unflatten(in_tree, xs))
-        aux_leaves: list[Any] = []
-        aux: Any = None
-        if has_aux:
-            out, aux = split_aux(name, out)
-        if TYPES and contains_points(out):
-            returns_points = True
-            aux = (arrays_of(out), aux)
-            out = located(out)
-        if has_aux or returns_points:
-            aux_leaves, rebuild_aux = flatten_aux(aux)
-        out_leaves, out_tree = flatten_output(out, f"{name}: the function's output")
-        count = len(out_leaves)
-        return [*out_leaves, *aux_leaves]
-
+    flat = _Flat(name, fun, in_tree, has_aux)
     values, derivative = _linearize.linearize(flat, arrays)
-    outs, aux_values = values[:count], values[count:]
+    count = flat.count
+    outs = values[:count]
     program = derivative.program
-    if has_aux or returns_points:
+    if flat.rebuild_aux is not None:
         kept = sum(derivative.out_nonzero[:count])
         if kept < len(program.outvars):
             program = outputs_only(program, tuple(range(kept)))
     signature = _Signature(
         program,
         in_tree,
-        out_tree,
+        flat.out_tree,
         [a.aval for a in arrays],
         [o.aval for o in outs],
         derivative.in_nonzero,
         derivative.out_nonzero[:count],
         name_of(fun),
     )
-    aux_out: Any = rebuild_aux(aux_values) if has_aux or returns_points else None
-    out, aux_out = aux_out if returns_points else (unflatten_output(out_tree, outs), aux_out)
-    return out, (signature, derivative.residuals), aux_out
+    out, aux = flat.output(values)
+    return out, (signature, derivative.residuals), aux
 
 
 def jvp(
@@ -354,39 +377,15 @@ def jvp(
         check_structure("jvp", tree, tangent_tree, "primals", "tangents")
     arrays = [v if isinstance(v, Array) else to_array(v, "jvp: a primal input") for v in leaves]
     given = check_tangents("jvp", tangent_leaves, [a.aval for a in arrays], tree)
-    out_tree: Any = None
-    rebuild_aux: Any = None
-    returns_points = False
-    count = 0
-
-    def flat(*xs: Any) -> list[Any]:
-        nonlocal out_tree, rebuild_aux, count, returns_points
-        out = fun(*pytree.unflatten(tree, xs))
-        aux_leaves: list[Any] = []
-        aux: Any = None
-        if has_aux:
-            out, aux = split_aux("jvp", out)
-        if TYPES and contains_points(out):
-            returns_points = True
-            aux = (arrays_of(out), aux)
-            out = located(out)
-        if has_aux or returns_points:
-            aux_leaves, rebuild_aux = flatten_aux(aux)
-        out_leaves, out_tree = flatten_output(out, "jvp: the function's output")
-        count = len(out_leaves)
-        return out_leaves + aux_leaves
-
+    flat = _Flat("jvp", fun, tree, has_aux)
     values, pushed = _jvp.jvp(flat, arrays, given)
-    outs, aux_values = values[:count], values[count:]
     out_tangents = [
         t if type(t) is not Zero and t.aval is v.aval else _output_tangent(t, v.aval)
-        for v, t in zip(outs, pushed, strict=False)
+        for v, t in zip(values[: flat.count], pushed, strict=False)
     ]
-    out, tangent = unflatten_output(out_tree, outs), unflatten_output(out_tree, out_tangents)
-    aux_out: Any = rebuild_aux(aux_values) if has_aux or returns_points else None
-    if returns_points:
-        out, aux_out = aux_out
-    return (out, tangent, aux_out) if has_aux else (out, tangent)
+    tangent = unflatten_output(flat.out_tree, out_tangents)
+    out, aux = flat.output(values)
+    return (out, tangent, aux) if has_aux else (out, tangent)
 
 
 def _output_tangent(tangent: Any, aval: ShapedArray) -> Any:
