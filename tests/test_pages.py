@@ -1,8 +1,9 @@
-"""The examples on the pages of documentation print what the pages say."""
+"""The examples on the pages of documentation, and in docstrings, print what is shown there."""
 
 from __future__ import annotations
 
 import doctest
+import importlib
 import logging
 import re
 from pathlib import Path
@@ -10,8 +11,15 @@ from pathlib import Path
 import pytest
 
 import pullback as pb
+import pullback.numpy as pnp
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+MODULES = sorted(
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for file in (ROOT / "pullback").rglob("*.py")
+    if ">>>" in file.read_text(encoding="utf-8")
+)
 PAGES = [
     DOCS / "first_steps.md",
     DOCS / "compiling.md",
@@ -43,3 +51,11 @@ def test_examples(page: Path) -> None:
 def test_links(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings(module: str) -> None:
+    names = {"pb": pb, "pnp": pnp}
+    result = doctest.testmod(importlib.import_module(module), extraglobs=names, optionflags=OPTIONS)
+    assert result.attempted
+    assert not result.failed

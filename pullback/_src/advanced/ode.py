@@ -42,8 +42,7 @@ def odeint(
 
     Args:
         func: (y, t, *args) -> the derivative of y by t, of y's structure, shapes and dtypes. `t` is a
-        scalar. Values
-            that `func` closes over are arguments too: one can differentiate by them.
+            scalar. Values that `func` closes over are arguments too: one can differentiate by them.
         y0: the initial state, a pytree of floating-point or complex arrays.
         t: at least one time, increasing, a floating-point array. For decreasing times solve for -t.
         args: further arguments, pytrees of arrays.
@@ -59,14 +58,15 @@ def odeint(
 
     Raises:
         TypeError, ValueError: `func` does not return what y0 is like; times that are no increasing vector;
-        tolerances
-            that are not positive.
+            tolerances that are not positive.
 
     Source: Dormand & Prince (1980); Hairer, Nørsett & Wanner, "Solving Ordinary Differential Equations I",
     II.4; Chen et al., "Neural ordinary differential equations" (2018).
 
     Example:
-        >>> odeint(lambda y, t, k: -k * y, 1.0, pnp.array([0.0, 1.0]), 2.0)  # 1, exp(-2)
+        >>> y = odeint(lambda y, t, k: -k * y, 1.0, pnp.array([0.0, 1.0]), 2.0)
+        >>> print(y.round(4))  # 1 and exp(-2)
+        [1.     0.1353]
     """
     check_callable("odeint", func)
     tolerances = _tolerances(rtol, atol, mxstep, hmax)

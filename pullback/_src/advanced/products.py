@@ -179,7 +179,8 @@ def hvp(
 
     Example:
         >>> H = hvp(lambda x: (x**3).sum(), pnp.array([1.0, 2.0]))
-        >>> H(pnp.array([1.0, 1.0]))  # [6, 12]
+        >>> print(H(pnp.array([1.0, 1.0])))
+        [ 6. 12.]
     """
     check_callable("hvp", fun)
     single = not isinstance(argnums, (tuple, list))

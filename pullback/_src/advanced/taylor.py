@@ -62,7 +62,9 @@ def jet(
     "Taylor-mode automatic differentiation for higher-order derivatives in JAX" (2019).
 
     Example:
-        >>> jet(pnp.sin, (0.0,), ((1.0, 0.0, 0.0),))  # sine and its derivatives at 0
+        >>> value, derivatives = jet(pnp.exp, (0.0,), ((1.0, 0.0, 0.0),))
+        >>> print(value, *derivatives)
+        1.0 1.0 1.0 1.0
     """
     check_callable("jet", fun)
     if not isinstance(primals, (tuple, list)) or not isinstance(series, (tuple, list)):

@@ -298,7 +298,7 @@ def tree_reduce(
         TypeError: there are no leaves and no initializer.
 
     Example:
-        >>> tree_reduce(operator.add, {'a': 1, 'b': (2, 3)})
+        >>> tree_reduce(lambda total, leaf: total + leaf, {'a': 1, 'b': (2, 3)})
         6
     """
     leaves = leaves_of(tree, is_leaf)

@@ -113,6 +113,9 @@ def register_pytree_node(
         TypeError: `nodetype` is not a class.
 
     Example:
+        >>> class Interval:
+        ...     def __init__(self, low, high):
+        ...         self.low, self.high = low, high
         >>> register_pytree_node(Interval, lambda i: ((i.low, i.high), None), lambda _, c: Interval(*c))
     """
     _register(nodetype, unflatten_func, NodeType(flatten_func, flatten_with_keys_func, None))

@@ -239,11 +239,9 @@ def eigh(
 
     Args:
         a: (..., n, n).
-        b: a Hermitian positive definite matrix, for the generalised problem (`type` 1: a v = w b v; 2: a b v
-            = w v;
-            3: b a v = w v). It is reduced to an ordinary one by the Cholesky factor of b; the vectors then
-                are normalised
-            to v^H b v = 1 (for type 3: v^H b^-1 v = 1).
+        b: a Hermitian positive definite matrix, for the generalised problem (`type` 1: a v = w b v;
+            2: a b v = w v; 3: b a v = w v). It is reduced to an ordinary one by the Cholesky factor of b; the
+            vectors then are normalised to v^H b v = 1 (for type 3: v^H b^-1 v = 1).
         lower: which triangle of (a + a^H) / 2 LAPACK reads (of no consequence but for rounding).
         eigvals_only: return w alone.
         eigvals: must be None.
