@@ -12,9 +12,10 @@ import numpy as np
 from pullback._src.core import dtypes
 from pullback._src.engines.llvm import jit, runtime
 from pullback._src.engines.llvm.elementwise import Types, kind, register_elem, rules
-from pullback._src.engines.llvm.ir import Emitter, Module, Value, constant, type_text
+from pullback._src.engines.llvm.ir import Emitter, Value, constant, type_text
 from pullback._src.engines.llvm.math import scalars, scipy_functions
 from pullback._src.engines.llvm.math.convert import rounded_bits
+from pullback._src.engines.llvm.module import Function, Module
 
 BF16 = np.dtype(dtypes.bfloat16)
 
@@ -72,7 +73,7 @@ def text(name: str, types: Types, lanes: int, outputs: int = 1, **params: Any) -
             store(e, p, types.out, loop.index, lanes, y)
     e.line("ret void")
     names = ", ".join(f"ptr {p.name}" for p in [*inputs, *results])
-    module.functions.append(f"define void @program(i64 %n, {names}) {{\nentry:\n{e.text()}\n}}")
+    module.add(Function("program", "void", f"i64 %n, {names}", f"entry:\n{e.text()}", True))
     return module.text()
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from pullback._src.engines.llvm import jit
 from pullback._src.engines.llvm.elementwise import Types, kind, register_elem, rules
-from pullback._src.engines.llvm.ir import Emitter, Module, Value, constant
+from pullback._src.engines.llvm.ir import Emitter, Value, constant
+from pullback._src.engines.llvm.module import Function, Module
 
 from .harness import HELPERS, load, run, store
 
@@ -41,7 +42,7 @@ def _mixed(name: str, types: Types, which: int, form: str, value: Any) -> jit.Li
                 xs.append(constant(value, elem))
         store(e, out, types.out, loop.index, _LANES, rules[name](e, types, *xs))
     names = ", ".join(f"ptr {p.name}" for p in [*pointers, out])
-    module.functions.append(f"define void @program(i64 %n, {names}) {{\nentry:\n{e.text()}\nret void\n}}")
+    module.add(Function("program", "void", f"i64 %n, {names}", f"entry:\n{e.text()}\nret void", True))
     return jit.link(jit.compile_ir(module.text()), HELPERS)
 
 
