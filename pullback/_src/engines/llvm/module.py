@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .odd import lengthened
 
@@ -62,6 +62,7 @@ class Module:
         self._closed: dict[str, Function] = {}
         self._first = 0  # lines before the part in the making
         self._names = 0
+        self.nests: dict[Any, Any] = {}  # functions of nests by their structure (`alike.py`)
         self._written: dict[tuple[str, str], str] = {}  # the names of functions by parameters and body
         # ns that the program takes, roughly: in code of its own, and in routines that are compiled already.
         self.work = 0.0

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from . import streaming
+from .alike import described, write_once
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .loops import write_stage
 from .nodes import Accesses, Buffer, Row, variables
-from .parallel import CHUNK, apart, chunks_for, parallel_for
+from .parallel import CHUNK, chunks_for, parallel_for
 from .stages import Stage, element_cost
 
 if TYPE_CHECKING:
@@ -177,7 +178,8 @@ class Nest:
         # What stores single elements is no longer than a call with all of them as arguments.
         single = all(math.prod(s.domain) == 1 for s in self.stages)
         if not single and self._is_apart(e.module):
-            apart(e, lambda inner: self._write(inner, rows))
+            more = self.shared, e.module.turns, e.module.long
+            write_once(e, described(self.stages, rows, *more), lambda inner: self._write(inner, rows))
         else:
             self._write(e, rows)
 

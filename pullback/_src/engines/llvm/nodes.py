@@ -94,13 +94,29 @@ class Accesses:
         self.cost = 0.0
         self.waits = False  # whether a node waits for memory, step by step, unless more lanes go on meanwhile
         self._seen: set[Any] = set()
+        self._keys = Keys()
 
     def first(self, node: Node, at: Position) -> bool:
-        key = (node, tuple([i.key for i in at]))
+        key = (node, self._keys[at])
         if key in self._seen:
             return False
         self._seen.add(key)
         return True
+
+
+class Keys:
+    """What tells positions apart; found once for those that many nodes share."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Position, tuple[Any, ...]]] = {}
+
+    def __getitem__(self, at: Position) -> tuple[Any, ...]:
+        known = self._known.get(id(at))
+        if known is None:
+            known = self._known[id(at)] = at, tuple([i.key for i in at])
+        return known[1]
 
 
 class Node:
@@ -424,7 +440,7 @@ class Types(NamedTuple):
 class Map(Node):
     """An elementwise function of nodes, which broadcast as in NumPy."""
 
-    __slots__ = ("rule", "operands", "types", "params", "weight", "depth", "chain", "_pieced")
+    __slots__ = ("rule", "operands", "types", "params", "weight", "depth", "chain", "_aligned", "_pieced")
 
     def __init__(
         self,
@@ -441,6 +457,7 @@ class Map(Node):
         self.params = params
         self.weight = weight
         self._pieced = any(o.pieced for o in operands)
+        self._aligned = 1 not in shape and all(o.shape == shape for o in operands)
         self.depth = 1 + max([depth_of(o) for o in operands], default=0)
         self.chain = weight + max([chain_of(o) for o in operands], default=0.0)
         self.types = Types(tuple([o.dtype for o in operands]), dtype)
@@ -450,14 +467,20 @@ class Map(Node):
         return self._pieced
 
     def compute(self, e: Emitter, at: Position) -> Element:
-        elements = [o.element(e, o.broadcast(at)) for o in self.operands]
+        elements = [o.element(e, there) for o, there in self.reads(at)]
         return rounded(e, self.rule(e, self.types, *elements, **self.params), self.storage)
+
+    def reads(self, at: Position) -> list[tuple[Node, Position]]:
+        """The operands, and the positions at which they are read."""
+        if self._aligned:
+            return [(o, at) for o in self.operands]
+        return [(o, o.broadcast(at)) for o in self.operands]
 
     def visit(self, at: Position, found: Accesses) -> None:
         if found.first(self, at):
             found.cost += self.weight
-            for o in self.operands:
-                o.visit(o.broadcast(at), found)
+            for o, there in self.reads(at):
+                o.visit(there, found)
 
 
 class Pieces(Node):
@@ -624,14 +647,18 @@ class Results(Node):
         self.types = Types(tuple([o.dtype for o in operands]), dtype)
 
     def compute(self, e: Emitter, at: Position) -> Element:
-        elements = [o.element(e, o.broadcast(at)) for o in self.operands]
+        elements = [o.element(e, there) for o, there in self.reads(at)]
         return tuple(self.rule(e, self.types, *elements, **self.params))
+
+    def reads(self, at: Position) -> list[tuple[Node, Position]]:
+        """The operands, and the positions at which they are read."""
+        return [(o, o.broadcast(at)) for o in self.operands]
 
     def visit(self, at: Position, found: Accesses) -> None:
         if found.first(self, at):
             found.cost += self.weight
-            for o in self.operands:
-                o.visit(o.broadcast(at), found)
+            for o, there in self.reads(at):
+                o.visit(there, found)
 
 
 class Part(Node):

@@ -141,11 +141,15 @@ def turns_between_polls(turns: int, inner: int) -> int:
     return 1 << (POLLED // inner).bit_length() - 1 if inner < POLLED <= turns * inner else 0
 
 
-def apart(e: Emitter, body: Callable[[Emitter], None]) -> None:
-    """Write `body(emitter)` as a function, and a call of it; it must not share loops between threads."""
+def apart(e: Emitter, body: Callable[[Emitter], None]) -> tuple[str, list[Value]]:
+    """Write `body(emitter)` as a function, and a call of it; it must not share loops between threads.
+
+    Returns its name and its arguments.
+    """
     inner = Emitter(e.module, prefix="p.", outlined=True)
     body(inner)
     inner.line("ret void")
     parameters = ", ".join([inner.captures[v.name].typed for v in inner.captured])
     name = e.module.function("part", parameters, f"entry:\n{inner.text()}")
     e.line(f"call void @{name}({', '.join([e.local(v).typed for v in inner.captured])})")
+    return name, inner.captured
