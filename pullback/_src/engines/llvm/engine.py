@@ -193,7 +193,9 @@ def executable_of(
     native = runtime.native()
     host = HostCalls(host_calls)
     libraries = (blas, scalars, substitution)
-    symbols = {**native.symbols, **{k: v for lib in libraries for k, v in lib.symbols(plan.names).items()}}
+    symbols = native.symbols_for(plan.names)
+    for library in libraries:
+        symbols |= library.symbols(plan.names)
     symbols["pb_host"] = host.address
     times = [time.perf_counter()]
     level, module = plan.first, plan.module

@@ -122,8 +122,7 @@ def compile_ir(text: str, *, opt: int = 1) -> bytes:
     Args:
         text: the module in LLVM's textual form.
         opt: the effort of the code generator, 0 to 3. A loop body of 1,000 instructions takes 25 ms at 1; at
-        0 it takes
-            a quarter of that, and the code is up to twice as slow.
+            0 it takes a quarter of that, and the code is up to twice as slow.
 
     Raises:
         CompileError: the text is no valid module.

@@ -13,7 +13,7 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -185,6 +185,10 @@ class Native:
                 lambda: min(thread_count(), MOST_GENERATORS) - 1,
             )
             generation.install(driver)
+
+    def symbols_for(self, names: Iterable[str]) -> dict[str, int]:
+        """The addresses of those of the names that are the runtime's, and of what LLVM may call by itself."""
+        return {name: self.symbols[name] for name in {*names, *HALF_FUNCTIONS} if name in self.symbols}
 
     def function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
         """A function of the runtime for calls from Python (which keep the GIL)."""
