@@ -22,6 +22,7 @@ FUNCTIONS = {
     "LLVMPY_ContextCreate": 0,
     "LLVMPY_ContextDispose": 1,
     "LLVMPY_CreateTargetMachine": 10,
+    "LLVMPY_DisposeTargetMachine": 1,
     "LLVMPY_ParseAssembly": 3,
     "LLVMPY_SetTarget": 2,
     "LLVMPY_VerifyModule": 2,
@@ -35,7 +36,6 @@ class _Job(ctypes.Structure):
     _fields_ = (
         ("state", ctypes.c_int64),
         ("text", ctypes.c_char_p),
-        ("machine", ctypes.c_void_p),
         ("target", ctypes.c_void_p),
         ("triple", ctypes.c_char_p),
         ("cpu", ctypes.c_char_p),
@@ -56,7 +56,6 @@ class Driver(NamedTuple):
 
 
 _driver: list[Driver] = []
-_machines: dict[int, list[int]] = {}  # target machines that no job has, by their effort
 _starting = threading.Lock()  # held around a fork, so that none is made while LLVM is at work
 
 
@@ -87,15 +86,12 @@ class Task:
         opt: the effort of the code generator, 0 to 3.
     """
 
-    __slots__ = ("_finished", "_job", "_opt")
+    __slots__ = ("_finished", "_job")
 
     def __init__(self, text: str, opt: int) -> None:
         triple, name, features = jit.host()
-        free = _machines.setdefault(opt, [])
-        self._opt = opt
         self._job = _Job(
             text=text.encode(),
-            machine=free.pop() if free else None,
             target=jit.target(),
             triple=triple.encode(),
             cpu=name.encode(),
@@ -116,12 +112,11 @@ class Task:
         job = self._job
         _driver[0].wait(ctypes.byref(job))
         self._finished = True
-        if job.machine:
-            _machines[self._opt].append(job.machine)
         return jit.taken(job.object, job.error)
 
-    def __del__(self) -> None:
-        if not self._finished:  # the job's memory is in use until it is done
+    def __del__(self, exiting: list[bool] = jit.exiting) -> None:
+        # The job's memory is in use until it is done, which all jobs are when the process exits.
+        if not self._finished and not exiting:
             with suppress(jit.CompileError):
                 self.result()
 

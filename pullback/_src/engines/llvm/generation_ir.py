@@ -6,7 +6,8 @@ a structure of `generation.py`. Jobs wait in a ring in the order in which they c
 next one: threads started for that, which end when nothing is left, and callers that wait for a job.
 
 Each job has a context and a target machine of its own, so jobs share nothing in LLVM but what it locks
-itself. One thread adds jobs at a time (it holds the interpreter).
+itself. A few target machines are kept for jobs to come, because making one takes half a millisecond. One
+thread adds jobs at a time (it holds the interpreter).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ GENERATION_IR = """
 @ring_end = internal global i64 0           ; jobs that have come so far
 @ring_begin = internal global i64 0         ; jobs that were taken so far
 @generators = internal global i64 0         ; threads at work
+@machines = internal global [4 x [8 x ptr]] zeroinitializer  ; that no job has, for each effort
 @reloc_name = internal constant [4 x i8] c"pic\\00"
 @model_name = internal constant [6 x i8] c"small\\00"
 @no_name = internal constant [1 x i8] c"\\00"
@@ -23,6 +25,7 @@ GENERATION_IR = """
 declare ptr @LLVMPY_ContextCreate()
 declare void @LLVMPY_ContextDispose(ptr)
 declare ptr @LLVMPY_CreateTargetMachine(ptr, ptr, ptr, ptr, i32, ptr, ptr, i32, i32, ptr)
+declare void @LLVMPY_DisposeTargetMachine(ptr)
 declare ptr @LLVMPY_ParseAssembly(ptr, ptr, ptr)
 declare void @LLVMPY_SetTarget(ptr, ptr)
 declare i8 @LLVMPY_VerifyModule(ptr, ptr)
@@ -30,32 +33,73 @@ declare ptr @LLVMPY_TargetMachineEmitToMemory(ptr, ptr, i32, ptr)
 declare void @LLVMPY_DisposeModule(ptr)
 declare i32 @usleep(i32)
 
-; A job: its state (0: waiting or at work, 1: done), the text, the target machine (made here if it is null),
-; the target, triple, CPU and features, the effort; then the object code and what LLVM says about errors.
+; A target machine from a row of places, or null.
+define internal ptr @take_machine(ptr %row) {
+entry:
+  br label %look
+look:
+  %k = phi i64 [0, %entry], [%more, %next]
+  %place = getelementptr ptr, ptr %row, i64 %k
+  %machine = atomicrmw xchg ptr %place, ptr null acq_rel
+  %found = icmp ne ptr %machine, null
+  br i1 %found, label %done, label %next
+next:
+  %more = add i64 %k, 1
+  %end = icmp eq i64 %more, 8
+  br i1 %end, label %none, label %look
+done:
+  ret ptr %machine
+none:
+  ret ptr null
+}
+
+; Put a target machine into a free place of a row, or dispose of it.
+define internal void @give_machine(ptr %row, ptr %machine) {
+entry:
+  br label %look
+look:
+  %k = phi i64 [0, %entry], [%more, %next]
+  %place = getelementptr ptr, ptr %row, i64 %k
+  %pair = cmpxchg ptr %place, ptr null, ptr %machine acq_rel monotonic
+  %kept = extractvalue {ptr, i1} %pair, 1
+  br i1 %kept, label %done, label %next
+next:
+  %more = add i64 %k, 1
+  %end = icmp eq i64 %more, 8
+  br i1 %end, label %dispose, label %look
+dispose:
+  call void @LLVMPY_DisposeTargetMachine(ptr %machine)
+  br label %done
+done:
+  ret void
+}
+
+; A job: its state (0: waiting or at work, 1: done), the text, the target, triple, CPU and features, the effort
+; (0 to 3); then the object code and what LLVM says about errors.
 define internal void @generate(ptr %job) {
 entry:
   %text_place = getelementptr i64, ptr %job, i64 1
-  %machine_place = getelementptr i64, ptr %job, i64 2
-  %target_place = getelementptr i64, ptr %job, i64 3
-  %triple_place = getelementptr i64, ptr %job, i64 4
-  %cpu_place = getelementptr i64, ptr %job, i64 5
-  %features_place = getelementptr i64, ptr %job, i64 6
-  %effort_place = getelementptr i64, ptr %job, i64 7
-  %object_place = getelementptr i64, ptr %job, i64 8
-  %error_place = getelementptr i64, ptr %job, i64 9
+  %target_place = getelementptr i64, ptr %job, i64 2
+  %triple_place = getelementptr i64, ptr %job, i64 3
+  %cpu_place = getelementptr i64, ptr %job, i64 4
+  %features_place = getelementptr i64, ptr %job, i64 5
+  %effort_place = getelementptr i64, ptr %job, i64 6
+  %object_place = getelementptr i64, ptr %job, i64 7
+  %error_place = getelementptr i64, ptr %job, i64 8
   %text = load ptr, ptr %text_place
   %triple = load ptr, ptr %triple_place
-  %old_machine = load ptr, ptr %machine_place
+  %effort = load i64, ptr %effort_place
+  %row = getelementptr [8 x ptr], ptr @machines, i64 %effort
+  %old_machine = call ptr @take_machine(ptr %row)
   %has_machine = icmp ne ptr %old_machine, null
   br i1 %has_machine, label %begin, label %make
 make:
   %target = load ptr, ptr %target_place
   %cpu = load ptr, ptr %cpu_place
   %features = load ptr, ptr %features_place
-  %effort = load i32, ptr %effort_place
+  %level = trunc i64 %effort to i32
   %new_machine = call ptr @LLVMPY_CreateTargetMachine(ptr %target, ptr %triple, ptr %cpu, ptr %features,
-      i32 %effort, ptr @reloc_name, ptr @model_name, i32 0, i32 0, ptr @no_name)
-  store ptr %new_machine, ptr %machine_place
+      i32 %level, ptr @reloc_name, ptr @model_name, i32 0, i32 0, ptr @no_name)
   %is_made = icmp ne ptr %new_machine, null
   br i1 %is_made, label %begin, label %end
 begin:
@@ -78,6 +122,7 @@ dispose:
   br label %dispose_context
 dispose_context:
   call void @LLVMPY_ContextDispose(ptr %context)
+  call void @give_machine(ptr %row, ptr %machine)
   br label %end
 end:
   store atomic i64 1, ptr %job release, align 8

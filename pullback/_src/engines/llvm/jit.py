@@ -34,7 +34,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 _numbers = itertools.count()
-_exiting: list[bool] = []
+exiting: list[bool] = []
+"""Not empty while the process exits."""
 _loaded: dict[int, Any] = {}  # llvmlite's handles of code in memory
 
 
@@ -42,7 +43,7 @@ _loaded: dict[int, Any] = {}  # llvmlite's handles of code in memory
 def _stop_unloading() -> None:
     # Threads may still be inside of compiled code while the interpreter shuts down and drops all objects, so
     # from here on no code is unloaded.
-    _exiting.append(True)
+    exiting.append(True)
     keep_forever(_loaded)
 
 
@@ -234,7 +235,7 @@ class Linked:
 
     def __del__(
         self,
-        exiting: list[bool] = _exiting,
+        exiting: list[bool] = exiting,
         in_use: threading.RLock = lock,
         loaded: dict[int, Any] = _loaded,
     ) -> None:
