@@ -74,8 +74,8 @@ done:
   ret void
 }
 
-; A job: its state (0: waiting or at work, 1: done), the text, the target, triple, CPU and features, the effort
-; (0 to 3); then the object code and what LLVM says about errors.
+; A job: its state (0: waiting or at work, 1: done), the text, the target, triple, CPU and features, the
+; effort (0 to 3); then the object code and what LLVM says about errors.
 define internal void @generate(ptr %job) {
 entry:
   %text_place = getelementptr i64, ptr %job, i64 1
