@@ -12,13 +12,14 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..base import config
+from ..base.config import settings
 from ..core.aval import ShapedArray, shaped_array
 from ..core.axis_env import named_axes
 from ..core.call import jit_p
 from ..core.primitive import Primitive
 from ..core.program import Program
 from ..core.specialize import carries_python, operation
+from ..ops.convert import stop_gradient_array
 from ..ops.joining import concatenate, slice
 from ..ops.structural import reshape
 from ..transforms.batch import Axis, batch_program, to_dim
@@ -99,13 +100,17 @@ def _part(x: Any, start: int, stop: int) -> Any:
 
 
 class Width(NamedTuple):
-    """The most that goes together: bytes of each part of the state, and lanes."""
+    """The most that goes together: bytes of each part of the state, and lanes.
+
+    in_registers: whether that is in registers, which are best filled by powers of two.
+    """
 
     bytes: int
     lanes: int
+    in_registers: bool = False
 
 
-WIDTH = {"llvm": Width(256, 64), "numpy": Width(1 << 14, 1024)}
+WIDTH = {"llvm": Width(256, 64, True), "numpy": Width(1 << 14, 1024)}
 """By engine. What the LLVM engine keeps in registers takes no longer in several chunks than in one; the NumPy
 engine takes as long for one element as for some thousands."""
 FEWEST = 8
@@ -133,7 +138,7 @@ def chunk_of_lanes(
             some in Python functions, or have side effects.
         times: how many such states are at work.
     """
-    width = WIDTH[config.settings().engine]
+    width = WIDTH[settings().engine]
     largest = times * max([math.prod(a.shape) * a.dtype.itemsize for a in carry], default=1)
     most = max(FEWEST, min(width.lanes, width.bytes // max(largest, 1)))
     size = 1 << (most.bit_length() - 1)
@@ -141,7 +146,11 @@ def chunk_of_lanes(
         return None
     if axis.name is not None and any(axis.name in named_axes(p) or carries_python(p) for p in programs):
         return None
-    return size
+    if width.in_registers and width.bytes >= FEWEST * largest:
+        half = size // 2
+        return half if half >= FEWEST and axis.size <= size + half else size
+    count = axis.size // size
+    return -(-axis.size // count) if count > 1 else None
 
 
 def lanes_in_chunks(
@@ -153,7 +162,11 @@ def lanes_in_chunks(
     params: dict[str, Any],
     memo: dict[Any, Any],
 ) -> tuple[list[Any], list[int | None]]:
-    """The batched operation, `size` lanes at a time; all of its results are mapped."""
+    """The batched operation, `size` lanes at a time; all of its results are mapped.
+
+    Copies of the last lane fill up the last chunk, so that all chunks run one program. They take as many
+    turns as that lane; what becomes of them is left out, and has no derivative.
+    """
     mapped = tuple([d is not None for d in dims])
     operands = [v if d is None else to_dim(v, d, 0, axis.size) for v, d in zip(values, dims, strict=True)]
     lane = tuple([_lane(v.aval) if m else v.aval for v, m in zip(operands, mapped, strict=True)])
@@ -161,8 +174,22 @@ def lanes_in_chunks(
     program = memo.get(key)
     if program is None:
         program = memo[key] = operation(primitive, lane, params)
-    outs = in_chunks(program, operands, mapped, axis.size, size)
+    missing = -axis.size % size
+    checked = settings().debug_nans or settings().debug_infs  # copies may be NaN where no lane is
+    if not missing or checked:
+        outs = in_chunks(program, operands, mapped, axis.size, size)
+    else:
+        operands = [_filled(v, missing) if m else v for v, m in zip(operands, mapped, strict=True)]
+        whole = in_chunks(program, operands, mapped, axis.size + missing, size)
+        outs = [_part(y, 0, axis.size) for y in whole]
     return outs, [0] * len(outs)
+
+
+def _filled(x: Any, missing: int) -> Any:
+    """x and so many more of its last element."""
+    length, *rest = x.aval.shape
+    last = reshape(stop_gradient_array(_part(x, length - 1, length)), tuple(rest))
+    return concatenate([x, to_dim(last, None, 0, missing)], 0)
 
 
 def _lane(aval: ShapedArray) -> ShapedArray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core import rules
 from ..core.array import wrap
-from ..core.aval import shaped_array
+from ..core.aval import ShapedArray, shaped_array
 from ..core.call import executable
 from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
@@ -26,7 +26,7 @@ from ..ops.compare import ge_p, le_p, lt_p
 from ..ops.empty import empty
 from ..ops.iota import iota_p
 from ..ops.structural import add_any_p, instantiate, zeros
-from ..transforms.batch import Axis, batch_program
+from ..transforms.batch import Axis, batch_program, to_dim
 from ..transforms.linearize import linearize_program
 from ..transforms.transpose import transpose_program
 from .chunks import chunk_of_lanes, lanes_in_chunks
@@ -45,7 +45,7 @@ from .counted import (
     with_common_count,
 )
 from .online import as_int, element, newest_before, put
-from .scan_rules import split_operands
+from .scan_rules import batched_loop, split_operands
 
 loop_adjoint_p = Primitive("loop_adjoint", multiple_results=True, call_like=True)
 loop_adjoint_tangent_p = Primitive("loop_adjoint_tangent", multiple_results=True, call_like=True)
@@ -76,7 +76,35 @@ def _evaluate_adjoint(*args: Any, loop: Loop, mask: Mask, program: Program) -> l
     return executable(_adjoint_program(loop, mask, True) if loop.recorded else program)(args)
 
 
-def _reverse(loop: Loop, mask: Mask, args: Sequence[Any], given: bool) -> list[Any]:
+class Parts(NamedTuple):
+    """What the adjoint runs: the body, and its adjoint as `_step` has it.
+
+    Attributes:
+        sums: the types of the cotangents of the constants in the mask.
+        slices: those of the slices in the mask, with all turns along the first dimension.
+    """
+
+    body: Callable[[Sequence[Any]], list[Any]]
+    step: Callable[[Sequence[Any]], list[Any]]
+    sums: Sequence[ShapedArray]
+    slices: Sequence[ShapedArray]
+
+
+def _parts(loop: Loop, mask: Mask) -> Parts:
+    step = _step(loop, mask)
+    m_consts, _, m_xs = split_operands(mask, loop.num_consts, loop.num_carry)
+    consts, _, xs = split_operands(loop.in_avals[loop.counts :], loop.num_consts, loop.num_carry)
+    return Parts(
+        lambda values: evaluate(loop.program, values),
+        lambda values: evaluate(step, values),
+        [a.tangent for a in chosen(consts, m_consts)],
+        [a.tangent for a in chosen(xs, m_xs)],
+    )
+
+
+def _reverse(
+    loop: Loop, mask: Mask, args: Sequence[Any], given: bool, parts: Parts | None = None
+) -> list[Any]:
     """Run the loop backwards, with states by the binomial schedule.
 
     One turn of the outer loop reverses one step. Before that, it goes from the last state that is kept to
@@ -85,16 +113,17 @@ def _reverse(loop: Loop, mask: Mask, args: Sequence[Any], given: bool) -> list[A
     Args:
         given: whether the states that were kept are arguments, which have to be copied, and not from the same
             program, whose memory they may share.
+        parts: what is run, for operands that belong to it; else those of the loop.
     """
+    parts = parts or _parts(loop, mask)
     count = loop.counts + len(mask)
     num_consts, num_carry = loop.num_consts, loop.num_carry
     n = integer(loop.length) if loop.length is not None else args[0]
     slots = loop.slots if loop.length is None else max(1, min(loop.slots, loop.length))
     consts, carry, xs = split_operands(args[loop.counts : count], num_consts, num_carry)
-    m_consts, m_carry, m_xs = split_operands(mask, num_consts, num_carry)
+    m_consts, m_carry, _ = split_operands(mask, num_consts, num_carry)
     moving, fixed = sum(m_carry), sum(m_consts)
     ct_carry, ct_ys = list(args[count : count + moving]), list(args[count + moving :])
-    step = _step(loop, mask)
     one = integer(1)
 
     def slices(arrays: Sequence[Any], k: Any) -> list[Any]:
@@ -105,7 +134,7 @@ def _reverse(loop: Loop, mask: Mask, args: Sequence[Any], given: bool) -> list[A
         """The state at step `stop`, from that at step k."""
 
         def body(i: Any, *c: Any) -> list[Any]:
-            outs = evaluate(loop.program, [*consts, *c, *slices(xs, i)])
+            outs = parts.body([*consts, *c, *slices(xs, i)])
             return [add_p.bind(i, one), *outs[:num_carry]]
 
         return loop_while(lambda i, *_: lt_p.bind(i, stop), body, [k, *state])[1:]
@@ -131,7 +160,7 @@ def _reverse(loop: Loop, mask: Mask, args: Sequence[Any], given: bool) -> list[A
             [k, top, steps, *state, *kept],
         )
         reached, kept = forward(k, r, both[:num_carry]), tuple(both[num_carry:])
-        found = evaluate(step, [*consts, *reached, *slices(xs, r), *ct_carry, *slices(ct_ys, r)])
+        found = parts.step([*consts, *reached, *slices(xs, r), *ct_carry, *slices(ct_ys, r)])
         at = sub_p.bind(integer((loop.length or 0) - 1), r) if loop.reverse else r
         further = [
             *found[fixed : fixed + moving],
@@ -156,8 +185,8 @@ def _reverse(loop: Loop, mask: Mask, args: Sequence[Any], given: bool) -> list[A
         order, steps = iota_p.bind(dtype=INT, shape=(slots,), dimension=0), zeros(shaped_array((slots,), INT))
         kept = [_with_slots(c, slots) for c in carry]
         top = k = integer(0)
-    sums = [zeros(c.aval.tangent) for c in chosen(consts, m_consts)]
-    ct_xs = [zeros(x.aval.tangent) for x in chosen(xs, m_xs)]
+    sums = [zeros(a) for a in parts.sums]
+    ct_xs = [zeros(a) for a in parts.slices]
     start = [sub_p.bind(n, one), k, top, steps, *carry, *kept, *ct_carry, *sums, *ct_xs]
     outs = loop_while(lambda r, *_: ge_p.bind(r, integer(0)), turn, start)
     rest = outs[4 + 2 * num_carry :]
@@ -401,11 +430,12 @@ def _adjoint_batch(
     program: Program,
 ) -> tuple[list[Any], list[int | None]]:
     by_lane = loop.length is None and dims[0] is not None
-    size = chunk_of_lanes(axis, loop.program.out_avals, (loop.program,)) if by_lane else None
-    if size is not None:
-        # Beside each state there is its cotangent. The chunks of the first run have kept no states.
-        size = chunk_of_lanes(axis, loop.program.out_avals, (loop.program,), 2)
-    if loop.recorded and (size is not None or any(d is not None for d in dims[1:4])):
+    avals, programs = loop.program.out_avals, (loop.program,)
+    # The chunks of the first run have kept no states.
+    apart = by_lane and chunk_of_lanes(axis, avals, programs) is not None
+    # Beside each state there is its cotangent.
+    size = chunk_of_lanes(axis, avals, programs, 2) if apart else None
+    if loop.recorded and (apart or any(d is not None for d in dims[1:4])):
         # Each lane has slots of its own: not what a loop over lanes has kept.
         dims = loop.unrecorded(dims)[1]
         loop, values = loop.unrecorded(values)
@@ -418,12 +448,80 @@ def _adjoint_batch(
         loop, operands, operand_dims = with_common_count(loop, values[:count], dims[:count])
         first = loop.num_consts - 1
         mask = (False, *mask[:first], False, *mask[first:])
-        program = _adjoint_program(loop, mask)
         values, dims = [*operands, *values[count:]], [*operand_dims, *dims[count:]]
     if not loop.recorded:
-        batched, out_dims = batch_program(program, axis, tuple(dims))
-        return evaluate(batched.with_consts_as_literals(), values), list(out_dims)
-    return _mapped_batch(axis, values, dims, lanes=Lanes(loop, mask, ()), program=program)
+        batched, out_dims = _lanes_program(loop, mask, axis, values, dims)
+        return evaluate(batched, values), out_dims
+    return _of_lanes(axis, values, dims, Lanes(loop, mask, ()))
+
+
+def _lanes_program(
+    loop: Loop, mask: Mask, axis: Axis, values: Sequence[Any], dims: Sequence[int | None]
+) -> tuple[Program, list[int | None]]:
+    """The adjoint of lanes that take the same number of turns, and the mapped dimensions of its results.
+
+    Slots are the first dimension of states and lanes the second, so a state is written in one piece.
+    """
+    avals = [v.aval for v in values]
+    key = ("adjoint of lanes", mask, axis.size, axis.name, tuple(dims), tuple(avals))
+    program = loop.derived(key, lambda *xs: _reverse_lanes(loop, mask, axis, xs, dims), avals)
+    first = sum(mask[: loop.num_consts + loop.num_carry])
+    return program, [0 if k < first else 1 for k in range(sum(mask))]
+
+
+def _reverse_lanes(
+    loop: Loop, mask: Mask, axis: Axis, args: Sequence[Any], dims: Sequence[int | None]
+) -> list[Any]:
+    first, count = loop.counts, loop.counts + len(mask)
+    num_consts, num_carry = loop.num_consts, loop.num_carry
+    operands, at = list(args[first:count]), list(dims[first:count])
+    kept, kept_at = args[first - num_carry : first], dims[first - num_carry : first]
+    if loop.recorded:
+        for k, d in enumerate(kept_at, num_consts):
+            if d is not None and at[k] is None:
+                operands[k], at[k] = to_dim(operands[k], None, 0, axis.size), 0
+    batched = batched_loop(axis, operands, at, loop.program, num_consts, num_carry)
+    extra = batched.operands[: batched.num_consts - num_consts]
+    carried = batched.out_dims[:num_carry]
+    const_dims, _, x_dims = split_operands(at, num_consts, num_carry)
+    slice_dims = [None if d is None else max(d - 1, 0) for d in x_dims]
+    plain = _step(loop, mask)
+    rest = len(plain.invars) - len(mask)
+    step, _ = batch_program(
+        plain, axis, (*const_dims, *carried, *slice_dims, *[0] * rest), (0,) * len(plain.outvars)
+    )
+    inner = _parts(loop, mask)
+    parts = Parts(
+        lambda values: evaluate(batched.program, [*extra, *values]),
+        lambda values: evaluate(step.with_consts_as_literals(), values),
+        [_of_all(a, 0, axis.size) for a in inner.sums],
+        [_of_all(a, 1, axis.size) for a in inner.slices],
+    )
+    head = list(args[:first])
+    if loop.recorded:
+        head[first - num_carry :] = [
+            x if c is None else to_dim(x, d, 1, axis.size)
+            for x, d, c in zip(kept, kept_at, carried, strict=True)
+        ]
+    moving = sum(mask[num_consts : num_consts + num_carry])
+    cts = [
+        to_dim(ct, d, 0 if k < moving else 1, axis.size)
+        for k, (ct, d) in enumerate(zip(args[count:], dims[count:], strict=True))
+    ]
+    return _reverse(loop, mask, [*head, *batched.operands[len(extra) :], *cts], False, parts)
+
+
+def _of_all(aval: ShapedArray, dim: int, size: int) -> ShapedArray:
+    return shaped_array((*aval.shape[:dim], size, *aval.shape[dim:]), aval.dtype)
+
+
+def _of_lanes(
+    axis: Axis, values: Sequence[Any], dims: Sequence[int | None], lanes: Lanes
+) -> tuple[list[Any], list[int | None]]:
+    """The adjoint of lanes, from states that were kept."""
+    program, out_dims = _lanes_program(lanes.loop, lanes.mask, axis, values, dims)
+    lanes = lanes._replace(maps=((axis.size, axis.name, tuple(dims)),))
+    return loop_adjoint_mapped_p.bind(*values, lanes=lanes, program=program), out_dims
 
 
 class Lanes(NamedTuple):
@@ -455,7 +553,7 @@ def _at_first(program: Program, axis: Axis, dims: tuple[int | None, ...]) -> Pro
 def _mapped_batch(
     axis: Axis, values: Sequence[Any], dims: Sequence[int | None], *, lanes: Lanes, program: Program
 ) -> tuple[list[Any], list[int | None]]:
-    """The adjoint of lanes, from states that were kept."""
+    """That for a further dimension of lanes."""
     lanes = lanes._replace(maps=(*lanes.maps, (axis.size, axis.name, tuple(dims))))
     program = _at_first(program, axis, tuple(dims))
     return loop_adjoint_mapped_p.bind(*values, lanes=lanes, program=program), [0] * len(program.outvars)
