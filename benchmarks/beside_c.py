@@ -1,18 +1,19 @@
 """Compiled programs beside JAX and beside C that does the same: what the machine gives.
 
-    python benchmarks/beside_c.py [--only NAME ...] [--rounds N] [--cpu]
+    python benchmarks/beside_c.py [--only NAME ...] [--rounds N] [--threads N] [--cpu]
 
 Needs jax and a C compiler (`cc`, or what CC names) with OpenMP. The programs are those of `compiled.py`;
 `c/programs.c` has each of them as one would write it by hand, with the same arrays and as many threads. It is
 compiled twice when the script runs, into a temporary folder: with the elementary functions of the C library,
 of which gcc has vector versions, and with the methods and polynomials of Pullback's engine. Some programs
 have variants: stores past the cache, a table that bisections begin with. The C functions write into memory
-that is there and was used before.
+that is there and was used before. Linear algebra is beside the same routines of SciPy's LAPACK alone.
 
 All of them take turns, round by round. A time is the least of the rounds; with `--cpu` it is the processor
-time of all threads, which means something on a busy machine, too. Errors are in units of the last place of
-the result computed with float64, the largest one; results smaller than a thousandth of the largest count as
-if they were that.
+time of all threads, which means something on a busy machine, too. `--threads` says how many threads Pullback,
+C and LAPACK take (JAX takes what it will): with one, nobody waits for anybody. Errors are in units of the
+last place of the result computed with float64, the largest one; results smaller than a thousandth of the
+largest count as if they were that.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from typing import Any
 import compiled
 import numpy as np
 from programs import PROGRAMS
-from scipy import special
+from scipy import linalg, special
 
 _SOURCE = Path(__file__).resolve().parent / "c" / "programs.c"
 _FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
@@ -68,6 +69,42 @@ def _black_scholes(spot: Any, strike: Any, time: Any, rate: Any, volatility: Any
     return spot * p1 - discounted * p2, p1, time * discounted * p2, vega
 
 
+def _logsumexp(x: Any) -> tuple[Any, ...]:
+    return (special.logsumexp(x, axis=0),)
+
+
+def _variance(x: Any) -> tuple[Any, ...]:
+    return x.mean((0, 2)), x.var((0, 2)), x.max(1)
+
+
+def _life(cells: Any) -> tuple[Any, ...]:
+    for _ in range(50):
+        across = np.roll(cells, 1, 1) + cells + np.roll(cells, -1, 1)
+        near = np.roll(across, 1, 0) + across + np.roll(across, -1, 0) - cells
+        cells = ((near == 3) | ((cells == 1) & (near == 2))).astype(np.int32)
+    return (cells,)
+
+
+def _gradient_of_solve(a: Any, b: Any) -> tuple[Any, ...]:
+    x = np.linalg.solve(a, b)
+    adjoint = np.linalg.solve(a.T, 2 * x)
+    return -np.outer(adjoint, x), adjoint
+
+
+def _lapack_solve(arrays: Arrays) -> tuple[Callable[[], Any], list[Any]]:
+    """The gradient through a solve by LAPACK alone: one factorization for two systems, and the product."""
+    a, b = np.asfortranarray(arrays[0]), arrays[1]
+    results = [np.empty_like(arrays[0]), np.empty_like(b)]
+
+    def call() -> None:
+        factors, pivots, _ = linalg.lapack.sgetrf(a)
+        x, _ = linalg.lapack.sgetrs(factors, pivots, b)
+        results[1][...], _ = linalg.lapack.sgetrs(factors, pivots, 2 * x, trans=1)
+        np.multiply(-results[1][:, None], x, out=results[0])
+
+    return call, results
+
+
 def _grid() -> Any:
     return np.linspace(0.0, 1.0, 1_000, dtype=np.float32)
 
@@ -78,29 +115,34 @@ class Case:
 
     Attributes:
       functions: its variants.
-      inputs: the arrays given to C, from the program's.
-      outputs: how many arrays there are of results, of the first input's shape.
+      outputs: the shapes of the results, or how many there are of the first input's shape.
       sizes: the numbers given after the arrays, from the program's arrays.
       exact: the results in float64.
+      inputs: the arrays given to C, from the program's.
       dtype: of the results.
+      routines: instead of C, a call of LAPACK's routines and where its results are, from the
+        program's arrays.
     """
 
     functions: Sequence[str]
-    outputs: int
+    outputs: int | Sequence[tuple[int, ...]]
     sizes: Callable[[Arrays], Sequence[Any]]
     exact: Callable[..., tuple[Any, ...]]
     inputs: Callable[[Arrays], Arrays] = lambda arrays: arrays
     dtype: type = np.float32
+    routines: Callable[[Arrays], tuple[Callable[[], Any], list[Any]]] | None = None
 
 
 def _length(arrays: Arrays) -> Sequence[Any]:
     return [ctypes.c_ssize_t(arrays[0].size)]
 
 
+def _shape(arrays: Arrays) -> Sequence[Any]:
+    return [ctypes.c_ssize_t(n) for n in arrays[0].shape]
+
+
 CASES = {
-    "softmax": Case(
-        ("softmax", "softmax_streamed"), 1, lambda a: [ctypes.c_ssize_t(n) for n in a[0].shape], _softmax
-    ),
+    "softmax": Case(("softmax", "softmax_streamed"), 1, _shape, _softmax),
     "gelu": Case(("gelu",), 1, _length, _gelu),
     "black_scholes": Case(("black_scholes",), 4, _length, _black_scholes),
     "interpolation": Case(
@@ -113,6 +155,26 @@ CASES = {
     "argsort": Case(
         ("argsort",), 1, _length, lambda x: (np.argsort(x, kind="stable"),), dtype=np.int32
     ),
+    "logsumexp": Case(("logsumexp",), [(1000,)], _shape, _logsumexp),
+    "variance": Case(
+        ("variance",), [(200,), (200,), (300, 50)], lambda a: [ctypes.c_ssize_t(len(a[0]))], _variance
+    ),
+    "segment_sum": Case(
+        ("segment_sum",),
+        [(1000,)],
+        lambda a: [*_length(a), ctypes.c_int(1000)],
+        lambda values, segments: (np.bincount(segments.astype(np.int64), values, 1000),),
+    ),
+    "life": Case(
+        ("life",), 1, lambda a: [*_shape(a), ctypes.c_int(50)], _life, dtype=np.int32
+    ),
+    "vmapped_products": Case(
+        ("vmapped_products",),
+        [(50_000, 4)],
+        lambda a: [ctypes.c_ssize_t(len(a[0]))],
+        lambda a, b, v: (np.einsum("nij,nj->ni", np.tanh(a @ b), v),),
+    ),
+    "solve": Case((), 0, _length, _gradient_of_solve, routines=_lapack_solve),
 }  # fmt: skip
 
 
@@ -153,7 +215,8 @@ def _aligned(array: Any) -> Any:
 def _bound(function: Any, case: Case, arrays: Arrays) -> tuple[Callable[[], Any], Arrays]:
     """A call of a C function, and where its results are."""
     given = [_aligned(a) for a in case.inputs(arrays)]
-    results = [_aligned(np.zeros(arrays[0].shape, case.dtype)) for _ in range(case.outputs)]
+    shapes = [arrays[0].shape] * case.outputs if isinstance(case.outputs, int) else case.outputs
+    results = [_aligned(np.zeros(shape, case.dtype)) for shape in shapes]
     pointers = [ctypes.c_void_p(a.ctypes.data) for a in (*given, *results)]
     sizes = case.sizes(arrays)
     function.restype = None
@@ -207,6 +270,11 @@ def measure(name: str, libraries: dict[str, ctypes.CDLL], rounds: int, clock: Ca
                 calls[label]()
                 errors[label] = _error(results, exact)
                 variants.append(label)
+        if case.routines is not None:
+            calls["LAPACK"], results = case.routines(arrays)
+            calls["LAPACK"]()
+            errors["LAPACK"] = _error(results, exact)
+            variants.append("LAPACK")
         counts = {}
         for label, call in calls.items():
             once = min(_time(call, 1, time.perf_counter) for _ in range(3))
@@ -238,10 +306,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compiled programs, beside JAX and C.")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=25, help="rounds (default: 25)")
+    parser.add_argument("--threads", type=int, help="threads of Pullback, C and LAPACK (default: all)")
     parser.add_argument("--cpu", action="store_true", help="processor time of all threads, not elapsed time")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.threads is not None:
+        if options.threads < 1:
+            parser.error("--threads must be at least 1")
+        count = str(options.threads)
+        names = ("PULLBACK_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        if any(
+            os.environ.get(name) != count for name in names
+        ):  # the libraries read them when they are loaded
+            os.environ.update(dict.fromkeys(names, count))
+            os.execv(sys.executable, [sys.executable, *sys.argv])
     # Threads that wait for the next loop would take the processor from the others, whose turn it is.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with tempfile.TemporaryDirectory() as folder:

@@ -233,3 +233,189 @@ void argsort(const float *x, int32_t *order, ptrdiff_t n)
     free(a);
     free(b);
 }
+
+typedef float Vector __attribute__((vector_size(64), aligned(4)));
+
+/* The logarithms of the columns' sums of exponentials: so many columns at a time that they stay in the second cache
+ * between the pass for the maxima and that for the sums, which are added in parts of 64 rows. */
+void logsumexp(const float *x, float *y, ptrdiff_t rows, ptrdiff_t columns)
+{
+    enum { WIDE = 96, PART = 64 };
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t first = 0; first < columns; first += WIDE) {
+        ptrdiff_t n = columns - first < WIDE ? columns - first : WIDE;
+        float top[WIDE], sum[WIDE] = {0};
+        for (ptrdiff_t j = 0; j < WIDE; j++)
+            top[j] = -INFINITY;
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const float *row = x + i * columns + first;
+#pragma omp simd
+            for (ptrdiff_t j = 0; j < n; j++)
+                top[j] = row[j] > top[j] ? row[j] : top[j];
+        }
+        for (ptrdiff_t i = 0; i < rows;) {
+            ptrdiff_t stop = i + PART < rows ? i + PART : rows;
+            float part[WIDE] = {0};
+            for (; i < stop; i++) {
+                const float *row = x + i * columns + first;
+#pragma omp simd
+                for (ptrdiff_t j = 0; j < n; j++)
+                    part[j] += fast_exp(row[j] - top[j]);
+            }
+#pragma omp simd
+            for (ptrdiff_t j = 0; j < n; j++)
+                sum[j] += part[j];
+        }
+#pragma omp simd
+        for (ptrdiff_t j = 0; j < n; j++)
+            y[first + j] = top[j] + fast_log(sum[j]);
+    }
+}
+
+enum { PLANE = 200, ROW = 50 }; /* of the array whose mean and variance are taken */
+
+INLINE float sum_of(Vector v)
+{
+    float sum = 0.0f;
+    for (int k = 0; k < 16; k++)
+        sum += v[k];
+    return sum;
+}
+
+/* Means and variances over the first and the last dimension, in two passes, and maxima over the second dimension in
+ * the first of them. Each thread has the planes of a part of the first dimension. */
+void variance(const float *x, float *mean, float *spread, float *most, ptrdiff_t planes)
+{
+    enum { LANES = 16, WHOLE = ROW / LANES * LANES };
+    float sums[PLANE] = {0}, squares[PLANE] = {0}, scale = 1.0f / (float)(planes * ROW);
+#pragma omp parallel
+    {
+        float own[PLANE][LANES] = {{0}};
+#pragma omp for schedule(static)
+        for (ptrdiff_t i = 0; i < planes; i++) {
+            float top[ROW];
+            for (int k = 0; k < ROW; k++)
+                top[k] = -INFINITY;
+            for (int j = 0; j < PLANE; j++) {
+                const float *row = x + (i * PLANE + j) * ROW;
+                Vector sum = *(Vector *)own[j];
+                for (int k = 0; k < WHOLE; k += LANES)
+                    sum += *(const Vector *)(row + k);
+                *(Vector *)own[j] = sum;
+                for (int k = WHOLE; k < ROW; k++)
+                    own[j][k - WHOLE] += row[k];
+#pragma omp simd
+                for (int k = 0; k < ROW; k++)
+                    top[k] = row[k] > top[k] ? row[k] : top[k];
+            }
+            memcpy(most + i * ROW, top, sizeof top);
+        }
+#pragma omp critical
+        for (int j = 0; j < PLANE; j++)
+            sums[j] += sum_of(*(Vector *)own[j]);
+#pragma omp barrier
+        memset(own, 0, sizeof own);
+#pragma omp for schedule(static)
+        for (ptrdiff_t i = 0; i < planes; i++)
+            for (int j = 0; j < PLANE; j++) {
+                const float *row = x + (i * PLANE + j) * ROW;
+                float middle = sums[j] * scale;
+                Vector sum = *(Vector *)own[j];
+                for (int k = 0; k < WHOLE; k += LANES) {
+                    Vector v = *(const Vector *)(row + k) - middle;
+                    sum += v * v;
+                }
+                *(Vector *)own[j] = sum;
+                for (int k = WHOLE; k < ROW; k++)
+                    own[j][k - WHOLE] += (row[k] - middle) * (row[k] - middle);
+            }
+#pragma omp critical
+        for (int j = 0; j < PLANE; j++)
+            squares[j] += sum_of(*(Vector *)own[j]);
+    }
+    for (int j = 0; j < PLANE; j++) {
+        mean[j] = sums[j] * scale;
+        spread[j] = squares[j] * scale;
+    }
+}
+
+/* Each thread has sums of its own; numbers count from the end if negative, and those out of range are left out. */
+void segment_sum(const float *values, const int32_t *segments, float *sums, ptrdiff_t n, int count)
+{
+    memset(sums, 0, sizeof(float) * (size_t)count);
+#pragma omp parallel
+    {
+        float *own = calloc((size_t)count, sizeof(float));
+#pragma omp for schedule(static)
+        for (ptrdiff_t i = 0; i < n; i++) {
+            int32_t k = segments[i];
+            k += k < 0 ? count : 0;
+            if ((uint32_t)k < (uint32_t)count)
+                own[k] += values[i];
+        }
+#pragma omp critical
+        for (int k = 0; k < count; k++)
+            sums[k] += own[k];
+        free(own);
+    }
+}
+
+/* Conway's Life on a torus: rows with their neighbours on both sides, in two arrays that change roles. */
+void life(const int32_t *start, int32_t *cells, ptrdiff_t rows, ptrdiff_t n, int steps)
+{
+    ptrdiff_t wide = n + 32;
+    size_t bytes = sizeof(int32_t) * (size_t)((rows + 2) * wide);
+    int32_t *a = aligned_alloc(64, (bytes + 63) / 64 * 64), *b = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    for (ptrdiff_t i = 0; i < rows + 2; i++) {
+        int32_t *row = a + i * wide + 16;
+        memcpy(row, start + (i + rows - 1) % rows * n, sizeof(int32_t) * (size_t)n);
+        row[-1] = row[n - 1];
+        row[n] = row[0];
+    }
+    for (int step = 0; step < steps; step++) {
+#pragma omp parallel for schedule(static)
+        for (ptrdiff_t i = 1; i <= rows; i++) {
+            const int32_t *up = a + (i - 1) * wide + 16, *row = up + wide, *down = row + wide;
+            int32_t *to = b + i * wide + 16;
+#pragma omp simd
+            for (ptrdiff_t j = 0; j < n; j++) {
+                int32_t sum = up[j - 1] + up[j] + up[j + 1] + row[j - 1] + row[j + 1] + down[j - 1] + down[j] + down[j + 1];
+                to[j] = (sum == 3) | ((row[j] == 1) & (sum == 2));
+            }
+            to[-1] = to[n - 1];
+            to[n] = to[0];
+        }
+        memcpy(b, b + rows * wide, sizeof(int32_t) * (size_t)wide);
+        memcpy(b + (rows + 1) * wide, b + wide, sizeof(int32_t) * (size_t)wide);
+        int32_t *spare = a;
+        a = b;
+        b = spare;
+    }
+    for (ptrdiff_t i = 0; i < rows; i++)
+        memcpy(cells + i * n, a + (i + 1) * wide + 16, sizeof(int32_t) * (size_t)n);
+    free(a);
+    free(b);
+}
+
+/* tanh(A B) v for many matrices of 4x4, a matrix in a vector. */
+void vmapped_products(const float *a, const float *b, const float *v, float *y, ptrdiff_t n)
+{
+    typedef int Lanes __attribute__((vector_size(64)));
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        Vector left = *(const Vector *)(a + 16 * i), right = *(const Vector *)(b + 16 * i), product = {0};
+        const Lanes rows = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
+        const Lanes columns = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+        for (int k = 0; k < 4; k++)
+            product += __builtin_shuffle(left, rows + k) * __builtin_shuffle(right, columns + 4 * k);
+        float t[16], factor[16];
+        memcpy(t, &product, sizeof t);
+        for (int j = 0; j < 16; j++)
+            factor[j] = v[4 * i + j % 4];
+#pragma omp simd
+        for (int j = 0; j < 16; j++)
+            t[j] = fast_tanh(t[j]) * factor[j];
+        for (int j = 0; j < 4; j++)
+            y[4 * i + j] = (t[4 * j] + t[4 * j + 1]) + (t[4 * j + 2] + t[4 * j + 3]);
+    }
+}

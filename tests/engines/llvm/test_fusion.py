@@ -244,3 +244,27 @@ def test_sums_down_wide_columns_by_several_threads(columns: int) -> None:
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_rolled_arrays_are_not_stored() -> None:
+    def step(_: Any, cells: Any) -> Any:
+        shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
+        near = sum(jnp.roll(cells, shift, (0, 1)) for shift in shifts)
+        return ((near == 3) | ((cells == 1) & (near == 2))).astype(cells.dtype)
+
+    cells = np.random.default_rng(0).integers(0, 2, (37, 41)).astype(np.int32)
+    agree(lambda cells: step(0, cells), cells, guard=True)
+    agree(lambda cells: lax.fori_loop(0, 6, step, cells), cells, guard=True)
+    text: str = pb.jit(lambda cells: lax.fori_loop(0, 6, step, cells)).lower(cells).compile().as_text("loops")
+    stored = {line.split()[0].removesuffix("[...]") for line in text.splitlines() if " : " in line}
+    assert len(stored) == 2  # the result, and a step's
+
+
+@pytest.mark.parametrize("turns", [3, 7])
+def test_rolled_arrays_of_rolled_arrays(turns: int) -> None:
+    def f(x: Any) -> Any:
+        for k in range(turns):
+            x = jnp.roll(x, (k + 1, -k), (0, 1)) + jnp.concatenate([x[5:], 2 * x[:5]])
+        return x
+
+    agree(f, np.random.default_rng(0).integers(-9, 9, (23, 19)).astype(np.float32), guard=True)

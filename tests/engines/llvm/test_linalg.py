@@ -220,3 +220,43 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         pb.config.update("num_threads", before)
     for one, three in zip(*results, strict=True):
         np.testing.assert_array_equal(one, three)
+
+
+def _factorizations(f: Any, *args: Any) -> int:
+    """How many calls of the routine that factors matrices a program has."""
+    text: str = pb.jit(f).lower(*args).compile().as_text("llvm")
+    return sum("call" in line and "getrf" in line for line in text.splitlines())
+
+
+@pytest.mark.parametrize("shape", [(30, 30), (2, 3, 20, 20)])
+@pytest.mark.parametrize("dtype", LETTERS)
+def test_systems_with_the_same_matrix_share_its_factors(shape: tuple[int, ...], dtype: str) -> None:
+    a, b = regular(*shape, dtype=dtype), draw(*shape[:-1], 3, dtype=dtype)
+    a += 9 * np.eye(shape[-1], dtype=dtype)
+
+    def several(a: Any, b: Any) -> Any:
+        c = a + 9 * jnp.eye(a.shape[-1], dtype=a.dtype)  # is not in memory
+        x = jnp.linalg.solve(c, b)
+        y = jnp.linalg.solve(jnp.swapaxes(c, -1, -2), x) @ jnp.swapaxes(b, -1, -2)
+        z = jnp.linalg.solve(c, y) + y @ y
+        return x, y, jnp.linalg.solve(2 * c, z), z
+
+    check(several, a, b)
+    derivative = lambda a, b: pb.vjp(jnp.linalg.solve, a, b)[1](jnp.cos(b))
+    check(derivative, a, b)
+    assert _factorizations(derivative, a, b) == 1
+    assert _factorizations(lambda a, b: jnp.linalg.solve(a, jnp.linalg.solve(a + 1, b)), a, b) == 2
+
+
+def test_factors_do_not_outlive_their_matrix() -> None:
+    """A loop's state is written over, and a new matrix has new factors."""
+
+    def f(a: Any, b: Any) -> Any:
+        def step(a: Any, _: Any) -> Any:
+            x = jnp.linalg.solve(a, b)
+            y = jnp.linalg.solve(a, x)
+            return a.at[0].add(y[0]), y
+
+        return lax.scan(step, a, None, length=4)
+
+    check(f, regular(25, 25, dtype="d"), draw(25, 25, dtype="d"))

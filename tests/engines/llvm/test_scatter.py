@@ -244,3 +244,29 @@ def test_sums_are_the_same_for_any_number_of_threads() -> None:
     exact = x.astype(np.float64)
     np.add.at(exact, indices, updates)
     np.testing.assert_allclose(results[0], exact, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.uint32])
+@pytest.mark.parametrize("size", [90, 300])
+def test_the_most_extreme_indices(dtype: Any, size: int) -> None:
+    """What is out of range is left out, at whichever end; nothing around the array is touched."""
+    bounds = np.iinfo(dtype)
+    places = np.array([bounds.min, bounds.min + 1, 0, 1, size - 1, size, bounds.max - 1, bounds.max, 7])
+    places = places.astype(dtype)[:, None]
+    numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+
+    def f(x: Any, updates: Any, places: Any) -> Any:
+        return (
+            lax.scatter_add(x, places, updates, numbers),
+            lax.scatter(x, places, updates, numbers),
+            x.at[places[:, 0]].add(updates),
+        )
+
+    x, updates = np.arange(size, dtype=np.float32), np.arange(1, 10, dtype=np.float32)
+    agree(f, x, updates, places, guard=True)
+    own, *_ = pb.jit(f)(x, updates, places)
+    expected = x.copy()
+    for place, update in zip(places[:, 0], updates, strict=True):
+        if 0 <= int(place) < size:
+            expected[int(place)] += update
+    np.testing.assert_array_equal(own, expected)

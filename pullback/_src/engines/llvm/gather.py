@@ -37,6 +37,13 @@ def placed(e: Emitter, value: Value, dtype: np.dtype[Any], limit: int) -> tuple[
     return (inside if inside.elem == "i64" else e.convert("zext", inside, "i64")), valid
 
 
+def found_in(e: Emitter, value: Value, dtype: np.dtype[Any], limit: int) -> tuple[Value, Value]:
+    """An index as i64, which means something only if the other value is true: it is in [0, limit]."""
+    most = e.const(min(limit, int(np.iinfo(dtype).max)), value)
+    valid = e.icmp("ule", value, most)  # without a sign, negative numbers are large
+    return (value if value.elem == "i64" else e.convert("zext", value, "i64")), valid
+
+
 class Places:
     """How index vectors say where windows are: what gather and scatter have in common.
 
@@ -64,12 +71,18 @@ class Places:
         self.drop = mode is GatherScatterMode.FILL_OR_DROP
         self.rank = len(shape)
 
-    def start(self, e: Emitter, indices: Node, batch: Position, view: View) -> tuple[Index, Value | None]:
-        """The flat index of the windows at a position of the batch, and whether they are in range."""
+    def start(
+        self, e: Emitter, indices: Node, batch: Position, view: View, *, tests: bool = False
+    ) -> tuple[Index, Value | None]:
+        """The flat index of the windows at a position of the batch, and whether they are in range.
+
+        tests: the index will be used only if they are. Otherwise it is moved into the array.
+        """
         flat, vector, valid = view.offset, None, None
+        place = found_in if tests and self.drop else placed
         for c, (d, limit) in enumerate(zip(self.index_map, self.limits, strict=True)):
             raw = components(indices.element(e, (*batch, Index.of(c))))[0]
-            value, inside = placed(e, raw, indices.dtype, limit)
+            value, inside = place(e, raw, indices.dtype, limit)
             if self.drop:
                 valid = inside if valid is None else e.and_(*e.match(valid, inside))
             stride = view.strides[d]

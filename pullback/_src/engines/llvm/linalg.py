@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...core import dtypes
-from ...core.program import Equation
+from ...core.program import Atom, Equation
 from . import blas, elementwise, small_linalg
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
@@ -245,21 +245,32 @@ def first_is_zero(pivots: View) -> Node:
     return Map(lowered, [pivots], pivots.shape, np.dtype(np.int32), {}, 0.03)
 
 
-def solved(lw: Lowering, a: Node, b: Node, exchanged: bool) -> View:
-    """The solutions of A X = B, or of A^T X = B."""
+def solved(lw: Lowering, a: Node, b: Node, exchanged: bool, matrix_of: Atom | None = None) -> View:
+    """The solutions of A X = B, or of A^T X = B.
+
+    matrix_of: the equation's operand that `a` is. If other systems with it come later, as those of
+        derivatives do, the factors are kept for them.
+    """
     n, columns = b.shape[-2:]
     dtype = b.dtype
-    stacks = Stacks(lw, a.shape[:-2], dtype, n**3 / 3 + n * n * columns)
-    factors = stacks.copy(turned_node(a) if exchanged else a)
+    known = lw.factors_of(matrix_of)
+    stacks = Stacks(lw, a.shape[:-2], dtype, (0.0 if known else n**3 / 3) + n * n * columns)
+    if known is None:
+        factors = stacks.copy(turned_node(a) if exchanged else a)
+        pivots, of_transpose = stacks.memory(n, dtype=whole_number()), exchanged
+        lw.keep_factors(matrix_of, factors, pivots, of_transpose)
+    else:
+        factors, pivots, of_transpose = known
     x = stacks.copy(b)
-    pivots = stacks.scratch(n, dtype=whole_number())
+    form = "N" if exchanged == of_transpose else "T"
 
     def one(e: Emitter, matrix: Index, chunk: Index) -> None:
-        swaps, info = stacks.part(e, pivots, chunk), report(e)
+        swaps, info = stacks.at(e, pivots, matrix), report(e)
         left = stacks.at(e, factors, matrix)
-        factor(e, dtype, n, n, left, swaps, info)
+        if known is None:
+            factor(e, dtype, n, n, left, swaps, info)
         right = stacks.at(e, x, matrix)
-        blas.call(e, f"{blas.letter(dtype)}getrs", ["N", n, columns, left, n, swaps, right, n, info])
+        blas.call(e, f"{blas.letter(dtype)}getrs", [form, n, columns, left, n, swaps, right, n, info])
 
     stacks.run(one)
     return turned(changed(lw, x))
@@ -280,7 +291,7 @@ def solve(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> li
     transpose = eqn.params["transpose_a"]
     if small_linalg.few(math.prod(b.shape[:-2]), a, b):
         return [small_linalg.solve(lw, a, b, lw.result(b), transpose=transpose)]
-    return [solved(lw, a, b, transpose)]
+    return [solved(lw, a, b, transpose, eqn.invars[0])]
 
 
 @lowering("inv")

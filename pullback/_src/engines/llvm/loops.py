@@ -40,7 +40,7 @@ class StageWriter(Accumulation):
             self._share_axis(plan.outer[0], chunks_for(work, plan.outer[0].size))
         elif not block.reduced and block.size >= 2 * plan.count:
             self._share_blocks(block, self._parts(work, block))
-        elif self.sums and len(self.sums) == len(self.stage.outputs):
+        elif self.sums and len(self.sums) == len(self.stage.outputs) and not plan.grouped:
             self._share_terms(work)
         else:
             self._outer(plan.outer)
@@ -300,10 +300,25 @@ class StageWriter(Accumulation):
         return lanes
 
     def _lanes(self, start: Index, count: int) -> None:
-        if self.plan.tile is None:
+        if self.plan.grouped:
+            self._groups(start, count)
+        elif self.plan.tile is None:
             self._inside(self._set_lanes(start, count))
         else:
             self._rows(self.plan.tile, start, count, 0)
+
+    def _groups(self, start: Index, count: int) -> None:
+        """Sums of a few terms each, all of which are in one vector."""
+        terms = self._leaf(self._set_lanes(start, count))
+        (reduced,) = self.plan.full
+        sums = [
+            o.reducer.groups(self.e, t, reduced.size)
+            for o, t in zip(self.sums, terms, strict=True)
+            if o.reducer
+        ]
+        self.at[reduced.dims[-1]] = ZERO
+        self.at[self._block.dims[-1]] = Index.of_lanes(range(count)) + start
+        self._store(sums, count)
 
     def _panels(self, tile: Axis, start: Value, stop: Value) -> None:
         """Blocks from `start` to `stop` for all indices of the tile axis, a panel of them at a time.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...core.aval import ShapedArray
-from ...core.program import Equation, Literal, Program, Var
+from ...core.program import Atom, Equation, Literal, Program, Var
 from .ir import Emitter, Value
 from .memory import Arena, Slot
 from .module import Module
@@ -52,6 +52,7 @@ in_place: set[str] = set()
 SMALL = 256  # bytes of an array that lives in registers
 TINY = 64  # likewise in a long program
 OPERATION = 3.0  # ns that an operation takes at least
+PIECED_USES, PIECED_READS = 2, 32  # of pieces that are put together only where they are read
 MOST_REGIONS = 9  # parts of a domain with loops of their own
 DEEP = 60  # operations in a row that are computed in one loop
 NESTED = 100  # operations in a row, of any kind, that are not computed yet: nodes are walked recursively
@@ -93,6 +94,8 @@ class Walk:
         self.holds: dict[Buffer, Node] = {}  # and which of them a buffer holds
         self.places: dict[Var, View] = {}  # where results should go
         self.permuted: dict[Var, tuple[tuple[int, ...], Var]] = {}  # see `permuted_products`
+        self.systems = last_systems(program)
+        self.factors: dict[Var, tuple[View, View, bool]] = {}  # see `keep_factors`
 
 
 class Observer:
@@ -225,7 +228,7 @@ class Lowering:
                 ):
                     node = self.memory(node, places.get(var))
                 elif isinstance(node, (Map, Remap, Pieces)) and uses.get(var, 0) > 1:
-                    node = self._keep(node, places.get(var))
+                    node = self._keep(node, places.get(var), uses[var])
                 if not isinstance(node, (View, Registers, Constant)):
                     nested = 1 + max([walk.nested.get(v, 0) for v in read], default=0)
                     if nested > NESTED:
@@ -239,6 +242,8 @@ class Lowering:
             for var in dict.fromkeys([*read, *eqn.outvars]):
                 if walk.read_until.get(var, number) <= number:
                     self._let_go(walk, walk.reach.pop(var, ()))
+                    if var in walk.factors:
+                        self._let_go(walk, [view.buffer for view in walk.factors.pop(var)[:2]])
         self.observer.end(len(self._walks))
         ends = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
         stays = [*given, *[None] * (len(out) - len(given))]
@@ -266,6 +271,10 @@ class Lowering:
                 reached = _reached(walk.env[var], candidates, bool(made))
                 if reached:
                     self._hold(walk, var, reached)
+        for factors, pivots, _ in walk.factors.values():
+            if factors.buffer in made:
+                walk.holders[factors.buffer] += 1
+                walk.holders[pivots.buffer] += 1
         self._let_go(walk, made)
 
     def _replace(self, walk: Walk, var: Var, compute: Callable[[Node], Node]) -> None:
@@ -307,12 +316,13 @@ class Lowering:
             view.offset,
         )
 
-    def _keep(self, node: Node, where: View | None) -> Node:
+    def _keep(self, node: Node, where: View | None, uses: int) -> Node:
         """A deferred node that is used several times: computed now if that is better than doing it again."""
         found = Accesses()
         node.visit(variables(node.shape), found)
         # Pieces of pieces, each read several times, would be an exponential number of regions.
-        return self.memory(node, where) if found.cost > HEAVY or node.pieced else node
+        many = node.pieced and (uses > PIECED_USES or len(found.views) > PIECED_READS)
+        return self.memory(node, where) if found.cost > HEAVY or many else node
 
     def renewed(self, eqn: Equation, number: int) -> View | None:
         """The memory of an operand of the equation that is being lowered, to be written over.
@@ -358,6 +368,16 @@ class Lowering:
         new.slots, old.slots = old.slots, ()
         self._made.append(new)
         return View(new, node.shape, node.dtype, node.strides, node.offset)
+
+    def keep_factors(self, matrix: Atom | None, factors: View, pivots: View, of_transpose: bool) -> None:
+        """Keep a matrix's LU factors as long as the matrix, if a later equation solves a system with it."""
+        walk = self._walks[-1]
+        if isinstance(matrix, Var) and walk.systems[matrix] > walk.number:
+            walk.factors[matrix] = factors, pivots, of_transpose
+
+    def factors_of(self, matrix: Atom | None) -> tuple[View, View, bool] | None:
+        """The LU factors that were kept of a matrix, the pivots, and whether they are its transpose's."""
+        return self._walks[-1].factors.get(matrix) if isinstance(matrix, Var) else None
 
     # Nodes -----------------------------------------------------------------------------------------------
 
@@ -707,6 +727,15 @@ def last_reads(program: Program) -> dict[Var, int]:
         last.update({v: number for v in eqn.invars if isinstance(v, Var)})
     last.update({v: len(program.eqns) for v in program.outvars if isinstance(v, Var)})
     return last
+
+
+def last_systems(program: Program) -> dict[Var, int]:
+    """The number of the last equation that solves a system with a matrix."""
+    return {
+        eqn.invars[0]: number
+        for number, eqn in enumerate(program.eqns)
+        if eqn.primitive.name == "solve" and isinstance(eqn.invars[0], Var)
+    }
 
 
 def use_counts(program: Program) -> dict[Var, int]:

@@ -33,6 +33,25 @@ class Reducer(NamedTuple):
         (found,) = self._tree(e, element, lambda e, x, y: (number(e, x[0], y[0]),))
         return (e.select(is_any(e, e.isnan(element[0])), constant(np.nan, found.elem), found),)
 
+    def groups(self, e: Emitter, element: tuple[Value, ...], size: int) -> tuple[Value, ...]:
+        """Each `size` neighbouring lanes combined into one, as a balanced tree."""
+        count = max(v.lanes for v in element)
+        element = tuple([e.splat(v, count) for v in element])
+        pending: tuple[Value, ...] | None = None
+
+        def part(first: int, lanes: int) -> tuple[Value, ...]:
+            starts = range(first, element[0].lanes, size)
+            return tuple([e.shuffle(v, [k + j for k in starts for j in range(lanes)]) for v in element])
+
+        while size > 1:
+            half = size // 2
+            low, high = part(0, half), part(half, half)
+            if size % 2:
+                last = part(size - 1, 1)
+                pending = last if pending is None else self.combine(e, pending, last)
+            element, size = self.combine(e, low, high), half
+        return element if pending is None else self.combine(e, element, pending)
+
     def _tree(
         self,
         e: Emitter,

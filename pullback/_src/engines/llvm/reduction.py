@@ -27,6 +27,8 @@ KINDS = {
     "reduce_xor": "xor",
 }
 UNROLLED = 512  # bytes of an operand that is reduced in registers
+ROW = 32, 1024  # terms in a row that are reduced for themselves
+LARGE = 1 << 16  # elements of an operand whose parts lie far from each other
 
 
 @lowering(*KINDS)
@@ -51,8 +53,31 @@ def reduced(
         return Remap(zero, shape, lambda at: ())
     if math.prod(shape) and x.bytes <= UNROLLED and not lw.pending(x):
         return _in_registers(lw, x, axes, shape, r)
+    first = _rows_first(x, axes)
+    if first:
+        kept = [n for d, n in enumerate(x.shape) if d not in first]
+        rows = Node(tuple(kept), x.dtype)
+        x, axes = lw.reduce(x, first, r, lw.result(rows)), [d for d in axes if d not in first]
     view = lw.result(aval, out)
     return lw.reduce(x, axes, r, view)
+
+
+def _rows_first(x: Node, axes: Sequence[int]) -> list[int]:
+    """The last dimensions, if they are reduced for themselves before dimensions around that are not reduced.
+
+    Otherwise the loops would go from one short row to another far away in memory, for each element of the
+    result.
+    """
+    last = len(x.shape)
+    while last and last - 1 in axes:
+        last -= 1
+    terms = math.prod(x.shape[last:])
+    if isinstance(x, View) and x.strides[-1] != 1:
+        return []
+    if not ROW[0] <= terms <= ROW[1] or x.size < LARGE or x.storage.narrow is not None:
+        return []
+    around = [d for d in axes if d < last and x.shape[d] > 1]
+    return list(range(last, len(x.shape))) if around else []
 
 
 def _in_registers(

@@ -252,7 +252,7 @@ class Scatter:
         e.module.work += e.module.turns * COST * updates.size
         with ExitStack() as loops:
             batch = self._loops(loops, indices.shape[:-1], math.prod(self.window), part)
-            self.flat, valid = places.start(e, indices, batch, view)
+            self.flat, valid = places.start(e, indices, batch, view, tests=True)
             if valid is None:
                 self._windows(batch)
             else:

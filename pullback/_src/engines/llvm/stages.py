@@ -19,6 +19,7 @@ from .storage import TILE
 LANE_BYTES = 128  # of the widest element type, times lanes: two AVX-512 or four AVX2 registers a value
 HEAVY_BODY = 1.2  # ns of operations that may be worth shorter vectors
 LONG_BODY = 0.25  # ns of operations: what takes longer is not written twice
+SHORT = 32  # bytes of a sum's terms of which a vector has several sums'
 BRIEF = 10_000.0  # ns that a stage's operations take altogether
 
 
@@ -76,6 +77,8 @@ class Plan:
     body: float = 0.0  # the operations' part of it
     # Whether elements may be computed twice, because nothing is read that the stage writes over.
     repeatable: bool = False
+    # Whether `full` is the reduced axis: each so many neighbouring lanes are combined.
+    grouped: bool = False
 
 
 def probe(stage: Stage, fixed: dict[int, Index]) -> tuple[Position, list[Value], Accesses]:
@@ -188,10 +191,43 @@ def plan(stage: Stage, fixed: dict[int, Index], turns: float = 1.0) -> Plan:
     inside = math.prod(a.size for a in full)
     count = max(1, min(block.size, target // max(inside, 1)))
     if chosen.reduced:
+        around = None
+        # LLVM moves the lanes of masks one by one.
+        words = all(o.node.storage.register != "i1" for o in stage.outputs)
+        if stage.along is None and words and all(flat.vector is None for flat in flats):
+            size = SHORT // widest
+            around = _around(chosen, rest, size, variables, rows[: len(flats)], rows[len(flats) :])
+        if around is not None:
+            several = min(around.size, target // chosen.size)
+            if several > 1:
+                kept = [a for a in rest if a is not around]
+                body = found.cost
+                return Plan(kept, around, several, [chosen], [], cost, None, body, repeatable, grouped=True)
         others = [a for a in rest if not a.reduced] + [a for a in rest if a.reduced]
         return Plan(others, block, count, [], [], cost, None, found.cost, repeatable)
-    kept, summed = [a for a in rest if not a.reduced], [a for a in rest if a.reduced]
-    return Plan(kept, block, count, full, summed, cost, None, found.cost, repeatable)
+    outside, summed = [a for a in rest if not a.reduced], [a for a in rest if a.reduced]
+    return Plan(outside, block, count, full, summed, cost, None, found.cost, repeatable)
+
+
+def _around(
+    chosen: Axis,
+    rest: Sequence[Axis],
+    most: int,
+    variables: Sequence[Value],
+    loads: Sequence[dict[str, int]],
+    stores: Sequence[dict[str, int]],
+) -> Axis | None:
+    """An axis around a reduced one of at most so many terms, if both together walk through neighbours in
+    memory."""
+    if chosen.size > most or not rest or any(a.reduced for a in rest):
+        return None
+    name, outside = variables[chosen.dims[-1]].name, variables[rest[-1].dims[-1]].name
+    for number, row in enumerate([*loads, *stores]):
+        inner, outer = row.get(name, 0), row.get(outside, 0)
+        steps = {0: (0, 1), 1: (0, chosen.size)}.get(inner, ())
+        if outer not in (steps if number < len(loads) or inner else (1,)):
+            return None
+    return rest[-1]
 
 
 def _crossing(
