@@ -1,0 +1,104 @@
+"""What a program's values are needed for, and until when: the memory that lowering may use again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...core.program import Program, Var
+from .nodes import Buffer, Node, View
+
+
+class Walk:
+    """Where the lowering of a program stands, as far as liveness is concerned.
+
+    `mine` are the buffers that the walk may write over when nothing reads their content any more: those made
+    in it, and those that the caller has given away. The program's inputs and constants are never among them.
+
+    A buffer that was made in the walk is needed as long as a variable that will still be used can reach it:
+    its node is a view of it, or not computed yet and made of nodes that read it.
+    """
+
+    def __init__(self, program: Program, given: Sequence[Buffer], level: int) -> None:
+        self.env: dict[Var, Node] = {}
+        self.number = 0
+        self.mine: set[Buffer] = set(given)
+        self.read_until = last_reads(program)
+        self.reach: dict[Var, Sequence[Buffer]] = {}  # the memory that is needed as long as a variable
+        self.holders: dict[Buffer, int] = {}  # and how many variables need it
+        self.nested: dict[Var, int] = {}  # how many equations' nodes lie within each other
+        self.level = level
+        self.stored: dict[Node, View] = {}  # deferred nodes that something needed in memory
+        self.holds: dict[Buffer, Node] = {}  # and which of them a buffer holds
+        self.places: dict[Var, View] = {}  # where results should go
+        self.permuted: dict[Var, tuple[tuple[int, ...], Var]] = {}  # see `permuted_products`
+        self.systems = last_systems(program)
+        self.factors: dict[Var, tuple[View, View, bool]] = {}  # see `keep_factors`
+
+
+def destinations(
+    program: Program, out: Sequence[View | None], uses: dict[Var, int], in_place: set[str]
+) -> dict[Var, View]:
+    """Where the results that are computed by an equation should go (once, if a variable is returned twice).
+
+    What an equation changes in place goes there, too, if nothing else reads it, and so does what a result
+    only reshapes.
+    """
+    places: dict[Var, View] = {}
+    inputs = {*program.invars, *program.constvars}
+    for var, view in zip(program.outvars, out, strict=True):
+        if view is not None and isinstance(var, Var) and var not in inputs:
+            places.setdefault(var, view)
+    for eqn in reversed(program.eqns):
+        is_reshape = eqn.primitive.name == "reshape"
+        if (is_reshape or eqn.primitive.name in in_place) and eqn.outvars[0] in places:
+            changed = eqn.invars[0]
+            if not isinstance(changed, Var) or changed in inputs or changed in places:
+                continue
+            if uses[changed] == 1 and eqn.invars.count(changed) == 1:
+                place = places[eqn.outvars[0]]
+                reshaped = place.reshaped(changed.aval.shape) if is_reshape else place
+                if reshaped is not None:
+                    places[changed] = reshaped
+    return places
+
+
+def permuted_products(program: Program, uses: dict[Var, int]) -> dict[Var, tuple[tuple[int, ...], Var]]:
+    """Products that are only read by a transposition: its permutation and its result."""
+    found: dict[Var, tuple[tuple[int, ...], Var]] = {}
+    products = {e.outvars[0] for e in program.eqns if e.primitive.name == "dot_general"}
+    for eqn in program.eqns:
+        if eqn.primitive.name == "transpose" and eqn.invars[0] in products:
+            product = eqn.invars[0]
+            if isinstance(product, Var) and uses[product] == 1:
+                found[product] = eqn.params["permutation"], eqn.outvars[0]
+    return found
+
+
+def last_reads(program: Program) -> dict[Var, int]:
+    """The number of the last equation with a variable among its operands."""
+    last: dict[Var, int] = {}
+    for number, eqn in enumerate(program.eqns):
+        last.update({v: number for v in eqn.invars if isinstance(v, Var)})
+    last.update({v: len(program.eqns) for v in program.outvars if isinstance(v, Var)})
+    return last
+
+
+def last_systems(program: Program) -> dict[Var, int]:
+    """The number of the last equation that solves a system with a matrix."""
+    return {
+        eqn.invars[0]: number
+        for number, eqn in enumerate(program.eqns)
+        if eqn.primitive.name == "solve" and isinstance(eqn.invars[0], Var)
+    }
+
+
+def use_counts(program: Program) -> dict[Var, int]:
+    """How many equations and results read each variable."""
+    counts: dict[Var, int] = {}
+    for eqn in program.eqns:
+        for var in {v for v in eqn.invars if isinstance(v, Var)}:
+            counts[var] = counts.get(var, 0) + 1
+    for v in program.outvars:
+        if isinstance(v, Var):
+            counts[v] = counts.get(v, 0) + 1
+    return counts
