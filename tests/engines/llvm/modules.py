@@ -49,11 +49,9 @@ def copies(pairs: list[tuple[int, int, int]], status: str = "ret i32 0") -> str:
     return "\n".join([*lines, "  " + status, "}"])
 
 
-# The frame: a table of i64 (the number of steps a chunk takes, then a counter for each chunk). Each chunk
-# adds one to its counter.
-PARALLEL = """
-declare i32 @pb_parallel(ptr, ptr, i64)
-declare i32 @pb_poll()
+# A kernel that takes some steps and adds a number and one to that of its chunk. The table has the number of
+# steps a chunk takes, then a number for each chunk.
+_KERNEL = """
 define internal void @kernel(ptr %table, i64 %chunk, i64 %thread) {
 entry:
   %work = load i64, ptr %table
@@ -70,10 +68,20 @@ done:
   %place = add i64 %chunk, 1
   %p = getelementptr i64, ptr %table, i64 %place
   %old = load i64, ptr %p
-  %new = add i64 %old, 1
+  %number = add i64 $NUMBER, 1
+  %new = add i64 %old, %number
   store i64 %new, ptr %p
   ret void
 }
+"""
+
+# The frame: a table of i64 (the number of steps a chunk takes, then a counter for each chunk). Each chunk
+# adds one to its counter.
+PARALLEL = (
+    _KERNEL.replace("$NUMBER", "0")
+    + """
+declare i32 @pb_parallel(ptr, ptr, i64)
+declare i32 @pb_poll()
 define i32 @run(ptr %table, i64 %chunks) {
   %status = call i32 @pb_parallel(ptr @kernel, ptr %table, i64 %chunks)
   ret i32 %status
@@ -84,37 +92,20 @@ define i32 @program(ptr %frame) {
   ret i32 %status
 }
 """
+)
 
 # The table: the number of steps a chunk takes, then a number for each chunk.
 # The thread that runs a chunk adds its own number and one.
-FEW = """
+FEW = (
+    _KERNEL.replace("$NUMBER", "%thread")
+    + """
 declare i32 @pb_parallel_few(ptr, ptr, i64, i64, i32)
-define internal void @kernel(ptr %table, i64 %chunk, i64 %thread) {
-entry:
-  %work = load i64, ptr %table
-  br label %loop
-loop:
-  %i = phi i64 [0, %entry], [%n, %loop]
-  %x = phi i64 [%chunk, %entry], [%y, %loop]
-  %x1 = mul i64 %x, 6364136223846793005
-  %y = add i64 %x1, 1442695040888963407
-  %n = add i64 %i, 1
-  %more = icmp ult i64 %n, %work
-  br i1 %more, label %loop, label %done
-done:
-  %place = add i64 %chunk, 1
-  %p = getelementptr i64, ptr %table, i64 %place
-  %old = load i64, ptr %p
-  %number = add i64 %thread, 1
-  %new = add i64 %old, %number
-  store i64 %new, ptr %p
-  ret void
-}
 define i32 @run(ptr %table, i64 %chunks, i64 %most, i32 %wait) {
   %status = call i32 @pb_parallel_few(ptr @kernel, ptr %table, i64 %chunks, i64 %most, i32 %wait)
   ret i32 %status
 }
 """
+)
 
 # Runs until it is interrupted.
 ENDLESS = """
