@@ -11,22 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .deferred import Constant, Iota, Map, Part, Remap, Results
 from .ir import Emitter, Value
-from .nodes import (
-    Buffer,
-    Constant,
-    Iota,
-    Keys,
-    Map,
-    Node,
-    Part,
-    Position,
-    Registers,
-    Remap,
-    Results,
-    View,
-    variables,
-)
+from .nodes import Buffer, Keys, Node, Position, Registers, View, variables
 from .parallel import apart
 
 if TYPE_CHECKING:

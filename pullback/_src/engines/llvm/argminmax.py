@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ...core.program import Equation
+from .deferred import Iota
 from .ir import Emitter, Value, constant
 from .lower import Lowering, lowering
-from .nodes import Accesses, Iota, Node, Position, Registers, View
+from .nodes import Accesses, Node, Position, Registers, View
 from .reducers import Reducer
 from .reduction import reduced
 from .storage import Element, components

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core.program import Equation, Program
+from .deferred import Iota
 from .index import Index
 from .ir import Value, constant
 from .lower import Lowering, lowering
-from .nodes import Buffer, Iota, Node, Registers, View
+from .nodes import Buffer, Node, Registers, View
 from .parallel import POLL, poll
 from .shared_scan import Turns, element_of
 from .storage import components, storage_of

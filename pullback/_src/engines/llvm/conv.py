@@ -22,25 +22,14 @@ import numpy as np
 from ...core import dtypes
 from ...core.program import Equation
 from . import blas
+from .deferred import Constant, Map, Remap
 from .dot import computing_dtype, product
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .loops import write_stage
 from .lower import Lowering, lowering
 from .matrices import RATE, Stack, converted, gemm, stack_of
-from .nodes import (
-    Accesses,
-    Buffer,
-    Constant,
-    Map,
-    Node,
-    Position,
-    Registers,
-    Remap,
-    View,
-    row_major,
-    variables,
-)
+from .nodes import Accesses, Buffer, Node, Position, Registers, View, row_major, variables
 from .parallel import chunks_for, parallel_for
 from .reducers import reducer
 from .reduction import reduced

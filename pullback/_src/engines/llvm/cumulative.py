@@ -14,10 +14,11 @@ import numpy as np
 
 from ...core.program import Equation
 from . import elementwise
+from .deferred import Types
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import HEAVY, Lowering, lowering
-from .nodes import Accesses, Node, Position, Registers, Types, View, variables, whole
+from .nodes import Accesses, Node, Position, Registers, View, variables, whole
 from .parallel import chunks_for, parallel_for
 from .reducers import Reducer, reducer
 from .storage import Element, components, store

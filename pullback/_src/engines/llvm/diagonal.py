@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ...core.program import Equation
+from .deferred import Iota, Map, Remap
 from .ir import Emitter, Value
 from .lower import Lowering, lowering
-from .nodes import Iota, Map, Node, Remap, View
+from .nodes import Node, View
 from .storage import Element, components
 from .structural import moved
 

@@ -25,9 +25,9 @@ from ...core.program import Equation
 from .entry import use_threads
 from .executable import Executable
 from .ir import Emitter, Value
-from .lower import Observer
 from .nests import Nest, reads_of
 from .nodes import Buffer, Node, WatchedAddress, variables
+from .observer import Observer
 from .stages import Output, Stage
 
 

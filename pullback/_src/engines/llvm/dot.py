@@ -15,9 +15,10 @@ import numpy as np
 from ...core import dtypes
 from ...core.program import Equation
 from . import blas
+from .deferred import Remap
 from .lower import Lowering, lowering
 from .matrices import as_stack, converted, multiply, result_stack
-from .nodes import Node, Position, Remap, View
+from .nodes import Node, Position, View
 from .reducers import reducer
 from .reduction import reduced
 from .thin import Factor, multiplied, product, thin_product

@@ -19,10 +19,12 @@ from .host import HostCall, HostCalls, host_call
 from .inline import inline_calls
 from .inspection import LlvmInspection
 from .ir import Emitter, Value
-from .lower import Lowering, Observer, Unshareable, same_place
+from .liveness import same_place
+from .lower import Lowering, Unshareable
 from .math import scalars
 from .module import Function, Module
 from .nodes import Buffer, Node, View
+from .observer import Observer
 
 LONG = 20_000.0  # ns of a program during which other Python threads may run
 LONG_PROGRAM = 96  # equations

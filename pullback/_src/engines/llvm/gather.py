@@ -11,10 +11,11 @@ import numpy as np
 from ...core.program import Equation
 from ...ops.gather import GatherDimensionNumbers, GatherScatterMode
 from ..numpy.gather import fill_number
+from .deferred import Constant, Map, Remap
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering, lowering
-from .nodes import Accesses, Constant, Map, Node, Position, Registers, Remap, View
+from .nodes import Accesses, Node, Position, Registers, View
 from .storage import Element, components, load
 
 Out = Sequence[View | None]

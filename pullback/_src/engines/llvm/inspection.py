@@ -14,7 +14,7 @@ from .module import SEPARATOR
 
 if TYPE_CHECKING:
     from .engine import Compilation
-    from .lower import Observer
+    from .observer import Observer
 
 
 class LlvmInspection:

@@ -22,11 +22,12 @@ import numpy as np
 from ...core import dtypes
 from ...core.program import Atom, Equation
 from . import blas, elementwise, small_linalg
+from .deferred import Constant, Iota, Map, Remap
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering, lowering
 from .matrices import RATE, arranged, changed
-from .nodes import Constant, Iota, Map, Node, Remap, View
+from .nodes import Node, View
 from .parallel import chunks_for, parallel_for
 from .reducers import reducer
 from .reduction import reduced

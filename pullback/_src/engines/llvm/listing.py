@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.program import Equation, subprograms
+from .deferred import Constant, Map, Part, Remap, Results
 from .elementwise import rules
 from .index import ZERO
-from .lower import Observer
 from .nests import Nest
-from .nodes import Buffer, Constant, Map, Node, Part, Registers, Remap, Results, View
+from .nodes import Buffer, Node, Registers, View
+from .observer import Observer
 from .stages import Stage
 
 _NAMES = {id(rule): name for name, rule in rules.items()}

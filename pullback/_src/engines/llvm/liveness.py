@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.program import Program, Var
-from .nodes import Buffer, Node, View
+from .deferred import Constant
+from .nodes import Accesses, Buffer, Node, Registers, View, variables
 
 
 class Walk:
@@ -102,3 +103,42 @@ def use_counts(program: Program) -> dict[Var, int]:
         if isinstance(v, Var):
             counts[v] = counts.get(v, 0) + 1
     return counts
+
+
+def reads_memory(node: Node, buffer: Buffer) -> bool:
+    """Whether a node's elements are computed from this memory."""
+    found = Accesses()
+    node.visit(variables(node.shape), found)
+    return any(same_memory(v.buffer, buffer) for v, _ in found.views)
+
+
+def reached(node: Node, candidates: Sequence[Buffer], exactly: bool) -> list[Buffer]:
+    """Those of the buffers that must keep their content for a node's elements to be computed later.
+
+    exactly: whether the node may need less than all of them though it is not computed yet.
+    """
+    if isinstance(node, (Registers, Constant)):
+        return []
+    if isinstance(node, View):
+        return [b for b in candidates if same_memory(b, node.buffer)]
+    if not exactly:
+        return list(candidates)
+    found = Accesses()
+    node.visit(variables(node.shape), found)
+    return [b for b in candidates if any(same_memory(b, v.buffer) for v, _ in found.views)]
+
+
+def same_memory(x: Buffer, y: Buffer) -> bool:
+    """Whether two buffers are contents of the same memory."""
+    return x is y or (x.address is not None and y.address is not None and x.address.name == y.address.name)
+
+
+def same_place(node: Node, view: View) -> bool:
+    """Whether a node is the memory of a view, with the same layout."""
+    return (
+        isinstance(node, View)
+        and same_memory(node.buffer, view.buffer)
+        and node.offset.key == view.offset.key
+        and node.strides == view.strides
+        and node.shape == view.shape
+    )

@@ -18,26 +18,23 @@ import numpy as np
 
 from ...core.aval import ShapedArray
 from ...core.program import Atom, Equation, Literal, Program, Var
+from .deferred import Constant, Map, Pieces, Remap, regions
 from .ir import Emitter, Value
-from .liveness import Walk, destinations, permuted_products, use_counts
+from .liveness import (
+    Walk,
+    destinations,
+    permuted_products,
+    reached,
+    reads_memory,
+    same_memory,
+    same_place,
+    use_counts,
+)
 from .memory import Arena, Slot
 from .module import Module
 from .nests import Nest, is_long
-from .nodes import (
-    Accesses,
-    Buffer,
-    Constant,
-    Map,
-    Node,
-    Pieces,
-    Position,
-    Registers,
-    Remap,
-    View,
-    regions,
-    variables,
-    whole,
-)
+from .nodes import Accesses, Buffer, Node, Position, Registers, View, variables, whole
+from .observer import Observer
 from .reducers import Reducer
 from .stages import Output, Stage
 from .storage import components
@@ -70,34 +67,6 @@ def lowering(*names: str) -> Callable[[Lower], Lower]:
         return function
 
     return declare
-
-
-class Observer:
-    """Is told what a lowering does, in the order in which code is written. This one does not care.
-
-    `depth` is the number of programs that are being walked, one within the other, `level` that of the loops
-    and branches that are open.
-    """
-
-    def equation(self, eqn: Equation, depth: int, level: int) -> None:
-        """An equation is about to be lowered."""
-
-    def lowered(
-        self, eqn: Equation, operands: Sequence[Node], results: Sequence[Node], depth: int, level: int
-    ) -> None:
-        """An equation has been lowered."""
-
-    def end(self, depth: int) -> None:
-        """All equations of the innermost program have been lowered."""
-
-    def nest(self, nest: Nest, depth: int, level: int) -> None:
-        """A nest is about to be written."""
-
-    def written(self, nest: Nest, depth: int, level: int) -> None:
-        """A nest has been written."""
-
-    def shared(self, chunks: int) -> None:
-        """Threads share the turns of the loop that the last equation stands for, in so many chunks."""
 
 
 class Unshareable(Exception):
@@ -228,7 +197,7 @@ class Lowering:
         self._walks.pop()
         kept = {n.buffer for n in final if isinstance(n, View)}
         for buffer in walk.holders:
-            if buffer not in kept and not any(_reads(n, buffer) for n in final):
+            if buffer not in kept and not any(reads_memory(n, buffer) for n in final):
                 self.release(buffer)
             else:
                 self._made.append(buffer)
@@ -242,9 +211,9 @@ class Lowering:
         if made or before:
             candidates = list(dict.fromkeys(itertools.chain(made, *before)))
             for var in eqn.outvars:
-                reached = _reached(walk.env[var], candidates, bool(made))
-                if reached:
-                    self._hold(walk, var, reached)
+                needed = reached(walk.env[var], candidates, bool(made))
+                if needed:
+                    self._hold(walk, var, needed)
         for factors, pivots, _ in walk.factors.values():
             if factors.buffer in made:
                 walk.holders[factors.buffer] += 1
@@ -260,7 +229,7 @@ class Lowering:
         walk.mine.update(made)
         walk.holders.update(dict.fromkeys(made, 1))
         needed = walk.reach.pop(var, ())
-        self._hold(walk, var, _reached(walk.env[var], made, True))
+        self._hold(walk, var, reached(walk.env[var], made, True))
         self._let_go(walk, [*made, *needed])
 
     def _hold(self, walk: Walk, var: Var, buffers: Sequence[Buffer]) -> None:
@@ -323,7 +292,7 @@ class Lowering:
             for v, other in walk.env.items()
             if v is not var
             and (walk.read_until.get(v, -1) > walk.number or v in eqn.invars)
-            and _reads(other, node.buffer)
+            and reads_memory(other, node.buffer)
         ]
         if 2 * sum(walk.env[v].bytes for v in readers) > node.bytes or any(v in eqn.invars for v in readers):
             return None
@@ -411,7 +380,7 @@ class Lowering:
 
     def reads(self, node: Node, buffer: Buffer) -> bool:
         """Whether the node reads this memory."""
-        return _reads(node, buffer)
+        return reads_memory(node, buffer)
 
     def memory(self, node: Node, where: View | None = None) -> View:
         """The node in memory without gaps (it may still have to be written, see `pointer`)."""
@@ -617,41 +586,3 @@ class Lowering:
 def shifted(starts: Sequence[int]) -> Callable[[Position], Position]:
     """The positions counted from `starts` on."""
     return lambda at: tuple([i + s for i, s in zip(at, starts, strict=True)])
-
-
-def _reads(node: Node, buffer: Buffer) -> bool:
-    found = Accesses()
-    node.visit(variables(node.shape), found)
-    return any(same_memory(v.buffer, buffer) for v, _ in found.views)
-
-
-def _reached(node: Node, candidates: Sequence[Buffer], exactly: bool) -> list[Buffer]:
-    """Those of the buffers that must keep their content for a node's elements to be computed later.
-
-    exactly: whether the node may need less than all of them though it is not computed yet.
-    """
-    if isinstance(node, (Registers, Constant)):
-        return []
-    if isinstance(node, View):
-        return [b for b in candidates if same_memory(b, node.buffer)]
-    if not exactly:
-        return list(candidates)
-    found = Accesses()
-    node.visit(variables(node.shape), found)
-    return [b for b in candidates if any(same_memory(b, v.buffer) for v, _ in found.views)]
-
-
-def same_memory(x: Buffer, y: Buffer) -> bool:
-    """Whether two buffers are contents of the same memory."""
-    return x is y or (x.address is not None and y.address is not None and x.address.name == y.address.name)
-
-
-def same_place(node: Node, view: View) -> bool:
-    """Whether a node is the memory of a view, with the same layout."""
-    return (
-        isinstance(node, View)
-        and same_memory(node.buffer, view.buffer)
-        and node.offset.key == view.offset.key
-        and node.strides == view.strides
-        and node.shape == view.shape
-    )

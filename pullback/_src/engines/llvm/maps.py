@@ -7,8 +7,9 @@ from typing import Any
 
 from ...core.program import Equation
 from . import elementwise
+from .deferred import Map, Part, Results
 from .lower import Lowering, lowering, takes_pieces
-from .nodes import Map, Node, Part, Results, View
+from .nodes import Node, View
 from .storage import storage_of
 
 Out = Sequence[View | None]

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import blas, elementwise
+from .deferred import Map, Remap
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering
-from .nodes import Buffer, Map, Node, Position, Remap, View
+from .nodes import Buffer, Node, Position, View
 from .parallel import MOST_CHUNKS, chunks_for, parallel_for
 
 Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]

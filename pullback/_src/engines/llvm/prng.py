@@ -14,11 +14,12 @@ import numpy as np
 
 from ...core.program import Equation
 from ...ops.prng import KEY
+from .deferred import Iota, Map, Part, Remap, Results
 from .index import ZERO, Index
 from .ir import Emitter, Value
 from .lower import Lowering, lowering
 from .math.integer import threefry2x32
-from .nodes import Accesses, Iota, Map, Node, Part, Position, Remap, Results, View, row_major
+from .nodes import Accesses, Node, Position, View, row_major
 from .storage import Element, components
 
 Out = Sequence[View | None]

@@ -9,9 +9,10 @@ import numpy as np
 
 from ...core.aval import ShapedArray
 from ...core.program import Equation
+from .deferred import Constant, Remap
 from .index import Index
 from .lower import Lowering, lowering, takes_pieces
-from .nodes import Constant, Node, Registers, Remap, View
+from .nodes import Node, Registers, View
 from .reducers import Reducer, reducer
 from .storage import components
 

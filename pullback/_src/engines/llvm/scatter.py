@@ -16,11 +16,12 @@ import numpy as np
 from ...core.program import Equation
 from ...ops.scatter import ScatterDimensionNumbers, window_sizes
 from . import elementwise
+from .deferred import Map, Types
 from .gather import Places, placed
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant, vector_literal
 from .lower import Lowering, in_place, lowering
-from .nodes import Buffer, Map, Node, Position, Registers, Types, View, whole
+from .nodes import Buffer, Node, Position, Registers, View, whole
 from .parallel import parallel_for, poll, poll_in, turns_between_polls
 from .slicing import destination, independent
 from .storage import Element, components, load, store

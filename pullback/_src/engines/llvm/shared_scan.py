@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 from ...core.program import Equation, Program, subprograms
 from .coverage import is_native
+from .deferred import Iota, Remap
 from .index import ZERO, Index
 from .ir import Emitter, Value
 from .lower import OPERATION, Lowering, Unshareable
 from .maps import weight
 from .matrices import RATE
-from .nodes import Buffer, Iota, Node, Registers, Remap, View
+from .nodes import Buffer, Node, Registers, View
 from .parallel import MOST_CHUNKS, POLL, chunks_for, poll, run_shared
 from .threads import MAX_THREADS
 

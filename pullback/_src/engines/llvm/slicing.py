@@ -9,7 +9,8 @@ import numpy as np
 from ...core.program import Equation
 from .index import ZERO, Index
 from .ir import Value, constant, vector_literal
-from .lower import Lowering, in_place, lowering, same_memory
+from .liveness import same_memory
+from .lower import Lowering, in_place, lowering
 from .nodes import Node, Registers, View, row_major, whole
 from .storage import components, load, store
 from .structural import clamped, sliced

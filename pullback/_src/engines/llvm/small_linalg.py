@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from .deferred import Part, Remap, Results
 from .index import Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering
-from .nodes import Node, Part, Position, Remap, Results, View
+from .nodes import Node, Position, View
 from .stages import Output, Stage
 
 MANY = 16  # matrices that are worth it

@@ -10,9 +10,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from .deferred import chain_of
 from .index import ZERO, Index
 from .ir import Value
-from .nodes import Accesses, Node, Position, View, chain_of
+from .nodes import Accesses, Node, Position, View
 from .reducers import Reducer
 from .storage import TILE
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...core.program import Equation
+from .deferred import Constant, Iota, Map, Pieces, Remap
 from .index import ZERO, Index
 from .ir import constant
 from .lower import Lowering, lowering, takes_pieces
-from .nodes import Constant, Iota, Map, Node, Pieces, Position, Registers, Remap, View
+from .nodes import Node, Position, Registers, View
 
 Out = Sequence[View | None]
 FEW = 3  # arrays whose concatenation is not stored if what reads it need not have it in memory

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from . import streaming
+from .deferred import rounded
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant, type_text, vector_literal
-from .nodes import rounded
 from .stages import LONG_BODY, Axis, Stage, plan
 from .storage import components, store
 

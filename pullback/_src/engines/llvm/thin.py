@@ -15,10 +15,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .deferred import Map, Remap
 from .index import Index
 from .lower import Lowering
 from .matrices import arranged
-from .nodes import Map, Node, Position, Remap, View
+from .nodes import Node, Position, View
 from .reducers import reducer
 from .stages import LANE_BYTES, Output, Stage
 

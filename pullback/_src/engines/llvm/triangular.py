@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ...core import dtypes
 from ...core.program import Equation
 from . import blas, elementwise, small_linalg, substitution
+from .deferred import Map
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .linalg import (
@@ -30,7 +31,7 @@ from .linalg import (
 )
 from .lower import Lowering, lowering
 from .matrices import NARROW, RATE, TILE, Stack, as_stack, changed, gemm, result_stack
-from .nodes import Map, Node, View
+from .nodes import Node, View
 from .parallel import chunks_for, parallel_for
 
 PANEL = 64  # unknowns of a triangular system that LAPACK solves for at once

@@ -19,9 +19,10 @@ from ...core.program import Equation
 from ...ops.windows import Windows
 from ..numpy.reduction import greatest as greatest_value
 from ..numpy.reduction import smallest
+from .deferred import Constant, Map, Remap
 from .ir import Value, constant
 from .lower import Lowering, lowering
-from .nodes import Constant, Map, Node, Position, Remap, View
+from .nodes import Node, Position, View
 from .reducers import Reducer, reducer
 from .reduction import reduced
 from .stages import Output, Stage
