@@ -321,6 +321,17 @@ def test_integer_division_like_jax(dtype: Any) -> None:
         oracle.check(getattr(ops, name), getattr(jax.lax, name), x[~overflow], y[~overflow])
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_derivatives_of_quotients_divide_once(mode: str) -> None:
+    def derivatives(x: Any, y: Any) -> Any:
+        if mode == "forward":
+            return pb.jvp(ops.div, (x, y), (x, y))[1]
+        return pb.vjp(ops.div, x, y)[1](x)
+
+    text = str(pb.make_jaxpr(derivatives)(np.float32(3), np.float32(2)))
+    assert text.count(" div ") == 2  # one of them is the quotient
+
+
 @pytest.mark.parametrize("dtype", [_I, np.int8, np.uint8])
 def test_integer_powers_like_jax(dtype: Any) -> None:
     x, y = (

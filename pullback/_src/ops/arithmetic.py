@@ -106,6 +106,20 @@ def _mul_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
     return [None, unbroadcast(mul_p.bind(x, ct), y.aval)]
 
 
+_div_by_operands = rules.jvp[div_p]
+
+
+def _div_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """(dx - (x / y) dy) / y: one division for both tangents, and for both cotangents."""
+    x, y = primals
+    dx, dy = tangents
+    if type(dx) is Zero or type(dy) is Zero:
+        return _div_by_operands(primals, tangents)
+    ans = div_p.bind(x, y)
+    return ans, div_p.bind(sub_p.bind(dx, mul_p.bind(ans, dy)), y)
+
+
+rules.jvp[div_p] = _div_jvp
 rules.transpose[add_p] = _add_transpose
 rules.transpose[sub_p] = _sub_transpose
 rules.transpose[mul_p] = _mul_transpose

@@ -206,3 +206,20 @@ def test_errors() -> None:
         special.factorial(3, exact=True)
     with pytest.raises(ValueError, match="positive integer"):
         special.multigammaln(3.0, 0)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_normal_distribution_far_out(compiled: bool) -> None:
+    """Each tail is accurate relative to itself; derivatives are those of the density, to the third."""
+    points = np.array([-37.0, -20, -5, -1.2, -0.6, -1e-300, 0, 0.3, 0.9, 3, 9, 37])
+    density = np.exp(-points * points / 2) / np.sqrt(2 * np.pi)
+    with enable_x64():
+        f = special.ndtr
+        wanted = [reference.ndtr(points), density, -points * density, (points**2 - 1) * density]
+        for want in wanted:
+            g = pb.vmap(f)
+            found = (pb.jit(g) if compiled else g)(points)
+            np.testing.assert_allclose(found, want, rtol=3e-13, atol=1e-300)
+            f = pb.grad(f)
+        ends = (pb.jit(special.ndtr) if compiled else special.ndtr)(np.array([-np.inf, np.inf, np.nan]))
+        np.testing.assert_array_equal(ends, [0.0, 1.0, np.nan])

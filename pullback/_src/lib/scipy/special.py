@@ -157,12 +157,7 @@ def wofz(z: Any) -> Array:
 def ndtr(x: Any) -> Array:
     """The normal distribution function."""
     (x,) = _strong("ndtr", x)
-    # Each tail by the function that is accurate there.
-    w = mul_p.bind(x, _c(x, math.sqrt(0.5)))
-    half = _c(x, 0.5)
-    near = add_p.bind(half, mul_p.bind(half, sp.erf_p.bind(w)))
-    far = mul_p.bind(half, sp.erfc_p.bind(neg_p.bind(w)))
-    return _where(lt_p.bind(abs_p.bind(w), _c(x, math.sqrt(0.5))), near, far)
+    return mul_p.bind(_c(x, 0.5), sp.erfc_p.bind(mul_p.bind(x, _c(x, -math.sqrt(0.5)))))
 
 
 def ndtri(p: Any) -> Array:

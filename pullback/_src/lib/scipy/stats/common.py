@@ -25,5 +25,12 @@ def inside(condition: Any, value: Any) -> Any:
 
 def standardized(name: str, x: Any, loc: Any, scale: Any, *shapes: Any) -> tuple[Any, ...]:
     """(x - loc) / scale, scale, and the shape parameters, all of one dtype."""
+    moved, scaled = not _is_number(loc, 0), not _is_number(scale, 1)
     x, loc, scale, *rest = promote_inexact(name, x, loc, scale, *shapes)
-    return ((x - loc) / scale, scale, *rest)
+    z = x - loc if moved else x
+    return (z / scale if scaled else z, scale, *rest)
+
+
+def _is_number(x: Any, number: int) -> bool:
+    """Whether x is this Python number: what is not there is not computed."""
+    return type(x) in (int, float) and x == number
