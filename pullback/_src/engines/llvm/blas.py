@@ -16,12 +16,11 @@ in the meantime get correct results from one thread.
 from __future__ import annotations
 
 import ctypes
-import glob
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,10 +94,12 @@ def _address(shared: ctypes.CDLL, name: str) -> int:
 
 def _candidates() -> Iterator[str]:
     """The shared libraries that wheels bring along: NumPy's first."""
-    site = Path(np.__file__).parent.parent
+    site = os.path.dirname(os.path.dirname(np.__file__))
     for name in ("numpy", "scipy"):
-        for folder in (site / f"{name}.libs", site / name / ".dylibs"):
-            yield from sorted(glob.glob(str(folder / "*openblas*")))
+        for folder in (os.path.join(site, f"{name}.libs"), os.path.join(site, name, ".dylibs")):
+            with suppress(OSError):
+                found = [file for file in os.listdir(folder) if "openblas" in file]
+                yield from [os.path.join(folder, file) for file in sorted(found)]
 
 
 def _exported(routine: str) -> int:

@@ -20,6 +20,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -30,8 +31,9 @@ from . import generation, jit
 SIZE_LIMIT = 512 << 20
 """Bytes that the folder may hold; checked at one write in 64."""
 
-_MAGIC = b"pullback object code 1\n"
+_MAGIC = b"pullback object code 2\n"
 _SUFFIX = ".object"
+_RECENTLY = 3600.0  # seconds after which it is noted that an entry was used
 _writes = 0
 _broken: set[Path] = set()  # folders that could not be written to
 
@@ -63,7 +65,7 @@ def compiled_in(
 def knows(text: str, opt: int) -> bool:
     """Whether there is a file for a module's object code."""
     folder = folder_now()
-    return folder is not None and _place(folder, key_of(text, opt)).exists()
+    return folder is not None and os.path.exists(_place(folder, key_of(text, opt)))
 
 
 def read(key: str) -> bytes | None:
@@ -79,8 +81,8 @@ def write(key: str, content: bytes) -> None:
         _write(folder, key, content)
 
 
-def _place(folder: Path, key: str) -> Path:
-    return folder / key[:2] / (key + _SUFFIX)
+def _place(folder: Path, key: str) -> str:
+    return f"{folder}{os.sep}{key[:2]}{os.sep}{key}{_SUFFIX}"
 
 
 def key_of(text: str, opt: int) -> str:
@@ -97,17 +99,18 @@ def _is_ours(about: os.stat_result) -> bool:
     return about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _read(path: Path, name: str) -> bytes | None:
+def _read(path: str, name: str) -> bytes | None:
     """The code in an entry, or None if there is none or it is damaged."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
-        with open(descriptor, "rb") as file:
+        with open(descriptor, "rb", buffering=0) as file:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode) or not _is_ours(about):
                 return None
             content = file.read()
-            with suppress(OSError):  # a read-only folder
-                os.utime(descriptor)  # when it was last used
+            if time.time() - about.st_mtime > _RECENTLY:
+                with suppress(OSError):  # a read-only folder
+                    os.utime(descriptor)  # when it was last used
     except OSError:
         return None
     header = _MAGIC + name.encode() + b"\n"

@@ -271,11 +271,10 @@ class LlvmEngine:
         """An executable that may use the memory of the inputs with the numbers `donated`."""
         if cache.folder_now() is None:
             return Compilation(program, donated, ahead=True).finish()
-        simple = simplified(program)
-        key = fingerprint(simple, donated)
+        key = fingerprint(program, donated)
         plan = None if key is None else blueprint.load(key)
         if plan is not None and (background_compilation.value or plan.first == plan.hot):
-            return executable_of(simple, plan)
+            return executable_of(program, plan)
         compilation = Compilation(program, donated, ahead=True)
         plan = compilation.plan()
         made = compilation.finish(plan)

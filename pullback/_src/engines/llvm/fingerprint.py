@@ -7,6 +7,7 @@ import enum
 import functools
 import hashlib
 import importlib.metadata
+import marshal
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from ...ops.prng import THREEFRY
 from . import jit
 from .inline import CALLS
 
+_PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
+
 
 class _UnknownError(TypeError):
     """A parameter that has no text of its own, such as a function of the user's."""
@@ -33,19 +36,18 @@ def fingerprint(program: Program, donated: Sequence[int] = ()) -> str | None:
 
     It covers this library's own code too, since that decides what a program becomes.
     """
-    words: list[str] = [*_environment(), repr(tuple(donated))]
     try:
-        _program(program, words)
+        found = _digest(program)
     except _UnknownError:
         return None
-    return hashlib.sha256("\0".join(words).encode()).hexdigest()
+    return hashlib.sha256(f"{_environment()} {tuple(donated)!r} {found}".encode()).hexdigest()
 
 
 @functools.cache
-def _environment() -> tuple[str, ...]:
+def _environment() -> str:
     """The versions of all that takes part in compiling."""
     root = Path(__file__).resolve().parents[2]
-    parts = [jit.version(), "program 2"]
+    parts = [jit.version(), "program 3"]
     for name in ("numpy", "scipy", "ml_dtypes"):
         try:
             parts.append(importlib.metadata.version(name))
@@ -58,102 +60,99 @@ def _environment() -> tuple[str, ...]:
                 if file.endswith(".py"):
                     about = os.stat(os.path.join(place, file))
                     parts.append(f"{place} {file} {about.st_size} {about.st_mtime_ns}")
-    return tuple(parts)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _program(program: Program, words: list[str]) -> None:
-    found = program.memo.get("fingerprint")
+def _digest(program: Program) -> str:
+    """The hash of a program, of its contents alone."""
+    found: str | None = program.memo.get("fingerprint")
     if found is None:
-        own: list[str] = []
-        _program_words(program, own)
-        found = program.memo["fingerprint"] = hashlib.sha256("\0".join(own).encode()).hexdigest()
-    words.append(found)
+        # Of values of Python's own types; version 2 has no references, so equal values give equal bytes.
+        data = marshal.dumps(_contents(program), 2)
+        found = program.memo["fingerprint"] = hashlib.sha256(data).hexdigest()
+    return found
 
 
-def _program_words(program: Program, words: list[str]) -> None:
-    numbers: dict[Var, int] = {}
+def _contents(program: Program) -> list[Any]:
+    """All that makes up a program. Variables are numbers; types are numbers in a list at the end."""
+    numbers: dict[Any, int] = {}
+    types: dict[ShapedArray, int] = {}
 
-    def name(variables: Iterable[Var]) -> None:
+    def named(variables: Iterable[Var]) -> list[int]:
+        kinds = []
         for variable in variables:
             numbers[variable] = len(numbers)
-            words.append(_type(variable.aval))
+            aval = variable.aval
+            kind = types.get(aval)
+            if kind is None:
+                kind = types[aval] = len(types)
+            kinds.append(kind)
+        return kinds
 
-    words.append("(")
-    name(program.invars)
-    words.append(";")
-    name(program.constvars)
-    for value in program.consts:
-        _value(value, words)
+    def read(atoms: Iterable[Any]) -> list[Any]:
+        return [
+            [_type(atom.aval), _value(atom.value)] if type(atom) is Literal else numbers[atom]
+            for atom in atoms
+        ]
+
+    contents: list[Any] = [named(program.invars), named(program.constvars), [*map(_value, program.consts)]]
     for eqn in program.eqns:
-        words.append(eqn.primitive.name)
-        call = CALLS.get(eqn.primitive.name)
+        name, params = eqn.primitive.name, eqn.params
+        call = CALLS.get(name)
         if call is not None:  # its other parameters are rules that have done their work
-            _program(eqn.params[call], words)
+            given: list[Any] = [_digest(params[call])]
+        elif _PLAIN.issuperset(map(type, params.values())):
+            given = [*params, *params.values()]
         else:
-            for key, value in eqn.params.items():
-                words.append(key)
-                _value(value, words)
-        for atom in eqn.invars:
-            _atom(atom, numbers, words)
-        words.append("->")
-        name(eqn.outvars)
-    words.append("in")
-    for atom in program.outvars:
-        _atom(atom, numbers, words)
-    words.append(")")
+            given = [*params, *map(_value, params.values())]
+        contents.append([name, given, read(eqn.invars), named(eqn.outvars)])
+    contents.append(read(program.outvars))
+    contents.append([*map(_type, types)])
+    return contents
 
 
-def _atom(atom: Any, numbers: dict[Var, int], words: list[str]) -> None:
-    if type(atom) is Literal:
-        words.append(_type(atom.aval))
-        _value(atom.value, words)
-    else:
-        words.append(f"%{numbers[atom]}")
+def _type(aval: ShapedArray) -> list[Any]:
+    return [aval.shape, dtypes.dtype_name(aval.dtype), aval.weak_type]
 
 
-def _type(aval: ShapedArray) -> str:
-    return f"{aval.shape}{dtypes.dtype_name(aval.dtype)}{'w' if aval.weak_type else ''}"
-
-
-def _value(value: Any, words: list[str]) -> None:
+def _value(value: Any) -> Any:
+    """A parameter in values of Python's own types. Lists are only what stands for another type's value."""
     kind = type(value)
-    if value is None or kind in (bool, int, float, complex, str, bytes):
-        words.append(f"{kind.__name__} {value!r}")
-    elif isinstance(value, Program):
-        _program(value, words)
-    elif isinstance(value, (ConcreteArray, np.ndarray, np.generic)):
+    if kind in _PLAIN:
+        return value
+    if kind is tuple:
+        return value if _PLAIN.issuperset(map(type, value)) else ["tuple", *map(_value, value)]
+    if isinstance(value, Program):
+        return ["program", _digest(value)]
+    if isinstance(value, (ConcreteArray, np.ndarray, np.generic)):
         data = value._data if isinstance(value, ConcreteArray) else np.asarray(value)
         if data.dtype.hasobject:
             raise _UnknownError
-        words.append(f"{data.shape}{data.dtype.name}")
-        words.append(hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest())
-    elif isinstance(value, enum.Enum):
-        words.append(f"{kind.__qualname__}.{value.name}")
-    elif isinstance(value, ShapedArray):
-        words.append(_type(value))
-    elif isinstance(value, (np.dtype, dtypes.KeyDType)):
-        words.append(dtypes.dtype_name(value))
-    elif isinstance(value, Primitive):
-        words.append(value.name)
-    elif value is THREEFRY:
-        words.append("threefry")
-    elif isinstance(value, type) and issubclass(value, np.generic):
-        words.append(value.__name__)
-    elif isinstance(value, (tuple, list)):
-        words.append(f"{kind.__qualname__}[{len(value)}")
-        for item in value:
-            _value(item, words)
-    elif isinstance(value, dict):
-        words.append(f"dict[{len(value)}")
-        for key, item in value.items():
-            _value(key, words)
-            _value(item, words)
-    elif dataclasses.is_dataclass(value):
-        words.append(kind.__qualname__)
-        for field in dataclasses.fields(value):
-            _value(getattr(value, field.name), words)
-    else:
-        raise _UnknownError
+        digest = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
+        return ["array", data.shape, data.dtype.name, digest]
+    if isinstance(value, enum.Enum):
+        return ["enum", kind.__qualname__, value.name]
+    if isinstance(value, ShapedArray):
+        return ["type", *_type(value)]
+    if isinstance(value, (np.dtype, dtypes.KeyDType)):
+        return ["dtype", dtypes.dtype_name(value)]
+    if isinstance(value, Primitive):
+        return ["primitive", value.name]
+    if value is THREEFRY:
+        return ["threefry"]
+    if isinstance(value, type) and issubclass(value, np.generic):
+        return ["scalar", value.__name__]
+    if isinstance(value, (tuple, list)):
+        return ["sequence", kind.__qualname__, *map(_value, value)]
+    if isinstance(value, dict):
+        return ["dict", *map(_value, value), *map(_value, value.values())]
+    if dataclasses.is_dataclass(value):
+        return [
+            "record",
+            kind.__qualname__,
+            *[_value(getattr(value, field.name)) for field in dataclasses.fields(value)],
+        ]
+    raise _UnknownError
 
 
 __all__ = ["fingerprint"]

@@ -2,7 +2,8 @@
 
 `compile_ir` makes object code: position independent, with all external symbols left open, so that it can be
 kept on disk (`cache.py`) and run by another process. `link` binds the symbols and loads it. Long modules are
-compiled in parts (`generation.py`), whose object code is put together in one string of bytes. The modules are
+compiled in parts (`generation.py`), whose object code is put together in one string of bytes: an image
+(`image.py`) if they are of the plain kind that programs are. The modules are
 vectorised when they are written (explicit `<N x float>` types), so no pass runs on them; all that LLVM does
 is to select instructions and allocate registers.
 
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from . import cpu
+from . import cpu, image
 
 
 class CompileError(RuntimeError):
@@ -173,14 +174,17 @@ _SEVERAL = b"pullback parts\n"
 
 
 def together(objects: Sequence[bytes]) -> bytes:
-    """The object code of several parts as one string of bytes."""
+    """The object code of the parts of a module as one string of bytes that `link` loads quickly."""
+    found = image.made(objects)
+    if found is not None:
+        return found
     if len(objects) == 1:
         return objects[0]
     return _SEVERAL + b"".join([len(obj).to_bytes(8, "little") + obj for obj in objects])
 
 
 def apart(code: bytes) -> list[bytes]:
-    """What `together` put together."""
+    """What `together` put together, unless it is an image."""
     if not code.startswith(_SEVERAL):
         return [code]
     objects, place = [], len(_SEVERAL)
@@ -203,7 +207,9 @@ def assembly(text: str, *, opt: int = 1) -> str:
 
 
 def code_size(obj: bytes) -> int:
-    """The bytes of machine code in what `compile_ir` returned."""
+    """The bytes of machine code in what `compile_ir` or `together` returned."""
+    if image.is_image(obj):
+        return image.code_size(obj)
     with lock:
         parts = [binding().ObjectFileRef.from_data(part).sections() for part in apart(obj)]
         return sum(section.size() for sections in parts for section in sections if section.is_text())
@@ -256,6 +262,12 @@ def link(obj: bytes, symbols: Mapping[str, int], exports: tuple[str, ...] = ("pr
     Raises:
         CompileError: a symbol is missing, or the object code is damaged.
     """
+    if image.is_image(obj):
+        try:
+            loaded = image.load(obj, symbols, exports)
+        except (ValueError, OSError) as error:
+            raise CompileError(f"a program could not be linked: {error}") from error
+        return Linked(next(_numbers), loaded, loaded.addresses)
     llvm = binding()
     builder = llvm.JITLibraryBuilder().add_current_process()
     for part in apart(obj):
