@@ -73,7 +73,7 @@ def _reducer(values: np.dtype[Any], elem: str, numbers: np.dtype[Any], greatest:
 
     last = np.iinfo(numbers).max
     index = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}[numbers.itemsize]
-    return Reducer((constant(last, index), constant(worst, elem)), combine)
+    return Reducer((constant(last, index), constant(worst, elem)), combine, idempotent=True)
 
 
 @lowering("argmax", "argmin")

@@ -32,6 +32,8 @@ HEAVY_CHAIN = 2.0  # likewise in a long program
 CACHED = 1 << 16  # elements of an array that costs next to nothing to write and read again
 CALLED = 100.0  # ns of work beside which a call takes no time
 SCRATCH = 1 << 16  # bytes of a row that may be kept on the stack
+AHEAD = 1 << 10, 1 << 14  # bytes of a row that is brought into the cache while the one before is worked on
+FAR = 1 << 20  # bytes of the least array that is not there already
 
 
 class Nest:
@@ -171,6 +173,7 @@ class Nest:
         """Write all stages; `place` gives a buffer its memory."""
         rows = self.rows = self._forward()
         self._stream()
+        self._look_ahead()
         for stage in self.stages:
             for output in stage.outputs:
                 if output.needed and output.view.buffer not in rows:
@@ -253,6 +256,24 @@ class Nest:
             }
             output.streams = readers <= {number}
 
+    def _look_ahead(self) -> None:
+        """Find what a stage reads again, after an earlier one: meanwhile no memory is read.
+
+        So what the next turn of the common loops begins with can be on its way to the cache.
+        """
+        first, *others = self.stages
+        sizes = [(d, n) for d, n in enumerate(first.domain[: self.shared]) if n > 1]
+        if not others or not sizes:
+            return
+        turns = math.prod([n for _, n in sizes])
+        seen = {(v.buffer, flat.key) for v, flat in reads_of(first) if _is_streamed(v, first, turns)}
+        for stage in others:
+            stage.around = sizes[-1][0]
+            for view, flat in reads_of(stage):
+                if (view.buffer, flat.key) in seen and stage.domain == first.domain:
+                    seen.remove((view.buffer, flat.key))
+                    stage.ahead.append(view)
+
     def _forward(self) -> dict[Buffer, int]:
         """Find what need not be stored, and what is needed for one turn of the shared loops only (with its
         size)."""
@@ -283,6 +304,13 @@ def is_long(operations: float, size: int, among_many: bool) -> bool:
     Short loops of a long program are often the same, and then they are compiled once.
     """
     return operations > (HEAVY_CHAIN if among_many and size <= CACHED else LONGEST)
+
+
+def _is_streamed(view: View, stage: Stage, turns: int) -> bool:
+    """Whether a stage reads all of a large array, a short row of it in each of so many turns."""
+    least, most = AHEAD
+    whole = view.contiguous and view.shape == stage.domain and view.storage.components == 1
+    return whole and view.bytes >= FAR and least <= view.bytes // turns <= most
 
 
 def _reach(index: Index, leading: int, domain: tuple[int, ...]) -> tuple[int, int]:

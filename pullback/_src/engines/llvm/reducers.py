@@ -12,6 +12,8 @@ from .ir import Emitter, Value, constant
 from .math.base import is_any, maximum, minimum
 from .storage import Element, components, storage_of
 
+_ZEROS = frozenset(constant(zero, elem).name for zero, elem in ((0, "i32"), (False, "i1"), (0.0, "float")))
+
 
 class Reducer(NamedTuple):
     """`combine(e, x, y)` with `identity`, on elements of any number of lanes."""
@@ -21,6 +23,12 @@ class Reducer(NamedTuple):
     inexact: bool = False  # whether the order matters for accuracy
     name: str = "reduction"
     of_numbers: Callable[[Emitter, Value, Value], Value] | None = None  # `combine`, if neither is NaN
+    idempotent: bool = False  # whether an element may be combined twice
+
+    @property
+    def zero(self) -> bool:
+        """Whether the identity is zero, bit for bit."""
+        return all(i.name in _ZEROS for i in self.identity)
 
     def lanes(self, e: Emitter, element: tuple[Value, ...]) -> tuple[Value, ...]:
         """All lanes combined into one, as a balanced tree."""
@@ -28,10 +36,12 @@ class Reducer(NamedTuple):
         element = tuple([e.splat(v, count) for v in element])
         if self.of_numbers is None or count == 1:
             return self._tree(e, element, self.combine)
-        # Whether one is NaN is asked once.
-        number = self.of_numbers
+        # Whether one is NaN is asked once, of both halves at once.
+        number, (x,) = self.of_numbers, element
         (found,) = self._tree(e, element, lambda e, x, y: (number(e, x[0], y[0]),))
-        return (e.select(is_any(e, e.isnan(element[0])), constant(np.nan, found.elem), found),)
+        half = -(-count // 2)
+        unordered = e.fcmp("uno", e.shuffle(x, range(half)), e.shuffle(x, range(count - half, count)))
+        return (e.select(is_any(e, unordered), constant(np.nan, found.elem), found),)
 
     def groups(self, e: Emitter, element: tuple[Value, ...], size: int) -> tuple[Value, ...]:
         """Each `size` neighbouring lanes combined into one, as a balanced tree."""
@@ -120,18 +130,20 @@ def _extreme(dtype: np.dtype[Any], greatest: bool) -> Reducer:
             (identity,),
             lambda e, x, y: (extreme(e, x[0], y[0]),),
             of_numbers=lambda e, x, y: e.select(e.fcmp(order, x, y), x, y),
+            idempotent=True,
         )
     if dtypes.is_bool(dtype):
-        return Reducer((constant(not greatest, elem),), _by_component("or" if greatest else "and"))
+        combine = _by_component("or" if greatest else "and")
+        return Reducer((constant(not greatest, elem),), combine, idempotent=True)
     sign = "s" if dtype.kind == "i" else "u"
     name = f"llvm.{sign}{'max' if greatest else 'min'}"
     info = np.iinfo(dtype)
     identity = constant(info.min if greatest else info.max, elem)
 
-    def combine(e: Emitter, x: tuple[Value, ...], y: tuple[Value, ...]) -> tuple[Value, ...]:
+    def of_integers(e: Emitter, x: tuple[Value, ...], y: tuple[Value, ...]) -> tuple[Value, ...]:
         return (e.call(name, elem, x[0], y[0]),)
 
-    return Reducer((identity,), combine)
+    return Reducer((identity,), of_integers, idempotent=True)
 
 
 def reducer(kind: str, dtype: np.dtype[Any]) -> Reducer:
@@ -146,7 +158,7 @@ def _reducer(kind: str, dtype: np.dtype[Any]) -> Reducer:
         return _extreme(dtype, kind == "max")
     if kind == "sum":
         if elem == "i1":
-            return Reducer((constant(False, elem),), _by_component("or"))
+            return Reducer((constant(False, elem),), _by_component("or"), idempotent=True)
         zero = constant(0.0 if inexact else 0, elem)
         count = 2 if dtypes.is_complex(dtype) else 1
         return Reducer((zero,) * count, _sum if inexact else _by_component("add"), inexact)
@@ -154,11 +166,11 @@ def _reducer(kind: str, dtype: np.dtype[Any]) -> Reducer:
         if dtypes.is_complex(dtype):
             return Reducer((constant(1.0, elem), constant(0.0, elem)), _complex_product)
         if elem == "i1":
-            return Reducer((constant(True, elem),), _by_component("and"))
+            return Reducer((constant(True, elem),), _by_component("and"), idempotent=True)
         return Reducer((constant(1, elem),), _by_component("fmul" if inexact else "mul"))
     if kind == "and":
-        return Reducer((constant(True if elem == "i1" else -1, elem),), _by_component("and"))
-    return Reducer((constant(0, elem),), _by_component(kind))
+        return Reducer((constant(True if elem == "i1" else -1, elem),), _by_component("and"), idempotent=True)
+    return Reducer((constant(0, elem),), _by_component(kind), idempotent=kind == "or")
 
 
 def combined(r: Reducer, e: Emitter, x: Element, y: Element) -> tuple[Value, ...]:

@@ -46,6 +46,10 @@ class Stage:
     reads: tuple[int, list[tuple[View, Index]]] | None = None
     operations: float = 0.0  # ns on an element, roughly; as old as `reads`
     along: int | None = None  # the dimension that the lanes have to go along
+    # What it reads that the next turn of a loop around reads, too: it goes to the cache meanwhile. And that
+    # loop's dimension.
+    ahead: list[View] = field(default_factory=list)
+    around: int = 0
 
     def stored_at(self, output: Output, at: Position) -> Index:
         """Where an output's element of a position goes."""

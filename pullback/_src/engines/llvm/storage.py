@@ -147,6 +147,7 @@ def _load(
     return e.concat(parts)
 
 
+LINE = 64  # bytes of the cache that are brought into it together
 TILE = 8  # rows of a tile that is transposed in registers
 
 
@@ -333,6 +334,20 @@ def to_memory(e: Emitter, x: Value, storage: Storage) -> Value:
         return e.convert("zext", x, "i8")
     assert storage.narrow is not None
     return rounded_bits(e, x, storage.narrow)
+
+
+def prefetch(e: Emitter, address: Value, index: Index, storage: Storage, lanes: int) -> None:
+    """Have the memory of consecutive lanes brought into the cache; it need not exist."""
+    if index.lanes != tuple(range(lanes)) or index.vector is not None:
+        return
+    e.module.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
+    first = index.scalar(e)
+    place = e.pure(
+        f"getelementptr {storage.memory}, ptr {address.name}, {first.typed}", "ptr", 1, first.level
+    )
+    for line in range(0, lanes * storage.bytes, LINE):
+        there = e.pure(f"getelementptr i8, ptr {place.name}, i64 {line}", "ptr", 1, place.level)
+        e.line(f"call void @llvm.prefetch.p0(ptr {there.name}, i32 0, i32 3, i32 1)")
 
 
 def store(

@@ -13,9 +13,10 @@ from .deferred import rounded
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant, type_text, vector_literal
 from .stages import LONG_BODY, Axis, Stage, plan
-from .storage import components, store
+from .storage import BYTES, components, prefetch, store
 
 BLOCK = 64  # terms that a lane adds one after the other before sums are combined pairwise
+_MASKS = {"float": "i32", "double": "i64", "i1": "i8"}  # the type of a lane's mask, if it is another one
 UNROLL = 16  # terms of a reduction that are written out instead of looped over
 
 Elements = list[tuple[Value, ...]]  # of each of the sums: the values that its reducer carries
@@ -50,6 +51,11 @@ class Accumulation:
                 e.scope.known[view.buffer, place.key] = element
             else:
                 terms.append(tuple([e.splat(v, lanes) for v in components(element)]))
+        if self.stage.ahead:
+            around = self.stage.around
+            following = (*at[:around], at[around] + 1, *at[around + 1 :])
+            for view in self.stage.ahead:
+                prefetch(e, view.address(e), view.where(following), view.storage, lanes)
         return terms
 
     def _store(self, sums: Elements, lanes: int) -> None:
@@ -106,17 +112,22 @@ class Accumulation:
     def _overlapping(self, size: int, term: Term) -> Elements:
         """Terms along the axis with the lanes whose last vector overlaps with the one before.
 
-        What the one before has is left out: it gets the value that changes nothing.
+        What the one before has is left out, if it makes a difference: it gets the value that changes nothing.
         """
         e, count = self.e, self.plan.count
         turns, rest = divmod(size, count)
         last = size - count
 
         def final() -> Elements:
-            new = Value(vector_literal([k >= count - rest for k in range(count)], "i1"), "i1", count, 0)
-            return self._masked(new, term(Index.of(last)))
+            old = range(count - rest)
+            return self._masked(
+                term(Index.of(last)),
+                lambda elem: Value(
+                    vector_literal([0 if k in old else -1 for k in range(count)], elem), elem, count, 0
+                ),
+            )
 
-        if self.plan.body <= LONG_BODY:
+        if self.plan.body <= LONG_BODY and not all(o.reducer and o.reducer.idempotent for o in self.sums):
             return self._combine(self._accumulate(turns, count, term), final())
 
         def clamped(index: Index) -> Elements:
@@ -124,19 +135,34 @@ class Accumulation:
                 return term(index) if index.const <= last else final()
             at = index.scalar(e)
             first = e.call("llvm.umin", "i64", at, constant(last, "i64"))
-            done = e.convert("trunc", e.sub(at, first), "i32")
-            lanes = Value(vector_literal(range(count), "i32"), "i32", count, 0)
-            return self._masked(e.icmp("uge", lanes, done), term(Index.along(first, 0, last)))
+            return self._masked(
+                term(Index.along(first, 0, last)), lambda elem: _lanes_from(e, elem, count, e.sub(first, at))
+            )
 
         return self._accumulate(turns + 1, count, clamped)
 
-    def _masked(self, condition: Value, terms: Elements) -> Elements:
-        """The terms of the lanes where the condition holds; elsewhere what changes nothing."""
+    def _masked(self, terms: Elements, mask: Callable[[str], Value]) -> Elements:
+        """The terms in the lanes where the mask (of integers of the given type) has all bits; elsewhere what
+        changes nothing.
+
+        Masks of single bits take LLVM a tenth of a millisecond and more for each that it sees.
+        """
         e, masked = self.e, []
         for output, term in zip(self.sums, terms, strict=True):
-            assert output.reducer is not None
-            pairs = zip(term, output.reducer.identity, strict=True)
-            masked.append(tuple([e.select(condition, v, e.splat(i, condition.lanes)) for v, i in pairs]))
+            reducer = output.reducer
+            assert reducer is not None
+            if reducer.idempotent:
+                masked.append(term)
+                continue
+            kept = []
+            for value, identity in zip(term, reducer.identity, strict=True):
+                bits = mask(_MASKS.get(value.elem, value.elem))
+                if reducer.zero and value.elem != "i1":
+                    kept.append(e.bitcast(e.and_(e.bitcast(value, bits.elem), bits), value.elem))
+                else:
+                    condition = e.icmp("ne", bits, e.const(0, bits))
+                    kept.append(e.select(condition, value, e.splat(identity, bits.lanes)))
+            masked.append(tuple(kept))
         return masked
 
     def _combine(self, x: Elements, y: Elements) -> Elements:
@@ -236,6 +262,20 @@ class Accumulation:
             tail = self._sequence(constant(at, "i64"), constant(at + rest * step, "i64"), turns, step, term)
             result = self._combine(result, tail)
         return result
+
+
+def _lanes_from(e: Emitter, elem: str, lanes: int, start: Value) -> Value:
+    """All bits in the lanes from number `-start` on, and none before: a window over zeros and ones."""
+    known, key, size = e.scopes[0].known, ("lanes", elem, lanes), BYTES[elem]
+    if key not in known:
+        zeros = e.stack(elem, 2 * lanes)
+        ones = Value("%" + e.fresh("w"), "ptr", 1, 0)
+        e.frame.append(f"store {type_text(elem, lanes)} zeroinitializer, ptr {zeros.name}, align 64")
+        e.frame.append(f"{ones.name} = getelementptr i8, ptr {zeros.name}, i64 {lanes * size}")
+        e.frame.append(f"store {constant(-1, elem, lanes).typed}, ptr {ones.name}, align {size}")
+        known[key] = ones
+    place = e.pure(f"getelementptr {elem}, ptr {known[key].name}, {start.typed}", "ptr", 1, start.level)
+    return e.pure(f"load {type_text(elem, lanes)}, ptr {place.name}, align {size}", elem, lanes, start.level)
 
 
 __all__ = ["Accumulation", "Elements"]

@@ -1,0 +1,59 @@
+"""Reductions of rows: the last vector of a row overlaps, and rows come to the cache ahead of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+import pullback.numpy as jnp
+
+from .comparison import agree
+
+LENGTHS = [33, 47, 64, 100, 1000, 1001, 4097]
+
+
+def random(*shape: int) -> Any:
+    return np.random.RandomState(0).randn(*shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_each_term_counts_once(n: int) -> None:
+    x = random(3, n)
+    small = (x * 10).astype(np.int16)
+    agree(lambda x: (jnp.sum(x, -1), jnp.sum(jnp.exp(x), -1)), x, rtol=1e-5, guard=True)
+    agree(lambda x: (jnp.prod(1 + x / n, -1), jnp.prod(jnp.exp(x / n), -1)), x, rtol=1e-4, guard=True)
+    agree(lambda x: (jnp.sum(x > 0, -1), jnp.any(x > 3, -1), jnp.all(x > -3, -1)), x, guard=True)
+    agree(lambda i: (jnp.sum(i, -1), jnp.prod(i, -1), jnp.max(i, -1), jnp.min(i, -1)), small, guard=True)
+    agree(lambda i: [f(i, axes=(1,)) for f in (pb.lax.reduce_xor, pb.lax.reduce_or)], small, guard=True)
+    agree(lambda x: pb.lax.reduce_xor(x > 0, axes=(1,)), x, guard=True)
+    agree(lambda x: (jnp.argmax(x, -1), jnp.argmin(x, -1), jnp.max(x, -1), jnp.sum(x * x, -1)), x, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize("place", [0, 1, -33, -1])
+def test_not_a_number_anywhere(n: int, place: int) -> None:
+    x = random(3, n)
+    x[1, place], x[2, place] = np.nan, np.inf
+    functions: list[Callable[[Any], Any]] = [jnp.max, jnp.min, jnp.sum]
+    for f in functions:
+        agree(lambda x, f=f: f(x, axis=-1), x, rtol=1e-5)
+        assert np.isnan(pb.jit(lambda x, f=f: f(x, axis=-1))(x)).tolist() == [False, True, False]
+
+
+def _prefetches(f: Callable[..., Any], x: Any) -> bool:
+    return "@llvm.prefetch" in str(pb.jit(f).lower(x).compile().as_text("llvm"))
+
+
+def test_rows_ahead() -> None:
+    x = random(1100, 300)
+    assert _prefetches(pb.nn.softmax, x)
+    agree(pb.nn.softmax, x, rtol=1e-5, guard=True)
+    agree(lambda x: (x - jnp.mean(x, -1, keepdims=True)) ** 2, x, rtol=1e-5, guard=True)
+    # Small arrays are in the cache, long rows would drive each other out, and a single pass needs no help.
+    assert not _prefetches(pb.nn.softmax, x[:500])
+    assert not _prefetches(pb.nn.softmax, random(30, 10_000))
+    assert not _prefetches(lambda x: jnp.max(x, -1), x)
