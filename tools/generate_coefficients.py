@@ -125,6 +125,16 @@ entry(
     single=0,
     double=58,
 )
+# log(1 + f) for f in [0, 1].
+entry(
+    "LOG1P",
+    lambda f: (mp.log1p(f) - f + f * f / 2) / f**3,
+    0,
+    1,
+    lambda f: f**3 / mp.log1p(f),
+    double=0,
+)
+entry("LOG1P_ATANH", _atanh_series, 0, mp.mpf(1) / 9, lambda u: u / 2, single=0, double=58)
 
 
 def _pow_log(u: Any) -> Any:  # log((1+w)/(1-w)) / (2 w) = 1 + u/3 + u^2 Q(u)
@@ -183,9 +193,10 @@ def _erfcx_in_q(scale: int, factor: Function) -> Function:
     return f
 
 
-# For floats from a = 0.5 on, with a factor that q has in its denominator, too.
+# For floats, from a = 0.5 on and everywhere, with a factor that q has in its denominator, too.
 _ERFCX_1 = memo(_erfcx_in_q(1, lambda a: a + 1))
 entry("ERFCX", _ERFCX_1, -mp.mpf(1) / 3, mp.mpf(37) / 45, lambda q: 1 / _ERFCX_1(q), single=27.5, double=0)
+entry("ERFCX_WHOLE", _ERFCX_1, -1, mp.mpf(37) / 45, lambda q: 1 / _ERFCX_1(q), single=27.5, double=0)
 entry("ERFCX", _erfcx_in_q(4, lambda a: 1 + 2 * a), -1, mp.mpf(24) / 32, single=0, double=56)
 
 

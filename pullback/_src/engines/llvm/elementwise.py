@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .ir import Emitter, Value
-from .math import bessel, error, exponential, gamma, hyperbolic, integer, normal, power, trigonometric
+from .math import bessel, bounds, error, exponential, gamma, hyperbolic, integer, normal, power, trigonometric
 from .math import complex as pairs
 from .math import complex_functions as cf
-from .math.base import maximum, minimum
+from .math.base import WIDTH
 from .math.convert import Element, bitcast, convert, from_stored_bits, kind, register_elem, stored_bits
 from .math.scipy_functions import FUNCTIONS
 
@@ -64,8 +64,11 @@ def _arithmetic(name: str, real: str, whole: str, pair: Callable[..., Any]) -> N
     def emit(e: Emitter, types: Types, x: Element, y: Element) -> Element:
         if type(x) is tuple:
             return pair(e, x, y)
-        return getattr(e, real)(x, y) if kind(types.out) == "f" else getattr(e, whole)(x, y)
+        if kind(types.out) == "f":
+            return bounded(e, getattr(e, real)(x, y), x, y)
+        return getattr(e, whole)(x, y)
 
+    bounded = bounds.COMBINED[real]
     rules[name] = emit
 
 
@@ -95,7 +98,7 @@ def _rem(e: Emitter, types: Types, x: Value, y: Value) -> Value:
 def _neg(e: Emitter, types: Types, x: Element) -> Element:
     if type(x) is tuple:
         return pairs.neg(e, x)
-    return e.fneg(x) if kind(types.out) == "f" else e.sub(e.const(0, x), x)
+    return bounds.neg(e, e.fneg(x), x) if kind(types.out) == "f" else e.sub(e.const(0, x), x)
 
 
 @rule("square")
@@ -108,7 +111,7 @@ def _abs(e: Emitter, types: Types, x: Element) -> Value:
     if type(x) is tuple:
         return pairs.absolute(e, x)
     if kind(types.out) == "f":
-        return e.fabs(x)
+        return bounds.within(e, e.fabs(x), 0.0, max(map(abs, bounds.of(e, x))))
     if kind(types.out) == "u":
         return x
     return e.select(e.icmp("slt", x, e.const(0, x)), e.sub(e.const(0, x), x), x)
@@ -132,7 +135,7 @@ def _extreme(e: Emitter, types: Types, x: Element, y: Element, larger: bool) -> 
     k = kind(types.out)
     if k == "f":
         x, y = e.match(x, y)
-        return maximum(e, x, y) if larger else minimum(e, x, y)
+        return bounds.extreme(e, x, y, larger)
     if k == "b":
         return e.or_(x, y) if larger else e.and_(x, y)
     return e.call(f"llvm.{'s' if k == 'i' else 'u'}{'max' if larger else 'min'}", x.elem, x, y)
@@ -180,6 +183,8 @@ def _integer_pow(e: Emitter, types: Types, x: Element, *, y: int) -> Element:
     if y == 0:
         return one
     result = power.integer_power(abs(y), x, multiply)
+    if y == 2 and kind(types.out) == "f":
+        bounds.mul(e, result, x, x)
     return result if y > 0 else rules["div"](e, types, one, result)
 
 
@@ -203,15 +208,31 @@ rules["round"] = lambda e, types, x, *, rounding_method: (
 )
 rules["is_finite"] = lambda e, types, x: e.fcmp("olt", e.fabs(x), e.const(math.inf, x))
 rules["shift_left"] = lambda e, types, x, y: integer.shift_left(e, x, y)
-rules["shift_right_logical"] = lambda e, types, x, y: integer.shift_right_logical(e, x, y)
 rules["shift_right_arithmetic"] = lambda e, types, x, y: integer.shift_right_arithmetic(e, x, y)
 rules["population_count"] = lambda e, types, x: integer.population_count(e, x)
 rules["clz"] = lambda e, types, x: integer.clz(e, x)
 rules["and"] = lambda e, types, x, y: e.and_(x, y)
-rules["or"] = lambda e, types, x, y: e.or_(x, y)
 rules["xor"] = lambda e, types, x, y: e.xor(x, y)
 rules["not"] = lambda e, types, x: e.not_(x)
 rules["threefry2x32"] = lambda e, types, k0, k1, c0, c1: integer.threefry2x32(e, k0, k1, c0, c1)
+
+
+@rule("shift_right_logical")
+def _shift_right_logical(e: Emitter, types: Types, x: Value, y: Value) -> Value:
+    result, count = integer.shift_right_logical(e, x, y), bounds.number(y)
+    if count is not None and 0 < count < WIDTH[x.elem]:
+        bounds.within(e, result, 0, 2 ** (WIDTH[x.elem] - count) - 1)
+    return result
+
+
+@rule("or")
+def _or(e: Emitter, types: Types, x: Value, y: Value) -> Value:
+    result = e.or_(x, y)
+    if e.bounds:
+        (a, b), (c, d) = bounds.of(e, x), bounds.of(e, y)
+        if a >= 0 and c >= 0:
+            bounds.within(e, result, max(a, c), b + d)
+    return result
 
 
 @rule("nextafter")
@@ -286,7 +307,20 @@ def _select_n(e: Emitter, types: Types, which: Value, *cases: Element) -> Elemen
 # Conversion, complex numbers ----------------------------------------------------------------------
 
 rules["convert_element_type"] = lambda e, types, x, **_: convert(e, x, types.inputs[0], types.out)
-rules["bitcast_convert_type"] = lambda e, types, x, **_: bitcast(e, x, types.inputs[0], types.out)
+
+
+@rule("bitcast_convert_type")
+def _bitcast(e: Emitter, types: Types, x: Element, **_: Any) -> Element:
+    result = bitcast(e, x, types.inputs[0], types.out)
+    if e.bounds and types.out.char in "fd" and type(x) is Value:
+        # Positive floats are in the order of their bits.
+        low, high = bounds.of(e, x)
+        if low >= 0 and high < np.asarray(np.inf, types.out).view(f"i{types.out.itemsize}"):
+            ends = np.array([low, high]).astype(f"i{types.out.itemsize}").view(types.out)
+            bounds.within(e, result, *map(float, ends))
+    return result
+
+
 for _name in ("copy", "stop_gradient", "name"):
     rules[_name] = lambda e, types, x, **_: x
 rules["real"] = lambda e, types, z: z[0]

@@ -61,7 +61,9 @@ class Emitter:
         self._prefix = prefix
         self._count = 0
         self._products: dict[str, tuple[Value, Value]] = {}
-        self._negated: dict[str, Value] = {}  # what a value is the negative of
+        self.negated: dict[str, Value] = {}  # what a value is the negative of
+        self.roots: dict[str, Value] = {}  # what a value is the square of
+        self.bounds: dict[str, tuple[float, float]] = {}  # what a value lies between (`math.bounds`)
         self.own = "%" + prefix
         self.captures: dict[str, Value] = {}  # values of the function around this one, by name
         self.captured: list[Value] = []
@@ -265,15 +267,15 @@ class Emitter:
         return self.binary("fdiv", x, y)
 
     def fneg(self, x: Value) -> Value:
-        if x.name in self._negated:
-            return self._negated[x.name]
+        if x.name in self.negated:
+            return self.negated[x.name]
         negative = self.pure(f"fneg {x.typed}", x.elem, x.lanes, x.level)
-        self._negated[negative.name] = x
+        self.negated[negative.name] = x
         return negative
 
     def _squared(self, x: Value, y: Value) -> tuple[Value, Value]:
         """The factors of a product: of the square of a negative, those of the number's."""
-        positive = self._negated.get(x.name) if x.name == y.name else None
+        positive = self.negated.get(x.name) if x.name == y.name else None
         return (x, y) if positive is None else (positive, positive)
 
     def fma(self, x: Value, y: Value, z: Value) -> Value:
@@ -282,7 +284,7 @@ class Emitter:
         return self.call("llvm.fma", x.elem, x, y, z)
 
     def fabs(self, x: Value) -> Value:
-        x = self._negated.get(x.name, x)
+        x = self.negated.get(x.name, x)
         return self.call("llvm.fabs", x.elem, x)
 
     def sqrt(self, x: Value) -> Value:

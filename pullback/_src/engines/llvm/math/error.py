@@ -12,76 +12,89 @@ import math
 
 from ...inverse_error import DOUBLE_CENTRE, DOUBLE_MIDDLE, DOUBLE_TAIL, SINGLE_CENTRE, SINGLE_TAIL
 from ..ir import Emitter, Value
+from . import bounds
 from . import coefficients as c
-from .base import add_exact, at_most, poly, sub_exact
-from .exponential import exp, log1p
+from .base import add_exact, is_any, poly, sub_exact
+from .exponential import exp_of_square, log1p_inside
 
 _ERF = {"float": c.ERF_32, "double": c.ERF_64}
-# From here on the complement is 0.
-_END = {"float": 10.1, "double": 27.3}
 
 
-def scaled_complement(e: Emitter, a: Value) -> Value:
-    """exp(a^2) erfc(a) for 0 <= a <= 28 (float: from 0.5 to 10.25)."""
+def scaled_complement(e: Emitter, a: Value, whole: bool = True) -> Value:
+    """exp(a^2) erfc(a) for 0 <= a <= 28 (float: up to 10.25, and from 0.5 on unless `whole`)."""
     one = e.const(1.0, a)
     if a.elem == "float":
         inverse = e.fdiv(one, add_exact(e, a, one))
         q = e.binary("fmul", sub_exact(e, a, one), inverse)
-        return e.binary("fmul", poly(e, q, c.ERFCX_32), inverse)
+        return e.binary("fmul", poly(e, q, c.ERFCX_WHOLE_32 if whole else c.ERFCX_32), inverse)
     shift = e.const(4.0, a)
     q = e.fdiv(sub_exact(e, a, shift), add_exact(e, a, shift))
     return e.fdiv(poly(e, q, c.ERFCX_64), e.fma(a, e.const(2.0, a), one))
 
 
-def _complement(e: Emitter, x: Value) -> Value:
-    """erfc(|x|).
+def _complement(e: Emitter, x: Value, whole: bool) -> tuple[Value, Value]:
+    """erfc(|x|), unless `whole` for |x| >= 1/2; and the square of x where that is not 0.
 
-    erf(x), erfc(x), erfc(-x) and their derivatives, of which exp(-x^2) is a part, have most of it in common.
+    The function and its derivative, of which exp(-x^2) is a part, have most of it in common.
     """
-    p = scaled_complement(e, at_most(e, e.fabs(x), _END[x.elem]))
-    square = e.fmul(x, x)
-    lost = e.fma(x, x, e.fneg(square))
-    least = e.const(-1.0, x)  # where the square overflows, its error is no number
-    lost = e.select(e.fcmp("ogt", lost, least), lost, least)
-    gaussian = exp(e, e.fneg(square))
-    return e.binary("fmul", gaussian, e.fma(e.fneg(p), lost, p))
+    gaussian, a, square = exp_of_square(e, x)
+    p = scaled_complement(e, a, whole)
+    lost = e.fma(a, a, e.fneg(square))
+    return e.binary("fmul", gaussian, e.fma(e.fneg(p), lost, p)), square
 
 
-def _near(e: Emitter, x: Value) -> Value:
+def _near(e: Emitter, x: Value, square: Value) -> Value:
     """erf(x) for |x| < 1."""
-    return e.fma(x, poly(e, e.fmul(x, x), _ERF[x.elem]), x)
+    return e.fma(x, poly(e, square, _ERF[x.elem]), x)
 
 
 def erf(e: Emitter, x: Value) -> Value:
     one = e.const(1.0, x)
-    far = e.copysign(sub_exact(e, one, _complement(e, x)), x)
-    return e.select(e.fcmp("olt", e.fabs(x), one), _near(e, x), far)
+    y, square = _complement(e, x, whole=False)
+    far = e.copysign(sub_exact(e, one, y), x)
+    y = e.select(e.fcmp("olt", e.fabs(x), one), _near(e, x, square), far)
+    return bounds.within(e, y, -1.0, 1.0)
 
 
 def erfc(e: Emitter, x: Value) -> Value:
-    """1 - erf(x) below 1/2, where the complement is larger than a half."""
-    y = _complement(e, x)
+    """For doubles below 1/2, where the complement is larger than a half, 1 - erf(x)."""
+    y, square = _complement(e, x, whole=True)
     y = e.select(e.fcmp("olt", x, e.const(0.0, x)), sub_exact(e, e.const(2.0, x), y), y)
-    inside = e.fcmp("olt", e.fabs(x), e.const(0.5, x))
-    return e.select(inside, sub_exact(e, e.const(1.0, x), _near(e, x)), y)
+    if x.elem == "double":
+        near = sub_exact(e, e.const(1.0, x), _near(e, x, square))
+        y = e.select(e.fcmp("olt", e.fabs(x), e.const(0.5, x)), near, y)
+    return bounds.within(e, y, 0.0, 2.0)
 
 
 def erf_inv(e: Emitter, x: Value) -> Value:
     """By Giles's polynomials; x^2 is rounded as `engines.numpy.special` says."""
     elem = x.elem
-    square = e.binary("fmul", x, x)
-    w = e.fneg(log1p(e, e.fneg(square)))
-    root = e.sqrt(w)
+    low, high = bounds.of(e, x)
+    square = bounds.within(e, e.binary("fmul", x, x), 0.0, math.inf)
+    y, _ = log1p_inside(e, bounds.neg(e, e.fneg(square), square))
+    w = e.fneg(y)
     if elem == "float":
-        p = poly(e, sub_exact(e, w, e.const(2.5, x)), SINGLE_CENTRE[::-1])
-        tail = poly(e, sub_exact(e, root, e.const(3.0, x)), SINGLE_TAIL[::-1])
-        p = e.select(e.fcmp("olt", w, e.const(5.0, x)), p, tail)
+        limit, centre = 5.0, poly(e, sub_exact(e, w, e.const(2.5, x)), SINGLE_CENTRE[::-1])
     else:
-        p = poly(e, sub_exact(e, w, e.const(3.125, x)), DOUBLE_CENTRE[::-1])
-        middle = poly(e, sub_exact(e, root, e.const(3.25, x)), DOUBLE_MIDDLE[::-1])
-        tail = poly(e, sub_exact(e, root, e.const(5.0, x)), DOUBLE_TAIL[::-1])
-        tail = e.select(e.fcmp("olt", root, e.const(4.0, x)), middle, tail)
-        p = e.select(e.fcmp("olt", w, e.const(6.25, x)), p, tail)
+        limit, centre = 6.25, poly(e, sub_exact(e, w, e.const(3.125, x)), DOUBLE_CENTRE[::-1])
+    far = e.fcmp("oge", w, e.const(limit, x))
+    (p,) = e.branch(is_any(e, far), [lambda: [_tail(e, far, w, centre)], lambda: [centre]])
     y = e.binary("fmul", p, x)
-    end = e.fcmp("oeq", e.fabs(x), e.const(1.0, x))
-    return e.select(end, e.copysign(e.const(math.inf, x), x), y)
+    if low > -1 and high < 1:
+        return y
+    a, one = e.fabs(x), e.const(1.0, x)
+    end = e.select(e.fcmp("oeq", a, one), e.copysign(e.const(math.inf, x), x), e.const(math.nan, x))
+    return e.select(e.fcmp("olt", a, one), y, end)
+
+
+def _tail(e: Emitter, far: Value, w: Value, centre: Value) -> Value:
+    """The polynomials for few numbers, those next to 1 and -1, in place of that of the `centre`."""
+    w = Value(w.name, w.elem, w.lanes, e.level)  # nothing of this is written before the branch
+    root = e.sqrt(w)
+    if w.elem == "float":
+        tail = poly(e, sub_exact(e, root, e.const(3.0, w)), SINGLE_TAIL[::-1])
+    else:
+        middle = poly(e, sub_exact(e, root, e.const(3.25, w)), DOUBLE_MIDDLE[::-1])
+        tail = poly(e, sub_exact(e, root, e.const(5.0, w)), DOUBLE_TAIL[::-1])
+        tail = e.select(e.fcmp("olt", root, e.const(4.0, w)), middle, tail)
+    return e.select(far, tail, centre)

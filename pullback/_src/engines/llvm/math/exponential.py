@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..ir import Emitter, Value
+from . import bounds
 from . import coefficients as c
 from .base import (
     BIAS,
@@ -47,6 +48,8 @@ _EXPM1 = {"float": c.EXPM1_32, "double": c.EXPM1_64}
 # processor takes a hundred cycles for a product that underflows, but none more for a product with 0. Where it
 # scales numbers by itself, the number is made 0 (`_scaled`).
 _LIMITS = {"float": (-104.0, 90.0, -175.4), "double": (-746.0, 711.0, -1417.5)}
+# From here on exp(-x^2) is 0.
+SQUARES_END = {"float": 10.2, "double": 27.3}
 
 
 def reduced(e: Emitter, x: Value) -> tuple[Value, Value]:
@@ -57,25 +60,51 @@ def reduced(e: Emitter, x: Value) -> tuple[Value, Value]:
 
 
 def _limited(e: Emitter, x: Value, limits: tuple[float, float, float]) -> Value:
-    if scales():
-        return at_most(e, x, limits[1])
-    low, high, zero = (e.const(v, x) for v in limits)
-    return e.select(e.fcmp("olt", x, low), zero, e.select(e.fcmp("olt", high, x), high, x))
+    least, most = bounds.of(e, x)
+    low, high = (e.const(v, x) for v in limits[:2])
+    if most > limits[1]:
+        inside = e.select(e.fcmp("olt", high, x), high, x)
+    else:
+        inside = x
+    if scales() or least >= limits[0]:
+        return inside
+    return e.select(e.fcmp("olt", x, low), e.const(limits[2], x), inside)
 
 
 def _scaled(e: Emitter, x: Value, p: Value, k: Value, lowest: float) -> Value:
     """p * 2^k, which is 0 where x, of which p comes, is below a bound; see `_limited`."""
-    if scales():
+    if scales() and bounds.of(e, x)[0] < lowest:
         p = e.select(e.fcmp("olt", x, e.const(lowest, x)), e.const(0.0, p), p)
     return scale(e, p, k)
 
 
 def exp(e: Emitter, x: Value, halvings: int = 0) -> Value:
     """exp(x), or exp(x) / 2^halvings without the overflow of exp(x)."""
+    root = e.roots.get(e.negated[x.name].name) if x.name in e.negated else None
+    if root is not None and not halvings:
+        return exp_of_square(e, root)[0]
     r, bits = reduced(e, _limited(e, x, _LIMITS[x.elem]))
     p = poly(e, r, (1.0, 1.0, *_EXP[x.elem]))
     k = e.sub(bits, e.const(MAGIC_BITS[x.elem] + halvings, bits))
-    return _scaled(e, x, p, k, _LIMITS[x.elem][0])
+    y = _scaled(e, x, p, k, _LIMITS[x.elem][0])
+    return bounds.within(e, y, 0.0, 1.0 if bounds.of(e, x)[1] <= 0 else math.inf)
+
+
+def exp_of_square(e: Emitter, x: Value) -> tuple[Value, Value, Value]:
+    """exp(-x^2), and |x| where that is not 0 (elsewhere a bound), and the square of the latter."""
+    end = SQUARES_END[x.elem]
+    a = at_most(e, e.fabs(x), end)
+    square = bounds.within(e, e.binary("fmul", a, a), 0.0, end * end)
+    r, bits = reduced(e, e.fneg(square))
+    p = poly(e, r, (1.0, 1.0, *_EXP[x.elem]))
+    y = scale(e, p, e.sub(bits, e.const(MAGIC_BITS[x.elem], bits)))
+    return bounds.within(e, y, 0.0, 1.0), a, square
+
+
+def exp_of_negative(e: Emitter, a: Value) -> Value:
+    """exp(-a) for a size a."""
+    bounds.within(e, a, 0.0, math.inf)
+    return exp(e, bounds.neg(e, e.fneg(a), a))
 
 
 def exp_moderate(e: Emitter, x: Value) -> Value:
@@ -108,14 +137,14 @@ def expm1(e: Emitter, x: Value) -> Value:
 
 def logistic(e: Emitter, x: Value) -> Value:
     """1 / (1 + exp(-x)), as exp(x) / (1 + exp(x)) for negative x."""
-    t = exp(e, e.fneg(e.fabs(x)))
+    t = exp_of_negative(e, e.fabs(x))
     one = e.const(1.0, x)
     top = e.select(e.fcmp("olt", x, e.const(0.0, x)), t, one)
     bottom = add_exact(e, t, one)
     y = e.fdiv(top, bottom)
     # What the rounding of the sum cost is taken back (to first order for small t, where it matters).
     lost = sub_exact(e, t, sub_exact(e, bottom, one))
-    return fnma(e, y, lost, y)
+    return bounds.within(e, fnma(e, y, lost, y), 0.0, 1.0)
 
 
 # Logarithms ---------------------------------------------------------------------------------------
@@ -163,6 +192,8 @@ def with_limits(e: Emitter, x: Value, y: Value) -> Value:
     zero = e.const(0.0, x)
     edge = e.select(e.fcmp("oeq", x, zero), e.const(-math.inf, x), e.const(math.nan, x))
     y = e.select(e.fcmp("ogt", x, zero), y, edge)
+    if bounds.of(e, x)[1] < math.inf:
+        return y
     return e.select(e.fcmp("oeq", x, e.const(math.inf, x)), x, y)
 
 
@@ -210,17 +241,43 @@ def log10(e: Emitter, x: Value) -> Value:
 
 
 def log1p(e: Emitter, x: Value) -> Value:
+    low, high = bounds.of(e, x)
+    if low >= 0 and high <= 1:
+        return bounds.within(e, _log1p_of_fraction(e, x), 0.0, 1.0)
+    y, u = log1p_inside(e, x)
+    if low <= -1 or high == math.inf:
+        y = with_limits(e, u, y)
+    return e.select(
+        e.fcmp("olt", e.fabs(x), e.const({"float": 2.0**-26, "double": 2.0**-55}[x.elem], x)), x, y
+    )
+
+
+def log1p_inside(e: Emitter, x: Value) -> tuple[Value, Value]:
+    """log(1 + x) for finite x above -1, NaN for NaN, but 0 for -0; and 1 + x."""
     elem, one = x.elem, e.const(1.0, x)
-    u = add_exact(e, x, one)
+    u = bounds.add(e, add_exact(e, x, one), x, one)
     # What the sum lost, exactly.
     back = sub_exact(e, u, one)
     lost = add_exact(e, sub_exact(e, one, sub_exact(e, u, back)), sub_exact(e, x, back))
     m, k = split(e, u, subnormal=False)
-    bounded = e.call("llvm.smin", k.elem, k, e.const(BIAS[elem] - 1, k))
+    bounded = k
+    if bounds.of(e, x)[1] > 1e38:
+        bounded = e.call("llvm.smin", k.elem, k, e.const(BIAS[elem] - 1, k))
     down = power_of_two(e, e.sub(e.const(0, k), bounded))
     f = e.fma(lost, down, sub_exact(e, m, one))
-    y = with_limits(e, u, log_near_one(e, f, to_float(e, k)))
-    return e.select(e.fcmp("olt", e.fabs(x), e.const({"float": 2.0**-26, "double": 2.0**-55}[elem], x)), x, y)
+    return log_near_one(e, f, to_float(e, k)), u
+
+
+def _log1p_of_fraction(e: Emitter, x: Value) -> Value:
+    """log(1 + x) for x in [0, 1], without a sum that is rounded."""
+    square = e.binary("fmul", x, x)
+    if x.elem == "float":
+        return e.fma(square, e.fma(x, poly(e, x, c.LOG1P_32), e.const(-0.5, x)), x)
+    s = e.fdiv(x, add_exact(e, x, e.const(2.0, x)))
+    z = e.binary("fmul", s, s)
+    half = e.binary("fmul", square, e.const(0.5, x))
+    total = e.fma(z, poly(e, z, c.LOG1P_ATANH_64), half)
+    return sub_exact(e, x, fnma(e, s, total, half))
 
 
 def logaddexp(e: Emitter, x: Value, y: Value) -> Value:
@@ -229,7 +286,7 @@ def logaddexp(e: Emitter, x: Value, y: Value) -> Value:
     larger = e.select(above, x, y)
     same = e.fcmp("oeq", x, y)
     distance = e.select(same, e.const(0.0, larger), e.fabs(sub_exact(e, x, y)))
-    return add_exact(e, larger, log1p(e, exp(e, e.fneg(distance))))
+    return add_exact(e, larger, log1p(e, exp_of_negative(e, distance)))
 
 
 def exp_sum(e: Emitter, high: Value, low: Value) -> Value:
