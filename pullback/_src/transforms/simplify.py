@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core.program import Program, Var, subprograms
+from ..core.program import Equation, Program, Var, subprograms
 
 
 def eliminate_dead_code(
@@ -20,14 +20,18 @@ def eliminate_dead_code(
     needed = {v for v in outvars if isinstance(v, Var)}
     kept = []
     for eqn in reversed(program.eqns):
-        effectful = eqn.primitive.effectful or any(p.effectful for p in subprograms(eqn.params))
-        if (effectful and keep_effects) or any(v in needed for v in eqn.outvars):
+        if not needed.isdisjoint(eqn.outvars) or (keep_effects and _effectful(eqn)):
             kept.append(eqn)
-            needed.update(v for v in eqn.invars if isinstance(v, Var))
+            needed.update([v for v in eqn.invars if isinstance(v, Var)])
     if len(kept) == len(program.eqns) and len(outvars) == len(program.outvars):
         return program
     kept.reverse()
     return Program(program.invars, outvars, kept, program.constvars, program.consts, program.name)
+
+
+def _effectful(eqn: Equation) -> bool:
+    """Whether running an equation does more than computing its results."""
+    return eqn.primitive.effectful or any(p.effectful for p in subprograms(eqn.params))
 
 
 def outputs_only(program: Program, outputs: tuple[int, ...]) -> Program:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .deferred import Constant, Iota, Map, Part, Remap, Results
 from .ir import Emitter, Value
-from .nodes import Buffer, Keys, Node, Position, Registers, View, variables
+from .nodes import Buffer, ByPosition, Node, Position, Registers, View, variables
 from .parallel import apart
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class Description:
         self.numbers: dict[str, int] = {}
         self._rows = rows
         self._buffers: dict[Buffer, int] = {}
-        self._nodes: dict[Any, int] = {}
-        self._keys = Keys()
+        self._nodes = ByPosition()
+        self._met = 0  # nodes so far
         self.key: Key = (*more, *[self._stage(s) for s in stages])
         hash(self.key)
 
@@ -131,11 +131,12 @@ class Description:
 
     def _node(self, node: Node, at: Position) -> Key | int:
         """A node's code at a position; a number if it is there already."""
-        seen = node, self._keys[at]
-        number = self._nodes.get(seen)
+        seen = self._nodes[at]
+        number: int | None = seen.get(node)
         if number is not None:
             return number
-        self._nodes[seen] = len(self._nodes)
+        seen[node] = self._met
+        self._met += 1
         head = type(node), node.shape, node.dtype
         if isinstance(node, View):
             return *head, self._view(node), self._index(node.flat(at))

@@ -93,7 +93,7 @@ class Types(NamedTuple):
 class Map(Node):
     """An elementwise function of nodes, which broadcast as in NumPy."""
 
-    __slots__ = ("rule", "operands", "types", "params", "weight", "depth", "chain", "_aligned", "_pieced")
+    __slots__ = ("rule", "operands", "types", "params", "weight", "_aligned")
 
     def __init__(
         self,
@@ -109,15 +109,20 @@ class Map(Node):
         self.operands = tuple(operands)
         self.params = params
         self.weight = weight
-        self._pieced = any(o.pieced for o in operands)
-        self._aligned = 1 not in shape and all(o.shape == shape for o in operands)
-        self.depth = 1 + max([depth_of(o) for o in operands], default=0)
-        self.chain = weight + max([chain_of(o) for o in operands], default=0.0)
+        aligned = 1 not in shape
+        for o in self.operands:
+            if o.pieced:
+                self.pieced = True
+            if o.depth > self.depth:
+                self.depth = o.depth
+            if o.chain > self.chain:
+                self.chain = o.chain
+            if o.shape != shape:
+                aligned = False
+        self.depth += 1
+        self.chain += weight
+        self._aligned = aligned
         self.types = Types(tuple([o.dtype for o in operands]), dtype)
-
-    @property
-    def pieced(self) -> bool:
-        return self._pieced
 
     def compute(self, e: Emitter, at: Position) -> Element:
         elements = [o.element(e, there) for o, there in self.reads(at)]
@@ -152,10 +157,7 @@ class Pieces(Node):
         self.starts = [0]
         for part in parts:
             self.starts.append(self.starts[-1] + part.shape[axis])
-
-    @property
-    def pieced(self) -> bool:
-        return True
+        self.pieced = True
 
     def _only(self, index: Index) -> int | None:
         """The number of the part that the whole range of an index lies in."""
@@ -264,6 +266,8 @@ class Part(Node):
     def __init__(self, whole: Results, number: int, dtype: np.dtype[Any]) -> None:
         super().__init__(whole.shape, dtype)
         self.whole, self.number = whole, number
+        self.depth = 1 + max([o.depth for o in whole.operands], default=0)
+        self.chain = whole.weight + max([o.chain for o in whole.operands], default=0.0)
 
     def compute(self, e: Emitter, at: Position) -> Element:
         element = self.whole.element(e, at)
@@ -283,34 +287,13 @@ class Remap(Node):
         super().__init__(shape, source.dtype)
         self.source = source
         self.mapping = mapping
-
-    @property
-    def pieced(self) -> bool:
-        return self.source.pieced
+        self.pieced, self.depth, self.chain = source.pieced, source.depth, source.chain
 
     def compute(self, e: Emitter, at: Position) -> Element:
         return self.source.element(e, self.mapping(at))
 
     def visit(self, at: Position, found: Accesses) -> None:
         self.source.visit(self.mapping(at), found)
-
-
-def depth_of(node: Node) -> int:
-    """How many operations in a row a node's elements need."""
-    while isinstance(node, Remap):
-        node = node.source
-    if isinstance(node, Part):
-        return 1 + max([depth_of(o) for o in node.whole.operands], default=0)
-    return node.depth if isinstance(node, Map) else 0
-
-
-def chain_of(node: Node) -> float:
-    """Nanoseconds that the operations in a row take which a node's element needs."""
-    while isinstance(node, Remap):
-        node = node.source
-    if isinstance(node, Part):
-        return node.whole.weight + max([chain_of(o) for o in node.whole.operands], default=0.0)
-    return node.chain if isinstance(node, Map) else 0.0
 
 
 def rounded(e: Emitter, element: Element, storage: Storage) -> Element:
@@ -347,6 +330,5 @@ def regions(shape: tuple[int, ...], node: Node, most: int) -> list[list[tuple[in
 
 
 __all__ = [
-    "Constant", "Iota", "Map", "Part", "Pieces", "Remap", "Results", "Types", "chain_of", "depth_of",
-    "regions", "rounded",
+    "Constant", "Iota", "Map", "Part", "Pieces", "Remap", "Results", "Types", "regions", "rounded",
 ]  # fmt: skip

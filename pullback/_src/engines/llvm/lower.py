@@ -80,6 +80,7 @@ class Lowering:
         self, module: Module, e: Emitter, arena_base: Value, fallback: Lower, observer: Observer | None = None
     ) -> None:
         self.observer = observer or Observer()
+        self._observed = observer is not None
         # Addresses of arguments and loops' states that were written over.
         self.renewals: set[str] = set()
         self.module = module
@@ -145,46 +146,51 @@ class Lowering:
         places = walk.places = destinations(program, out, uses, in_place)
         walk.permuted = permuted_products(program, uses)
         walk.mine.update([v.buffer for v in places.values()])
+        module, nested_in, read_until = self.module, walk.nested, walk.read_until
         for number, eqn in enumerate(program.eqns):
-            self.module.work += OPERATION * self.module.turns
+            module.work += OPERATION * module.turns
+            name, outvars = eqn.primitive.name, eqn.outvars
             read = [v for v in eqn.invars if isinstance(v, Var)]
-            if eqn.primitive.name not in takes_pieces:
+            if name not in takes_pieces:
                 for var in read:
                     if env[var].pieced:
                         self._replace(walk, var, self.memory)
-            operands = [self.literal(v) if isinstance(v, Literal) else env[v] for v in eqn.invars]
-            lower = lowerings.get(eqn.primitive.name)
-            where = [places.get(v) for v in eqn.outvars]
+            operands = [env[v] if isinstance(v, Var) else self.literal(v) for v in eqn.invars]
+            lower = lowerings.get(name)
+            where = [places.get(v) for v in outvars]
             before = len(self._made)
             walk.number = number
             results: list[Node] | None = None
-            self.observer.equation(eqn, len(self._walks), self.level)
-            if all(v.aval.size == 0 for v in eqn.outvars) and not eqn.primitive.effectful:
-                results = [self.empty(v.aval, w) for v, w in zip(eqn.outvars, where, strict=True)]
+            if self._observed:
+                self.observer.equation(eqn, len(self._walks), self.level)
+            if not sum([v.aval.size for v in outvars]) and not eqn.primitive.effectful:
+                results = [self.empty(v.aval, w) for v, w in zip(outvars, where, strict=True)]
             elif lower is not None:
                 results = lower(self, eqn, operands, where)
             if results is None:
                 results = self.fallback(self, eqn, operands, where) or []
-            for var, node in zip(eqn.outvars, results, strict=True):
+            for var, node in zip(outvars, results, strict=True):
                 if isinstance(node, Map) and (
-                    node.depth > DEEP or is_long(node.chain, node.size, self.module.long)
+                    node.depth > DEEP or is_long(node.chain, node.size, module.long)
                 ):
                     node = self.memory(node, places.get(var))
                 elif isinstance(node, (Map, Remap, Pieces)) and uses.get(var, 0) > 1:
                     node = self._keep(node, places.get(var), uses[var])
                 if not isinstance(node, (View, Registers, Constant)):
-                    nested = 1 + max([walk.nested.get(v, 0) for v in read], default=0)
+                    nested = 1 + max([nested_in.get(v, 0) for v in read], default=0)
                     if nested > NESTED:
                         node, nested = self.memory(node, places.get(var)), 0
-                    walk.nested[var] = nested
+                    nested_in[var] = nested
                 env[var] = node
-            self.observer.lowered(eqn, operands, results, len(self._walks), self.level)
+            if self._observed:
+                self.observer.lowered(eqn, operands, results, len(self._walks), self.level)
             made = self._made[before:]
             del self._made[before:]
-            self._note_reach(walk, eqn, made)
-            for var in dict.fromkeys([*read, *eqn.outvars]):
-                if walk.read_until.get(var, number) <= number:
-                    self._let_go(walk, walk.reach.pop(var, ()))
+            self._note_reach(walk, read, outvars, made)
+            for var in dict.fromkeys([*read, *outvars]):
+                if read_until.get(var, number) <= number:
+                    if var in walk.reach:
+                        self._let_go(walk, walk.reach.pop(var))
                     if var in walk.factors:
                         self._let_go(walk, [view.buffer for view in walk.factors.pop(var)[:2]])
         self.observer.end(len(self._walks))
@@ -203,14 +209,16 @@ class Lowering:
                 self._made.append(buffer)
         return final
 
-    def _note_reach(self, walk: Walk, eqn: Equation, made: Sequence[Buffer]) -> None:
+    def _note_reach(
+        self, walk: Walk, read: Sequence[Var], written: Sequence[Var], made: Sequence[Buffer]
+    ) -> None:
         """Note which memory the results of an equation need; let go of what it made for itself alone."""
         walk.mine.update(made)
         walk.holders.update(dict.fromkeys(made, 1))
-        before = [walk.reach[v] for v in eqn.invars if isinstance(v, Var) and v in walk.reach]
+        before = [walk.reach[v] for v in read if v in walk.reach]
         if made or before:
             candidates = list(dict.fromkeys(itertools.chain(made, *before)))
-            for var in eqn.outvars:
+            for var in written:
                 needed = reached(walk.env[var], candidates, bool(made))
                 if needed:
                     self._hold(walk, var, needed)

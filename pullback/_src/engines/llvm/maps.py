@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from ...core.program import Equation
@@ -26,6 +27,7 @@ ORDINARY = 0.03
 DIVISION = dict.fromkeys(("div", "sqrt", "rsqrt", "rem"), 0.2)
 
 
+@cache
 def weight(name: str, dtype: Any) -> float:
     """The cost of an element of an operation's result."""
     cost = WEIGHTS.get(name) or DIVISION.get(name) or ORDINARY
@@ -40,11 +42,15 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 def lower_elementwise(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     name = eqn.primitive.name
     rule = elementwise.rules[name]
-    if not all(storage_of(v.aval.dtype).computable for v in (*eqn.invars, *eqn.outvars)):
-        return None
     aval = eqn.outvars[0].aval
-    if not all(_broadcasts(x.shape, aval.shape) for x in operands):
-        return None  # a bitcast between types of different widths
+    shape = aval.shape
+    for x in operands:
+        # Or else a bitcast between types of different widths.
+        if not x.storage.computable or not (x.shape == shape or _broadcasts(x.shape, shape)):
+            return None
+    for v in eqn.outvars:
+        if not storage_of(v.aval.dtype).computable:
+            return None
     cost = weight(name, aval.dtype)
     if eqn.primitive.multiple_results:
         operands = [lw.memory(x) if x.pieced else x for x in operands]

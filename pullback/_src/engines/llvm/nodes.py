@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,50 +84,56 @@ class Accesses:
         self.cuts: list[tuple[Index, int]] = []  # an index, and a bound on both sides of which it may be
         self.cost = 0.0
         self.waits = False  # whether a node waits for memory, step by step, unless more lanes go on meanwhile
-        self._seen: set[Any] = set()
-        self._keys = Keys()
+        self._seen = ByPosition()
 
     def first(self, node: Node, at: Position) -> bool:
-        key = (node, self._keys[at])
-        if key in self._seen:
+        """Whether the node is met at this position for the first time."""
+        seen = self._seen[at]
+        if node in seen:
             return False
-        self._seen.add(key)
+        seen[node] = True
         return True
 
 
-class Keys:
-    """What tells positions apart; found once for those that many nodes share."""
+class ByPosition:
+    """A dictionary for each position; its key is found once for a position that many nodes share."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_by_key", "_known")
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Position, tuple[Any, ...]]] = {}
+        self._known: dict[int, tuple[Position, dict[Any, Any]]] = {}  # by identity
+        self._by_key: dict[tuple[Any, ...], dict[Any, Any]] = {}
 
-    def __getitem__(self, at: Position) -> tuple[Any, ...]:
+    def __getitem__(self, at: Position) -> dict[Any, Any]:
         known = self._known.get(id(at))
         if known is None:
-            known = self._known[id(at)] = at, tuple([i.key for i in at])
+            found = self._by_key.setdefault(tuple([i.key for i in at]), {})
+            known = self._known[id(at)] = at, found
         return known[1]
 
 
 class Node:
-    """An array of `shape` and `dtype`."""
+    """An array of `shape` and `dtype`.
 
-    __slots__ = ("shape", "dtype", "storage")
+    Attributes:
+        pieced: whether the elements come from different nodes in different parts (see `Pieces`).
+        depth: how many operations in a row an element needs.
+        chain: nanoseconds that the operations in a row take which an element needs.
+    """
+
+    __slots__ = ("shape", "dtype", "storage", "pieced", "depth", "chain")
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape = shape
         self.dtype = dtype
         self.storage: Storage = storage_of(dtype)
+        self.pieced = False
+        self.depth = 0
+        self.chain = 0.0
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
-
-    @property
-    def pieced(self) -> bool:
-        """Whether the elements come from different nodes in different parts (see `Pieces`)."""
-        return False
 
     @property
     def bytes(self) -> int:
@@ -152,12 +159,16 @@ class Node:
 
     def broadcast(self, at: Position) -> Position:
         """The position of an operand that broadcasts to a result at `at`."""
-        first = len(at) - len(self.shape)
-        if not first and 1 not in self.shape:
+        shape = self.shape
+        if not shape:
+            return ()
+        first = len(at) - len(shape)
+        if not first and 1 not in shape:
             return at
-        return tuple([ZERO if n == 1 else i for n, i in zip(self.shape, at[first:], strict=True)])
+        return tuple([ZERO if n == 1 else i for n, i in zip(shape, at[first:], strict=True)])
 
 
+@lru_cache(maxsize=1024)
 def variables(domain: tuple[int, ...]) -> Position:
     """Variables that stand for the loops'; dimensions of size 1 have none."""
     return tuple(
@@ -185,7 +196,7 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
 class View(Node):
     """Memory seen through an offset and strides (in elements)."""
 
-    __slots__ = ("buffer", "offset", "strides")
+    __slots__ = ("buffer", "offset", "strides", "_at", "_flat")
 
     def __init__(
         self,
@@ -199,6 +210,8 @@ class View(Node):
         self.buffer = buffer
         self.strides = row_major(shape) if strides is None else strides
         self.offset = offset
+        self._at: Position | None = None  # the last position that somebody asked for
+        self._flat = ZERO
 
     @property
     def contiguous(self) -> bool:
@@ -212,9 +225,13 @@ class View(Node):
 
     def flat(self, at: Position) -> Index:
         """Where the element at a position is, in elements from the buffer's address."""
+        if at is self._at:
+            return self._flat
         total = self.offset
         for index, stride in zip(at, self.strides, strict=True):
             total = total + index * stride
+        self._flat = total
+        self._at = at
         return total
 
     def where(self, at: Position) -> Index:
@@ -369,6 +386,6 @@ class Registers(Node):
 
 
 __all__ = [
-    "Accesses", "Buffer", "Keys", "Node", "Position", "Registers", "Row", "View", "WatchedAddress",
+    "Accesses", "Buffer", "ByPosition", "Node", "Position", "Registers", "Row", "View", "WatchedAddress",
     "lanes_of", "reshaped_strides", "row_major", "variables", "whole",
 ]  # fmt: skip

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .deferred import chain_of
 from .index import ZERO, Index
 from .ir import Value
 from .nodes import Accesses, Node, Position, View
@@ -158,7 +157,7 @@ def plan(stage: Stage, fixed: dict[int, Index], turns: float = 1.0) -> Plan:
     target = LANE_BYTES // max(widest, 4)
     # Vectors of half the length compile sooner, and are as quick if enough goes on at the same time anyway.
     # A stage that is done at once never makes up for the time that longer ones take to compile.
-    chain = max([chain_of(o.node) for o in stage.outputs])
+    chain = max([o.node.chain for o in stage.outputs])
     brief = found.cost * math.prod(stage.domain) * turns < BRIEF
     limit = LONG_BODY if brief else max(HEAVY_BODY, 2.5 * chain)
     if not found.waits and (found.cost > 4 or found.cost > limit):
