@@ -44,7 +44,11 @@ def write_once(e: Emitter, description: Description | None, body: Callable[[Emit
     if description is None:
         apart(e, body)
         return
-    known: Written | None = module.nests.get(description.key)
+    try:
+        known: Written | None = module.nests.get(description.key)
+    except TypeError:  # parameters that are not plain
+        apart(e, body)
+        return
     if known is not None:
         arguments = [e.local(description.values[k]).typed for k in known.arguments]
         e.line(f"call void @{known.name}({', '.join(arguments)})")
@@ -83,7 +87,6 @@ class Description:
         self._nodes = ByPosition()
         self._met = 0  # nodes so far
         self.key: Key = (*more, *[self._stage(s) for s in stages])
-        hash(self.key)
 
     def _value(self, value: Value) -> Key:
         if value.name[0] != "%":
@@ -142,8 +145,8 @@ class Description:
             return *head, self._view(node), self._index(node.flat(at))
         if isinstance(node, (Map, Results)):
             operands = [self._node(o, there) for o, there in node.reads(at)]
-            params = [(name, _plain(value)) for name, value in node.params.items()]
-            return *head, node.rule, tuple(params), node.weight, *operands
+            params = tuple([(name, _plain(value)) for name, value in node.params.items()])
+            return *head, node.rule, params, node.weight, *operands
         if isinstance(node, Part):
             return *head, node.number, self._node(node.whole, at)
         if isinstance(node, Constant):
@@ -178,5 +181,5 @@ def described(stages: Sequence[Stage], rows: dict[Buffer, int], *more: Any) -> D
     """
     try:
         return Description(stages, rows, more)
-    except (_UnknownError, TypeError, AttributeError):  # parameters and mappings that are not plain
+    except (_UnknownError, AttributeError):  # mappings that are not plain
         return None

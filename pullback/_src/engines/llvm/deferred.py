@@ -93,7 +93,7 @@ class Types(NamedTuple):
 class Map(Node):
     """An elementwise function of nodes, which broadcast as in NumPy."""
 
-    __slots__ = ("rule", "operands", "types", "params", "weight", "_aligned")
+    __slots__ = ("rule", "operands", "params", "weight", "_aligned")
 
     def __init__(
         self,
@@ -117,28 +117,33 @@ class Map(Node):
                 self.depth = o.depth
             if o.chain > self.chain:
                 self.chain = o.chain
-            if o.shape != shape:
+            if o.shape and o.shape != shape:
                 aligned = False
         self.depth += 1
         self.chain += weight
-        self._aligned = aligned
-        self.types = Types(tuple([o.dtype for o in operands]), dtype)
+        self._aligned = aligned  # whether operands are scalars, or read at the same position
 
     def compute(self, e: Emitter, at: Position) -> Element:
         elements = [o.element(e, there) for o, there in self.reads(at)]
-        return rounded(e, self.rule(e, self.types, *elements, **self.params), self.storage)
+        types = Types(tuple([o.dtype for o in self.operands]), self.dtype)
+        return rounded(e, self.rule(e, types, *elements, **self.params), self.storage)
 
     def reads(self, at: Position) -> list[tuple[Node, Position]]:
         """The operands, and the positions at which they are read."""
         if self._aligned:
-            return [(o, at) for o in self.operands]
+            return [(o, at if o.shape else ()) for o in self.operands]
         return [(o, o.broadcast(at)) for o in self.operands]
 
     def visit(self, at: Position, found: Accesses) -> None:
-        if found.first(self, at):
-            found.cost += self.weight
-            for o, there in self.reads(at):
-                o.visit(there, found)
+        if not found.first(self, at):
+            return
+        found.cost += self.weight
+        if self._aligned:
+            for o in self.operands:
+                o.visit(at if o.shape else (), found)
+        else:
+            for o in self.operands:
+                o.visit(o.broadcast(at), found)
 
 
 class Pieces(Node):

@@ -163,7 +163,7 @@ class Lowering:
             results: list[Node] | None = None
             if self._observed:
                 self.observer.equation(eqn, len(self._walks), self.level)
-            if not sum([v.aval.size for v in outvars]) and not eqn.primitive.effectful:
+            if not (outvars and outvars[0].aval.size) and _has_no_elements(eqn):
                 results = [self.empty(v.aval, w) for v, w in zip(outvars, where, strict=True)]
             elif lower is not None:
                 results = lower(self, eqn, operands, where)
@@ -177,7 +177,10 @@ class Lowering:
                 elif isinstance(node, (Map, Remap, Pieces)) and uses.get(var, 0) > 1:
                     node = self._keep(node, places.get(var), uses[var])
                 if not isinstance(node, (View, Registers, Constant)):
-                    nested = 1 + max([nested_in.get(v, 0) for v in read], default=0)
+                    nested = 1
+                    for v in read:
+                        if nested_in.get(v, 0) >= nested:
+                            nested = nested_in[v] + 1
                     if nested > NESTED:
                         node, nested = self.memory(node, places.get(var)), 0
                     nested_in[var] = nested
@@ -187,7 +190,7 @@ class Lowering:
             made = self._made[before:]
             del self._made[before:]
             self._note_reach(walk, read, outvars, made)
-            for var in dict.fromkeys([*read, *outvars]):
+            for var in (*read, *outvars):
                 if read_until.get(var, number) <= number:
                     if var in walk.reach:
                         self._let_go(walk, walk.reach.pop(var))
@@ -589,6 +592,11 @@ class Lowering:
         for slot in buffer.slots:
             self.arena.give(slot)
         buffer.slots = ()
+
+
+def _has_no_elements(eqn: Equation) -> bool:
+    """Whether an equation computes nothing."""
+    return not any(v.aval.size for v in eqn.outvars) and not eqn.primitive.effectful
 
 
 def shifted(starts: Sequence[int]) -> Callable[[Position], Position]:

@@ -31,23 +31,25 @@ Type = tuple[int, str]
 
 def lengthened(text: str) -> str:
     """A function in which vectors that other blocks read have a power of two as their length."""
-    lines = text.split("\n")
-    if not any(" phi " in line for line in lines):
+    if " phi " not in text:
         return text
-    types = _results(lines)
+    types = _results(text)
     if not types:
         return text
+    lines = text.split("\n")
     crossing = _crossing(lines, types)
     return "\n".join(_rewritten(lines, crossing)) if crossing else text
 
 
-def _results(lines: Sequence[str]) -> dict[str, Type]:
+def _results(text: str) -> dict[str, Type]:
     """The results of an odd length."""
     types: dict[str, Type] = {}
-    for line in lines:
-        if " x " not in line or not _ODD.search(line):
-            continue
-        name, sign, rest = line.partition(" = ")
+    end = 0
+    while match := _ODD.search(text, end):
+        first, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end())
+        if end < 0:
+            end = len(text)
+        name, sign, rest = text[first:end].partition(" = ")
         if not sign or name[0] != "%":
             continue
         operation = rest.partition(" ")[0]
