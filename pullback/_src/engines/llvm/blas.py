@@ -16,12 +16,13 @@ in the meantime get correct results from one thread.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -161,26 +162,41 @@ def alone(e: Emitter) -> Iterator[None]:
         e.line("call void @pb_blas_end()")
 
 
-def constant_place(e: Emitter, name: str, text: str) -> Value:
-    """The address of a constant of the module; `text` gives its type and value."""
-    e.module.globals[name] = f"@{name} = internal constant {text}, align 16"
-    return Value(f"@{name}", "ptr", 1, 0)
+class Constant(NamedTuple):
+    """A constant that programs give a routine the address of: its name, and its type and value."""
+
+    name: str
+    text: str
+
+    def address(self, e: Emitter) -> Value:
+        """Its address in a module."""
+        if self.name not in e.module.globals:
+            e.module.globals[self.name] = f"@{self.name} = internal constant {self.text}, align 16"
+        return Value(f"@{self.name}", "ptr", 1, 0)
+
+
+@lru_cache(maxsize=256)
+def _number(value: float, sign: float, elem: str) -> Constant:
+    bits = literal_text(value, elem)
+    zero = literal_text(0.0, elem)
+    return Constant(f"number.{elem}.{bits}", f"[2 x {elem}] [{elem} {bits}, {elem} {zero}]")
+
+
+@lru_cache(maxsize=1024)
+def _integer(value: int, elem: str) -> Constant:
+    return Constant(f"int.{elem}.{value}".replace("-", "m"), f"{elem} {value}")
 
 
 def number(e: Emitter, value: float, dtype: np.dtype[Any]) -> Value:
     """The address of a real number as a constant of the dtype."""
-    elem = "float" if dtype.char in "fF" else "double"
-    bits = literal_text(value, elem)
-    zero = literal_text(0.0, elem)
-    name = f"number.{elem}.{bits}"
-    return constant_place(e, name, f"[2 x {elem}] [{elem} {bits}, {elem} {zero}]")
+    return _number(value, math.copysign(1.0, value), "float" if dtype.char in "fF" else "double").address(e)
 
 
 def integer(e: Emitter, value: int | Value) -> Value:
     """The address of an integer in the library's size."""
     elem = library().integer
     if isinstance(value, int):
-        return constant_place(e, f"int.{elem}.{value}".replace("-", "m"), f"{elem} {value}")
+        return _integer(value, elem).address(e)
     if value.name[0] != "%":
         return integer(e, int(value.name))
     place = e.stack(elem, 1)
@@ -198,14 +214,15 @@ def call(e: Emitter, routine: str, arguments: Sequence[Argument]) -> None:
     texts = []
     for a in arguments:
         if isinstance(a, str):
-            place = constant_place(e, f"letter.{a}", f"i8 {ord(a)}")
+            place = Constant(f"letter.{a}", f"i8 {ord(a)}").address(e)
         elif isinstance(a, int) or a.elem == "i64":
             place = integer(e, a)
         else:
             place = e.local(a)
         texts.append(f"ptr {place.name}")
     texts += ["i64 1" for a in arguments if isinstance(a, str)]
-    e.module.declare(PREFIX + routine, "void", [t.split(" ")[0] for t in texts])
+    if PREFIX + routine not in e.module.declarations:
+        e.module.declare(PREFIX + routine, "void", [t.split(" ")[0] for t in texts])
     e.line(f"call void @{PREFIX}{routine}({', '.join(texts)})")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,12 @@ def outer_positions(
     return mapping
 
 
+@lru_cache(maxsize=256)
+def _others(rank: int, contracted: tuple[int, ...], batched: tuple[int, ...]) -> tuple[int, ...]:
+    """The dimensions of an operand that the result has for themselves."""
+    return tuple([d for d in range(rank) if d not in contracted and d not in batched])
+
+
 @lowering("dot_general")
 def dot_general(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     x, y = operands
@@ -59,11 +66,10 @@ def dot_general(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out)
     if not all(n.storage.computable for n in (x, y)) or dtypes.is_key(x.dtype):
         return None
     x, y = converted(x, dtype), converted(y, dtype)
-    xf = [d for d in range(len(x.shape)) if d not in xc and d not in xb]
-    yf = [d for d in range(len(y.shape)) if d not in yc and d not in yb]
-    batch = tuple([x.shape[d] for d in xb])
+    xf = _others(len(x.shape), tuple(xc), tuple(xb))
+    yf = _others(len(y.shape), tuple(yc), tuple(yb))
+    batch, inner = tuple([x.shape[d] for d in xb]), tuple([x.shape[d] for d in xc])
     rows, columns = tuple([x.shape[d] for d in xf]), tuple([y.shape[d] for d in yf])
-    inner = tuple([x.shape[d] for d in xc])
     m, n, k, many = math.prod(rows), math.prod(columns), math.prod(inner), math.prod(batch)
     own = dtype == aval.dtype
     first, last, end = len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from .lower import Lowering
 from .nodes import Buffer, Node, Position, View
 from .parallel import MOST_CHUNKS, chunks_for, parallel_for
 
+_NOWHERE = Buffer(None)
 Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 TILE = 120_000.0  # ns of a product's tile
@@ -39,18 +41,22 @@ class Stack(NamedTuple):
 
     def place(self, e: Emitter, matrix: Index = ZERO, row: Index = ZERO, column: Index = ZERO) -> Value:
         """The address of an element."""
-        at = matrix * self.step + row * self.row + column * self.column
-        return self.view.with_layout((), (), at).pointer(e)
+        return self.view.pointer(e, matrix * self.step + row * self.row + column * self.column)
 
     @property
     def leading(self) -> tuple[bool, int] | None:
         """Whether BLAS, which has columns one after the other, reads this as a transposed matrix's transpose
         (False: rows lie one after the other), and the distance between them; None if it cannot be read."""
-        if (self.column == 1 or self.columns == 1) and (self.row >= self.columns or self.rows == 1):
-            return False, max(self.row, self.columns, 1)
-        if (self.row == 1 or self.rows == 1) and (self.column >= self.rows or self.columns == 1):
-            return True, max(self.column, self.rows, 1)
-        return None
+        return _leading(self.rows, self.columns, self.row, self.column)
+
+
+@lru_cache(maxsize=1024)
+def _leading(rows: int, columns: int, row: int, column: int) -> tuple[bool, int] | None:
+    if (column == 1 or columns == 1) and (row >= columns or rows == 1):
+        return False, max(row, columns, 1)
+    if (row == 1 or rows == 1) and (column >= rows or columns == 1):
+        return True, max(column, rows, 1)
+    return None
 
 
 def merged(shape: Sequence[int], strides: Sequence[int], dims: Sequence[int]) -> int | None:
@@ -71,13 +77,21 @@ def merged(shape: Sequence[int], strides: Sequence[int], dims: Sequence[int]) ->
 
 def stack_of(view: View, groups: Groups) -> Stack | None:
     """The view as a stack of matrices whose batch, rows and columns are the given dimensions."""
-    steps = [merged(view.shape, view.strides, dims) for dims in groups]
-    if None in steps:
+    batch, rows, columns = groups
+    found = _layout(view.shape, view.strides, (tuple(batch), tuple(rows), tuple(columns)))
+    return None if found is None else Stack(view, *found)
+
+
+@lru_cache(maxsize=1024)
+def _layout(
+    shape: tuple[int, ...], strides: tuple[int, ...], groups: tuple[tuple[int, ...], ...]
+) -> tuple[int, int, int, int, int] | None:
+    """What follows the view in the `Stack` of an array."""
+    step, row, column = [merged(shape, strides, dims) for dims in groups]
+    if step is None or row is None or column is None:
         return None
-    sizes = [math.prod([view.shape[d] for d in dims]) for dims in groups]
-    step, row, column = steps
-    assert step is not None and row is not None and column is not None
-    return Stack(view, 0 if sizes[0] == 1 else step, sizes[1], sizes[2], row, column)
+    batch, rows, columns = [math.prod([shape[d] for d in dims]) for dims in groups]
+    return 0 if batch == 1 else step, rows, columns, row, column
 
 
 def as_stack(lw: Lowering, node: Node, groups: Groups) -> Stack:
@@ -85,7 +99,7 @@ def as_stack(lw: Lowering, node: Node, groups: Groups) -> Stack:
     if isinstance(node, View):
         found = stack_of(node, groups)
     else:
-        found = stack_of(View(Buffer(None), node.shape, node.dtype), groups)
+        found = stack_of(View(_NOWHERE, node.shape, node.dtype), groups)
         if found is not None and found.leading is not None:
             found = stack_of(lw.memory(node), groups)
     if found is None or found.leading is None:
@@ -213,6 +227,7 @@ def multiply(lw: Lowering, x: Stack, y: Stack, out: Stack, batch: int) -> None:
     parallel_for(e, down * across, down * across, tile)
 
 
+@lru_cache(maxsize=1024)
 def tiles(rows: int, columns: int, work: float) -> tuple[int, int]:
     """Into how many tiles a product is cut, along rows and columns."""
     down = across = 1

@@ -271,12 +271,12 @@ class View(Node):
     def visit(self, at: Position, found: Accesses) -> None:
         found.views.append((self, self.flat(at)))
 
-    def pointer(self, e: Emitter) -> Value:
-        """The address of the first element."""
+    def pointer(self, e: Emitter, at: Index = ZERO) -> Value:
+        """The address of the first element, or of one so many elements after it."""
         address = self.buffer.base_in(e)
         assert address is not None
         base = e.local(address)
-        offset = (self.offset * self.storage.components).scalar(e)
+        offset = ((self.offset + at) * self.storage.components).scalar(e)
         if offset.name == "0":
             return base
         return e.pure(
