@@ -98,10 +98,15 @@ class Description:
         return number, value.elem, value.lanes
 
     def _index(self, index: Index) -> Key:
+        if index.described is not None:
+            return index.described
         if index.vector is not None:
             raise _UnknownError
-        terms = [(v.name if v.name[0] == "?" else self._value(v), c) for v, c in index.terms]
-        return tuple(terms), index.const, index.lanes, index.low, index.high
+        terms = tuple([(v.name if v.name[0] == "?" else self._value(v), c) for v, c in index.terms])
+        key = terms, index.const, index.lanes, index.low, index.high
+        if all(isinstance(name, str) for name, _ in terms):  # the same in all nests
+            index.described = key
+        return key
 
     def _buffer(self, buffer: Buffer) -> Key | int:
         number = self._buffers.get(buffer)
@@ -142,7 +147,7 @@ class Description:
         self._met += 1
         head = type(node), node.shape, node.dtype
         if isinstance(node, View):
-            return *head, self._view(node), self._index(node.flat(at))
+            return *head, self._buffer(node.buffer), self._index(node.flat(at))
         if isinstance(node, (Map, Results)):
             operands = [self._node(o, there) for o, there in node.reads(at)]
             params = tuple([(name, _plain(value)) for name, value in node.params.items()])

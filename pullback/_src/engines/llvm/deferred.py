@@ -140,7 +140,10 @@ class Map(Node):
         found.cost += self.weight
         if self._aligned:
             for o in self.operands:
-                o.visit(at if o.shape else (), found)
+                if o.shape:
+                    o.visit(at, found)
+                elif type(o) is not Constant:
+                    o.visit((), found)
         else:
             for o in self.operands:
                 o.visit(o.broadcast(at), found)

@@ -18,7 +18,7 @@ class Index:
     lane: of i64, or of i32 if the index then has no `lanes`.
     """
 
-    __slots__ = ("terms", "const", "lanes", "vector", "low", "high", "_key")
+    __slots__ = ("terms", "const", "lanes", "vector", "low", "high", "_key", "described")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Index:
         self.low = low
         self.high = high
         self._key: tuple[object, ...] | None = None
+        self.described: tuple[object, ...] | None = None  # see `alike`
 
     @staticmethod
     def of(value: int) -> Index:

@@ -60,6 +60,8 @@ class Emitter:
         self.tile: tuple[str, int] | None = None
         self._prefix = prefix
         self._count = 0
+        self._places: dict[int, tuple[Sequence[Any], int]] = {}  # positions by their identity
+        self._numbers: dict[tuple[Any, ...], int] = {}  # and by their keys
         self._products: dict[str, tuple[Value, Value]] = {}
         self.negated: dict[str, Value] = {}  # what a value is the negative of
         self.roots: dict[str, Value] = {}  # what a value is the square of
@@ -83,6 +85,14 @@ class Emitter:
             found = self.captures[x.name] = Value("%" + self.fresh("x"), x.elem, x.lanes, 0)
             self.captured.append(x)
         return found
+
+    def place(self, at: Sequence[Any]) -> int:
+        """A number for a position of a node, the same for equal ones."""
+        known = self._places.get(id(at))
+        if known is None:
+            number = self._numbers.setdefault(tuple([i.key for i in at]), len(self._numbers))
+            known = self._places[id(at)] = at, number
+        return known[1]
 
     def stack(self, elem: str, count: int) -> Value:
         """Memory for `count` elements in the function's frame."""
@@ -175,7 +185,8 @@ class Emitter:
         scope = self.scopes[level]
         known = scope.known.get(text)
         if known is None:
-            name = "%" + self.fresh()
+            self._count += 1
+            name = f"{self.own}{self._count}"
             scope.lines.append(f"{name} = {text}")
             known = scope.known[text] = Value(name, elem, lanes, level)
         return known
@@ -205,6 +216,12 @@ class Emitter:
 
     def match(self, *xs: Value) -> list[Value]:
         """The values with equal numbers of lanes."""
+        lanes = xs[0].lanes
+        for x in xs:
+            if x.lanes != lanes:
+                break
+        else:
+            return list(xs)
         lanes = max([x.lanes for x in xs])
         return [x if x.lanes == lanes else self.splat(x, lanes) for x in xs]
 
@@ -217,16 +234,17 @@ class Emitter:
 
     def call(self, function: str, result: str, *xs: Value, suffix: str | None = None) -> Value:
         """A pure function of the module or an intrinsic, lane by lane; `result` is the element type."""
-        xs = tuple(self.match(*xs))
-        lanes = xs[0].lanes
+        operands = self.match(*xs)
+        lanes = operands[0].lanes
         if suffix is None:
-            suffix = mangle(xs[0].elem, lanes)
+            suffix = mangle(operands[0].elem, lanes)
         name = f"{function}.{suffix}" if suffix else function
+        kind = type_text(result, lanes)
         if name not in self.module.declarations:
-            self.module.declare(name, type_text(result, lanes), [x.type for x in xs])
-        operands = ", ".join([x.typed for x in xs])
-        level = max([x.level for x in xs])
-        return self.pure(f"call {type_text(result, lanes)} @{name}({operands})", result, lanes, level)
+            self.module.declare(name, kind, [x.type for x in operands])
+        text = ", ".join([x.typed for x in operands])
+        level = max([x.level for x in operands])
+        return self.pure(f"call {kind} @{name}({text})", result, lanes, level)
 
     # Floating point
 
@@ -251,7 +269,8 @@ class Emitter:
         return self.binary("fsub", x, y)
 
     def fmul(self, x: Value, y: Value) -> Value:
-        x, y = self._squared(x, y)
+        if x.name == y.name:
+            x, y = self._squared(x, y)
         if x.name in ONES:
             return self.match(x, y)[1]
         if y.name in ONES:
@@ -274,13 +293,14 @@ class Emitter:
         return negative
 
     def _squared(self, x: Value, y: Value) -> tuple[Value, Value]:
-        """The factors of a product: of the square of a negative, those of the number's."""
-        positive = self.negated.get(x.name) if x.name == y.name else None
+        """The factors of a square: of that of a negative, those of the number's."""
+        positive = self.negated.get(x.name)
         return (x, y) if positive is None else (positive, positive)
 
     def fma(self, x: Value, y: Value, z: Value) -> Value:
         """x * y + z, rounded once."""
-        x, y = self._squared(x, y)
+        if x.name == y.name:
+            x, y = self._squared(x, y)
         return self.call("llvm.fma", x.elem, x, y, z)
 
     def fabs(self, x: Value) -> Value:

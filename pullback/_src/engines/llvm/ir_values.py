@@ -104,6 +104,7 @@ def shuffle_mask(lanes: tuple[int, ...]) -> str:
 _SUFFIX = {"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16"}
 
 
+@cache
 def mangle(elem: str, lanes: int) -> str:
     """The suffix of an overloaded intrinsic: `f32`, `v8f32`, `i64`."""
     name = _SUFFIX.get(elem, elem)

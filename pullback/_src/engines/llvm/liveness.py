@@ -112,7 +112,7 @@ def reads_memory(node: Node, buffer: Buffer) -> bool:
     return any(same_memory(v.buffer, buffer) for v, _ in found.views)
 
 
-def reached(node: Node, candidates: Sequence[Buffer], exactly: bool) -> list[Buffer]:
+def reached(node: Node, candidates: Sequence[Buffer], exactly: bool) -> Sequence[Buffer]:
     """Those of the buffers that must keep their content for a node's elements to be computed later.
 
     exactly: whether the node may need less than all of them though it is not computed yet.
@@ -122,7 +122,7 @@ def reached(node: Node, candidates: Sequence[Buffer], exactly: bool) -> list[Buf
     if isinstance(node, View):
         return [b for b in candidates if same_memory(b, node.buffer)]
     if not exactly:
-        return list(candidates)
+        return candidates
     found = Accesses()
     node.visit(variables(node.shape), found)
     return [b for b in candidates if any(same_memory(b, v.buffer) for v, _ in found.views)]

@@ -220,7 +220,8 @@ class Lowering:
         walk.holders.update(dict.fromkeys(made, 1))
         before = [walk.reach[v] for v in read if v in walk.reach]
         if made or before:
-            candidates = list(dict.fromkeys(itertools.chain(made, *before)))
+            several = made or len(before) > 1
+            candidates = list(dict.fromkeys(itertools.chain(made, *before))) if several else before[0]
             for var in written:
                 needed = reached(walk.env[var], candidates, bool(made))
                 if needed:
@@ -547,11 +548,13 @@ class Lowering:
         """Write the first open nest."""
         nest, *self.nests = self.nests
         nest.release(self._released, self.nests)
-        self.observer.nest(nest, len(self._walks), self.level)
+        if self._observed:
+            self.observer.nest(nest, len(self._walks), self.level)
         before = len(self.module.shared)
         nest.write(self.e, self.place)
         nest.parts = self.module.shared[before:]
-        self.observer.written(nest, len(self._walks), self.level)
+        if self._observed:
+            self.observer.written(nest, len(self._walks), self.level)
         for stage in nest.stages:
             for output in stage.outputs:
                 output.view.buffer.pending = False

@@ -55,10 +55,8 @@ def lower_elementwise(lw: Lowering, eqn: Equation, operands: Sequence[Node], out
     if eqn.primitive.multiple_results:
         operands = [lw.memory(x) if x.pieced else x for x in operands]
         whole = Results(rule, operands, aval.shape, aval.dtype, eqn.params, cost)
-        nodes: list[Node] = [Part(whole, k, v.aval.dtype) for k, v in enumerate(eqn.outvars)]
-    else:
-        nodes = [Map(rule, operands, aval.shape, aval.dtype, eqn.params, cost)]
-    return [lw.computed(node) for node in nodes]
+        return [lw.computed(Part(whole, k, v.aval.dtype)) for k, v in enumerate(eqn.outvars)]
+    return [lw.computed(Map(rule, operands, shape, aval.dtype, eqn.params, cost))]
 
 
 takes_pieces.update(elementwise.rules)

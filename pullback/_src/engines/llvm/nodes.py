@@ -141,7 +141,7 @@ class Node:
 
     def element(self, e: Emitter, at: Position) -> Element:
         """The element at a position (written once for each)."""
-        key = (self, tuple([i.key for i in at]))
+        key = self, e.place(at)
         for scope in reversed(e.scopes):
             found = scope.known.get(key)
             if found is not None:

@@ -45,11 +45,8 @@ class Storage(NamedTuple):
     # The dtype if it is a 16-bit float: its bits are loaded and stored, since vectors of LLVM's own types
     # for them are not implemented on all CPUs.
     narrow: np.dtype[Any] | None = None
-
-    @property
-    def computable(self) -> bool:
-        """Whether registers hold numbers (and not only the bits of a dtype that LLVM does not know)."""
-        return self.register != "bits"
+    # Whether registers hold numbers, and not only the bits of a dtype that LLVM does not know.
+    computable: bool = True
 
 
 @functools.cache
@@ -72,7 +69,7 @@ def storage_of(dtype: np.dtype) -> Storage:
         case "c":
             part = "float" if dtype.itemsize == 8 else "double"
             return Storage(part, part, 2, dtype.itemsize // 2)
-    return Storage(f"i{8 * max(dtype.itemsize, 1)}", "bits", 1, max(dtype.itemsize, 1))
+    return Storage(f"i{8 * max(dtype.itemsize, 1)}", "bits", 1, max(dtype.itemsize, 1), computable=False)
 
 
 def components(element: Element) -> tuple[Value, ...]:
@@ -84,7 +81,7 @@ def lanes_of(element: Element) -> int:
 
 
 def level_of(element: Element) -> int:
-    return max(c.level for c in components(element))
+    return max([c.level for c in element]) if isinstance(element, tuple) else element.level
 
 
 def load(e: Emitter, base: Value, at: Index, storage: Storage, level: int, version: object) -> Element:
