@@ -91,6 +91,13 @@ def _gradient_of_solve(a: Any, b: Any) -> tuple[Any, ...]:
     return -np.outer(adjoint, x), adjoint
 
 
+def _recurrence(start: Any) -> tuple[Any, ...]:
+    values = [float(v) for v in start]
+    while len(values) < 5_000:
+        values.append(float(np.cos(values[-1]) + 0.3 * values[-2]))
+    return (np.array(values),)
+
+
 def _lapack_solve(arrays: Arrays) -> tuple[Callable[[], Any], list[Any]]:
     """The gradient through a solve by LAPACK alone: one factorization for two systems, and the product."""
     a, b = np.asfortranarray(arrays[0]), arrays[1]
@@ -173,6 +180,16 @@ CASES = {
         [(50_000, 4)],
         lambda a: [ctypes.c_ssize_t(len(a[0]))],
         lambda a, b, v: (np.einsum("nij,nj->ni", np.tanh(a @ b), v),),
+    ),
+    "softplus_f64": Case(
+        ("softplus",), 1, _length, lambda x: (np.logaddexp(0.0, x),), dtype=np.float64
+    ),
+    "polar": Case(("polar",), 2, _length, lambda x, y: (np.hypot(x, y), np.arctan2(y, x))),
+    "permute": Case(
+        ("permute",), [(64, 200, 300)], _shape, lambda x: (2 * x.transpose(2, 0, 1),)
+    ),
+    "recurrence": Case(
+        ("recurrence",), [(5000,)], lambda a: [ctypes.c_ssize_t(5000)], _recurrence
     ),
     "solve": Case((), 0, _length, _gradient_of_solve, routines=_lapack_solve),
 }  # fmt: skip

@@ -23,6 +23,10 @@ INLINE float of_bits(int32_t i) { float x; memcpy(&x, &i, 4); return x; }
 #define fast_erf erff
 INLINE float fast_cdf(float x) { return 0.5f + 0.5f * erff(x * 0.70710678f); }
 INLINE float fast_exp_of_square(float x) { return expf(-x * x); }
+INLINE double fast_exp_of_negative(double a) { return exp(-a); }
+#define fast_log1p_of_fraction log1p
+#define fast_cos cosf
+#define fast_arctangent atan2f
 
 #else
 
@@ -103,6 +107,88 @@ INLINE float fast_cdf(float x)
     s = 0.5f * fast_exp(-u) * fmaf(-s, fmaf(w, w, -u), s);
     float far = w < 0.0f ? s : 1.0f - s;
     return fabsf(w) < 1.0f ? near : far;
+}
+
+/* exp(-a) for a >= 0. */
+INLINE double fast_exp_of_negative(double a)
+{
+    const double magic = 0x1.8p52;
+    a = a < 708.0 ? a : 708.0;
+    double moved = fma(-a, 1.4426950408889634, magic), k = moved - magic;
+    double r = fma(k, -0x1.a39ef35793c76p-33, fma(k, -0x1.62e42feep-1, -a));
+    double p = 2.5112823098906728e-08;
+    p = fma(p, r, 2.763176276417137e-07);
+    p = fma(p, r, 2.755723245961517e-06);
+    p = fma(p, r, 2.4801488617098752e-05);
+    p = fma(p, r, 0.00019841269898982712);
+    p = fma(p, r, 0.0013888888948274689);
+    p = fma(p, r, 0.008333333333315875);
+    p = fma(p, r, 0.04166666666651065);
+    p = fma(p, r, 0.16666666666666685);
+    p = fma(p, r, 0.5000000000000013);
+    p = fma(p, r, 1.0);
+    p = fma(p, r, 1.0);
+    int64_t bits;
+    memcpy(&bits, &moved, 8);
+    bits = (int64_t)((uint64_t)bits << 52) + 0x3ff0000000000000;
+    double power;
+    memcpy(&power, &bits, 8);
+    return p * power;
+}
+
+/* log(1 + x) for 0 <= x <= 1. */
+INLINE double fast_log1p_of_fraction(double x)
+{
+    double s = x / (x + 2.0), z = s * s, half = x * x * 0.5;
+    double p = 0.17015308255145345;
+    p = fma(p, z, 0.08341703100367207);
+    p = fma(p, z, 0.1210576839252133);
+    p = fma(p, z, 0.13301005545359565);
+    p = fma(p, z, 0.1538655833949619);
+    p = fma(p, z, 0.1818174394379469);
+    p = fma(p, z, 0.22222223971452873);
+    p = fma(p, z, 0.2857142854777162);
+    p = fma(p, z, 0.4000000000015859);
+    p = fma(p, z, 0.666666666666663);
+    return x - fma(-s, fma(z, p, half), half);
+}
+
+/* For arguments of moderate size. */
+INLINE float fast_cos(float x)
+{
+    const float magic = 0x1.8p23f;
+    float moved = fmaf(x, 0.636619772f, magic), k = moved - magic;
+    float r = fmaf(k, -5.39030253e-15f, fmaf(k, -7.54978942e-08f, fmaf(k, -1.57079625f, x))), u = r * r;
+    int32_t q = bits_of(moved) + 1;
+    float c = 2.44317998e-05f;
+    c = fmaf(c, u, -0.00138873071f);
+    c = fmaf(c, u, 0.0416666456f);
+    c = fmaf(c, u, -0.5f);
+    c = fmaf(c, u, 1.0f);
+    float s = -0.000195097484f;
+    s = fmaf(s, u, 0.0083321156f);
+    s = fmaf(s, u, -0.166666538f);
+    s = fmaf(r * u, s, r);
+    return of_bits(bits_of(q & 1 ? c : s) ^ (q & 2) << 30);
+}
+
+/* The angle of a point other than the origin. */
+INLINE float fast_arctangent(float y, float x)
+{
+    float ax = fabsf(x), ay = fabsf(y), bottom = ay > ax ? ay : ax, top = ay > ax ? ax : ay;
+    int near = top > 0.55f * bottom; /* tan(pi / 4 - angle) */
+    float t = near ? (bottom - top) / (bottom + top) : top / bottom, u = t * t;
+    float p = 0.0337024927f;
+    p = fmaf(p, u, -0.0760616958f);
+    p = fmaf(p, u, 0.108353518f);
+    p = fmaf(p, u, -0.142586917f);
+    p = fmaf(p, u, 0.199987486f);
+    p = fmaf(p, u, -0.333333135f);
+    float angle = fmaf(t * u, p, t);
+    angle = near ? 0.785398163f - angle : angle;
+    angle = ay > ax ? 1.57079633f - angle : angle;
+    angle = x < 0.0f ? 3.14159265f - angle : angle;
+    return copysignf(angle, y);
 }
 
 #endif

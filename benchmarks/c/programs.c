@@ -419,3 +419,46 @@ void vmapped_products(const float *a, const float *b, const float *v, float *y, 
             y[4 * i + j] = (t[4 * j] + t[4 * j + 1]) + (t[4 * j + 2] + t[4 * j + 3]);
     }
 }
+
+void softplus(const double *x, double *y, ptrdiff_t n)
+{
+#pragma omp parallel for simd schedule(static)
+    for (ptrdiff_t i = 0; i < n; i++)
+        y[i] = fast_log1p_of_fraction(fast_exp_of_negative(fabs(x[i]))) + (x[i] > 0.0 ? x[i] : 0.0);
+}
+
+void polar(const float *x, const float *y, float *radius, float *angle, ptrdiff_t n)
+{
+#pragma omp parallel for simd schedule(static)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        radius[i] = sqrtf(fmaf(x[i], x[i], y[i] * y[i]));
+        angle[i] = fast_arctangent(y[i], x[i]);
+    }
+}
+
+/* Axes (2, 0, 1) of an array of `planes` x `rows` x `n`, doubled: blocks of 16 x 16, read and written in lines. */
+void permute(const float *x, float *y, ptrdiff_t planes, ptrdiff_t rows, ptrdiff_t n)
+{
+    enum { SIDE = 16 };
+    ptrdiff_t all = planes * rows;
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t first = 0; first < all; first += SIDE)
+        for (ptrdiff_t k = 0; k < n; k += SIDE) {
+            ptrdiff_t high = all - first < SIDE ? all - first : SIDE, wide = n - k < SIDE ? n - k : SIDE;
+            float block[SIDE][SIDE];
+            for (ptrdiff_t i = 0; i < high; i++)
+                for (ptrdiff_t j = 0; j < wide; j++)
+                    block[j][i] = x[(first + i) * n + k + j] * 2.0f;
+            for (ptrdiff_t j = 0; j < wide; j++)
+                memcpy(y + (k + j) * all + first, block[j], sizeof(float) * (size_t)high);
+        }
+}
+
+/* Each entry from the two before it. */
+void recurrence(const float *start, float *y, ptrdiff_t n)
+{
+    y[0] = start[0];
+    y[1] = start[1];
+    for (ptrdiff_t i = 2; i < n; i++)
+        y[i] = fmaf(0.3f, y[i - 2], fast_cos(y[i - 1]));
+}
