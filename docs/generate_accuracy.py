@@ -36,7 +36,9 @@ Where nothing else is said, special values (signed zeros, infinities, NaN) are t
   the relative error grows as 1 / (1 - |x|).
 * `lgamma` below zero, `digamma`, `logaddexp`: next to their zeros the error is relative to 1, not to the
   result.
-* `pow` has all special values of IEEE 754; float32 is computed in double and rounded.
+* `pow` has all special values of IEEE 754; float32 is computed in double and rounded. Powers with a known
+  exponent of -1.5, -1, -0.5, 0.5, 1, 1.5, 2, 2.5 or 3 are products, quotients and square roots (at most 2
+  units).
 * float16 and bfloat16 are computed in float32 and rounded once.
 * Integer arithmetic, comparisons, rounding, conversions, remainders and bit operations are exact: those of
   the NumPy engine.

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..base.errors import DTypeError
 from ..core import dtypes, rules
-from ..core.array import Array, as_array, scalar
+from ..core.array import Array, ConcreteArray, as_array, scalar
 from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
@@ -456,10 +456,12 @@ def _pow_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]
     total = None
     if type(tx) is not Zero:
         # y x^(y-1), and exactly zero for y = 0, where x^(y-1) may be infinite.
-        one = _like(y, 1)
-        is_zero = eq_p.bind(y, _like(y, 0))
-        lowered = pow_p.bind(x, select_n_p.bind(is_zero, sub_p.bind(y, one), full((), 1, y.aval.dtype)))
-        factor = mul_p.bind(convert_element_type(y, x.aval.dtype), lowered)
+        if type(y) is ConcreteArray and not y.aval.shape:  # engines know the powers of some numbers better
+            less = full((), y._data - 1 if y._data else 1, y.aval.dtype)
+        else:
+            is_zero = eq_p.bind(y, _like(y, 0))
+            less = select_n_p.bind(is_zero, sub_p.bind(y, _like(y, 1)), full((), 1, y.aval.dtype))
+        factor = mul_p.bind(convert_element_type(y, x.aval.dtype), pow_p.bind(x, less))
         total = mul_p.bind(tx, factor)
     if type(ty) is not Zero:
         # x^y log x; at x = 0 the limit for y > 0 is zero.

@@ -16,6 +16,7 @@ from .ir import Value, constant
 from .lower import Lowering, lowering
 from .nodes import Buffer, Node, Registers, View
 from .parallel import POLL, poll
+from .separate import is_separate, write_separately
 from .shared_scan import Turns, element_of
 from .storage import components, storage_of
 
@@ -125,10 +126,9 @@ class State:
                 self.in_place[number] = node.buffer.base.name == values[k].name
                 result.extend(values[k : k + 2] if self.in_place[number] else [values[k + 1], values[k]])
                 k += 2
-        self._place()
         return result
 
-    def _place(self) -> None:
+    def place(self) -> None:
         """Say where the second places are, before the loop; what is changed in place has none of its own."""
         lw = self.lw
         k = 0
@@ -151,7 +151,6 @@ class State:
 @lowering("scan")
 def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node]:
     params = eqn.params
-    program: Program = params["program"]
     length, count, carries = params["length"], params["num_consts"], params["num_carry"]
     consts, first, xs = operands[:count], operands[count : count + carries], operands[count + carries :]
     lw.flush()
@@ -169,8 +168,36 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         return list(ys)
     state = State(lw, eqn, count, first, out[:carries])
     lw.flush()
-    e = lw.e
-    with e.loop(constant(0, "i64"), constant(length, "i64"), 1, state.initial) as loop:
+    separate = is_separate(lw, eqn)
+
+    def write(
+        first: Sequence[Value], consts: Sequence[Node], xs: Sequence[Node], ys: Sequence[View]
+    ) -> Sequence[Value]:
+        return _turns(lw, eqn, state, first, consts, xs, ys, None if separate else state.place)
+
+    last: Sequence[Value]
+    if separate:
+        last = write_separately(lw, state.initial, consts, xs, ys, write, state.place)
+    else:
+        last = write(state.initial, consts, xs, ys)
+    return [*state.last(last, lw.e.level, length % 2 == 0), *ys]
+
+
+def _turns(
+    lw: Lowering,
+    eqn: Equation,
+    state: State,
+    first: Sequence[Value],
+    consts: Sequence[Node],
+    xs: Sequence[Node],
+    ys: Sequence[View],
+    before: Callable[[], None] | None,
+) -> Sequence[Value]:
+    """Write a scan's loop from the first state on; returns the last one. `before` writes what stands before
+    it."""
+    e, params = lw.e, eqn.params
+    length, carries = params["length"], params["num_carry"]
+    with e.loop(constant(0, "i64"), constant(length, "i64"), 1, first) as loop:
         level = e.level
         at = Index.along(loop.index, 0, length - 1)
         if params["reverse"]:
@@ -181,12 +208,14 @@ def scan(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         now = state.nodes(loop.carried, level)
         places = [*state.places(loop.carried, level), *[part for part in parts if isinstance(part, View)]]
         around, lw.module.turns = lw.module.turns, lw.module.turns * length
-        results = lw.run(program, [*consts, *now, *slices], places, state.given(now))
+        results = lw.run(params["program"], [*consts, *now, *slices], places, state.given(now))
         lw.flush()
         lw.module.turns = around
         loop.update(state.following(results[:carries], loop.carried))
+        if before is not None:
+            before()
         poll(e, loop.index, POLL)
-    return [*state.last(loop.results, e.level, length % 2 == 0), *ys]
+    return loop.results
 
 
 def prepared(lw: Lowering, node: Node) -> Node:
@@ -224,6 +253,7 @@ def while_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
         lw.flush()
         lw.module.turns = around
         following = state.following(results, carried)
+        state.place()
         loop.update([*following, e.add(turn, constant(1, "i64"))])
         poll(e, turn, POLL)
     return state.last(loop.results[:-1], e.level)

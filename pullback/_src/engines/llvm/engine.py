@@ -25,6 +25,7 @@ from .math import scalars
 from .module import Function, Module
 from .nodes import Buffer, Node, View
 from .observer import Observer
+from .separate import long_loops
 
 LONG = 20_000.0  # ns of a program during which other Python threads may run
 LONG_PROGRAM = 96  # equations
@@ -72,6 +73,7 @@ class Compilation:
         module = Module(self.stream.add if self.stream else None)
         module.long = len(self.program.eqns) >= LONG_PROGRAM
         module.divided = len(self.program.eqns) >= DIVIDED_PROGRAM
+        module.separate = long_loops(self.program) > 1
         e = Emitter(module)
         watch = Watch(observer or Observer())
         # The frame's pointers. Constants are found while lowering; their names come before their places.

@@ -16,7 +16,10 @@ SEPARATOR = "\n; the next part\n"
 """Between the parts of a module's text."""
 
 PART = 250
-"""Lines after which a module is cut. A part takes 10 ms to compile, one of them because it is apart."""
+"""Lines after which a long module is cut. A part takes 10 ms to compile, one of them because it is apart."""
+
+FIRST = 100
+"""Lines of the first part, so that LLVM is soon at work; the next ones grow up to `PART`."""
 
 _PARAMETER = re.compile(r" %[\w.]+")
 _GLOBAL = re.compile(r"@([\w.$]+)")
@@ -54,6 +57,7 @@ class Module:
         self.globals: dict[str, str] = {}
         self.long = False  # whether all nests become functions of their own
         self.divided = False  # whether those do that take long
+        self.separate = False  # whether scans with long bodies do (`separate.py`)
         self.loops = 0
         self.lines = 0  # of functions
         self._take = take
@@ -76,28 +80,34 @@ class Module:
         """Whether code is generated while the module is written."""
         return self._take is not None
 
+    @property
+    def _limit(self) -> int:
+        """Lines after which the part in the making is complete."""
+        return min(PART, FIRST + self._first // 4) if self.divided or self.separate else PART
+
     def unique(self, prefix: str) -> str:
         """A name for a function or global."""
         self._names += 1
         return f"{prefix}{self._names}"
 
-    def function(self, prefix: str, parameters: str, body: str) -> str:
-        """The name of a function without a result; those that are equal are written once."""
+    def function(self, prefix: str, parameters: str, body: str, result: str = "void") -> str:
+        """The name of a function; those that are equal are written once."""
         name = self._written.get((parameters, body))
         if name is None:
             name = self._written[parameters, body] = self.unique(prefix)
-            self.add(Function(name, "void", parameters, body, False))
+            self.add(Function(name, result, parameters, body, False))
         return name
 
     def add(self, function: Function) -> None:
         """Add a function."""
         lines = function.body.count("\n")
         before = self.lines - self._first
-        if before >= PART // 2 and before + lines >= PART:
+        limit = self._limit
+        if before >= limit // 2 and before + lines >= limit:
             self._close()
         self._open.append(function)
         self.lines += lines
-        if self.lines - self._first >= PART:
+        if self.lines - self._first >= self._limit:
             self._close()
 
     def declare(self, name: str, result: str, parameters: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from . import streaming
-from .ir import Emitter, Value, constant, leave_unless, type_text
+from .ir import Emitter, Value, constant, leave_unless
 from .storage import BYTES
 
 CHUNK = 20_000.0  # nanoseconds of work that are worth handing to another thread
@@ -72,31 +72,13 @@ def run_shared(
     module.shared.append(chunks)
     streaming.fence(inner)
     inner.line("ret void")
-    context: list[str] = []
-    offset = 0
-    lines: list[tuple[Value, int]] = []
-    for outer in inner.captured:
-        size_of = BYTES[outer.elem] * outer.lanes
-        align = BYTES[outer.elem]
-        offset = -(-offset // align) * align
-        local = inner.captures[outer.name]
-        place = "%" + inner.fresh("p")
-        context.append(f"{place} = getelementptr i8, ptr %context, i64 {offset}")
-        context.append(
-            f"{local.name} = load {type_text(outer.elem, outer.lanes)}, ptr {place}, align {align}"
-        )
-        lines.append((outer, offset))
-        offset += size_of
+    context, store = context_of(e, inner)
     inner.frame.extend([*context, *head])
     text = inner.text()
     if "label %interrupted" in text:  # `pb_parallel` looks for itself and says so
         text += "\ninterrupted:\nret void"
     name = module.function("kernel", f"ptr %context, i64 {chunk.name}, i64 %thread", f"entry:\n{text}")
-    shared = e.stack("i8", max(offset, 1))
-    for outer, at in lines:
-        place_value = e.here(f"getelementptr i8, ptr {shared.name}, i64 {at}", "ptr", 1)
-        e.line(f"store {e.local(outer).typed}, ptr {place_value.name}, align {BYTES[outer.elem]}")
-    job = f"ptr @{name}, ptr {shared.name}, i64 {chunks}"
+    job = f"ptr @{name}, ptr {store().name}, i64 {chunks}"
     if threads:
         module.declare("pb_parallel_few", "i32", ["ptr", "ptr", "i64", "i64", "i32"])
         call = f"call i32 @pb_parallel_few({job}, i64 {threads}, i32 {int(wait)})"
@@ -105,6 +87,36 @@ def run_shared(
         call = f"call i32 @pb_parallel({job})"
     status = e.here(call, "i32", 1)
     leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
+
+
+def context_of(e: Emitter, inner: Emitter) -> tuple[list[str], Callable[[], Value]]:
+    """How a function gets what it captures, through memory at its parameter `%context`.
+
+    Returns the lines at its beginning that load it, and what writes that memory before a call: it returns
+    the address.
+    """
+    lines: list[str] = []
+    places: list[tuple[Value, int]] = []
+    offset = 0
+    for outer in inner.captured:
+        align = BYTES[outer.elem]
+        offset = -(-offset // align) * align
+        local = inner.captures[outer.name]
+        place = "%" + inner.fresh("p")
+        lines.append(f"{place} = getelementptr i8, ptr %context, i64 {offset}")
+        lines.append(f"{local.name} = load {local.type}, ptr {place}, align {align}")
+        places.append((outer, offset))
+        offset += align * outer.lanes
+    size = max(offset, 1)
+
+    def store() -> Value:
+        memory = e.stack("i8", size)
+        for outer, at in places:
+            place = e.here(f"getelementptr i8, ptr {memory.name}, i64 {at}", "ptr", 1)
+            e.line(f"store {e.local(outer).typed}, ptr {place.name}, align {BYTES[outer.elem]}")
+        return memory
+
+    return lines, store
 
 
 def poll(e: Emitter, counter: Value, turns: int, step: int = 1) -> None:

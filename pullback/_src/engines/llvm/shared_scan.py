@@ -158,9 +158,9 @@ class Turns:
             Value(f"%m.{name}", elem, 1, 0)
             for name, elem in (("chunk", "i64"), ("first", "i64"), ("end", "i64"), ("arena", "ptr"))
         ]
-        consts = [_captured(e, inner, c) for c in consts]
-        xs = [_captured(e, inner, x) for x in xs]
-        ys = [_captured_view(e, inner, y) for y in ys]
+        consts = [captured(e, inner, c) for c in consts]
+        xs = [captured(e, inner, x) for x in xs]
+        ys = [captured_view(e, inner, y) for y in ys]
         lw.observer.shared(chunks)
         with lw.within(inner, base) as arena, inner.loop(first, end) as loop:
             at = Index.along(loop.index, 0, length - 1)
@@ -212,10 +212,10 @@ def _part(x: View, at: Index) -> View:
     return View(x.buffer, x.shape[1:], x.dtype, x.strides[1:], x.offset + at * x.strides[0])
 
 
-def _captured(e: Emitter, inner: Emitter, node: Node) -> Node:
-    """A node of the function around as one of a function within."""
+def captured(e: Emitter, inner: Emitter, node: Node) -> Node:
+    """A node of the function around (in memory or registers, or an iota) as one of a function within."""
     if isinstance(node, View):
-        return _captured_view(e, inner, node)
+        return captured_view(e, inner, node)
     if isinstance(node, Registers):
         values = [inner.local(v) for v in node.values]
         return Registers(node.shape, node.dtype, tuple(values) if len(values) > 1 else values[0])
@@ -223,9 +223,10 @@ def _captured(e: Emitter, inner: Emitter, node: Node) -> Node:
     return node
 
 
-def _captured_view(e: Emitter, inner: Emitter, view: View) -> View:
+def captured_view(e: Emitter, inner: Emitter, view: View) -> View:
+    """Memory as a function within sees it."""
     address = inner.local(view.pointer(e))
     return View(Buffer(address), view.shape, view.dtype, view.strides, ZERO)
 
 
-__all__ = ["Turns", "Work", "element_of", "work_of"]
+__all__ = ["Turns", "Work", "captured", "captured_view", "element_of", "work_of"]

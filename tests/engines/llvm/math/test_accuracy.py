@@ -8,6 +8,10 @@ import mpmath as mp
 import numpy as np
 import pytest
 
+import pullback as pb
+import pullback.numpy as jnp
+from pullback import lax
+
 from .accuracy import BINARY, DOUBLE, SINGLE, UNARY, binary_error, errors, references, unary_error
 from .harness import run
 
@@ -121,6 +125,30 @@ def test_powers_of_negative_numbers(dtype: np.dtype[Any]) -> None:
     y = rng.integers(-60, 60, 200).astype(dtype)
     found = errors(run("pow", x, y), references(BINARY["pow"][0], x, y), dtype)
     assert found.max() <= 2
+
+
+@DTYPES
+@pytest.mark.parametrize("exponent", [-1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
+def test_powers_with_a_known_exponent(dtype: np.dtype[Any], exponent: float) -> None:
+    """They are products and square roots, with the special values of the general function."""
+    rng, info = np.random.default_rng(4), np.finfo(dtype)
+    most = min(info.maxexp, -info.minexp) / max(abs(exponent), 1) - 3
+    x = np.concatenate([2.0 ** rng.uniform(-most, most, 300), rng.uniform(0.5, 2, 300)]).astype(dtype)
+
+    def power(x: Any) -> Any:
+        with pb.enable_x64(True):
+            compiled = pb.jit(lambda x: lax.pow(x, jnp.asarray(exponent, x.dtype))).lower(x).compile()
+            assert compiled.as_text("llvm").count("llvm.fma") == 0  # there is no polynomial
+            return np.asarray(compiled(x))
+
+    found = errors(power(x), references(BINARY["pow"][0], x, np.full_like(x, exponent)), dtype)
+    assert found.max() <= 2
+    edges = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, -2.5, info.max, info.smallest_subnormal]
+    special = np.array(edges, dtype)
+    general = run("pow", special, np.full_like(special, exponent))
+    np.testing.assert_allclose(power(special), general, rtol=2 * info.eps)
+    numbers = ~np.isnan(general)
+    np.testing.assert_array_equal(np.signbit(power(special))[numbers], np.signbit(general)[numbers])
 
 
 @DTYPES

@@ -16,6 +16,7 @@ from .base import (
     from_bits,
     mul_exact,
     narrow,
+    number,
     poly,
     power_of_two,
     sub_exact,
@@ -80,8 +81,31 @@ def _float_power(e: Emitter, a: Value, y: Value) -> Value:
     return narrow(e, mul_exact(e, p, power_of_two(e, bits)))
 
 
+def _known_power(e: Emitter, x: Value, y: float) -> Value | None:
+    """x^y for an exponent whose power takes a few operations (at most 1.5 ulp); None for others."""
+    if y in (-1.0, 1.0, 2.0, 3.0):
+        power: Value = integer_power(abs(int(y)), x, lambda a, b: mul_exact(e, a, b))
+        return power if y > 0 else e.fdiv(e.const(1.0, x), power)
+    if y not in (-1.5, -0.5, 0.5, 1.5, 2.5):
+        return None
+    # Not as the square root has it: the powers of minus infinity are those of infinity, those of -0 of 0.
+    infinity = e.const(math.inf, x)
+    x = e.select(e.fcmp("oeq", x, e.const(-math.inf, x)), infinity, x)
+    x = add_exact(e, x, e.const(0.0, x))
+    root = e.sqrt(x)
+    if y < 0:
+        inverse = e.fdiv(e.const(1.0, x), root)
+        return inverse if y == -0.5 else e.fdiv(inverse, x)
+    whole = int(y)
+    return root if not whole else mul_exact(e, integer_power(whole, x, lambda a, b: mul_exact(e, a, b)), root)
+
+
 def pow(e: Emitter, x: Value, y: Value) -> Value:
     """x^y with the special values of IEEE 754's pow."""
+    exponent = number(y)
+    known = None if exponent is None else _known_power(e, x, exponent)
+    if known is not None:
+        return known
     x, y = e.match(x, y)
     a, one, zero = e.fabs(x), e.const(1.0, x), e.const(0.0, x)
     infinity = e.const(math.inf, x)
