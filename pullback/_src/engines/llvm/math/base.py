@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -29,16 +28,6 @@ def literal(x: Value) -> int | None:
         return None
     text = name[:-1].rsplit(" ", 1)[-1] if name.startswith("splat") else name
     return int(text) if text.lstrip("-").isdigit() else None
-
-
-def number(x: Value) -> float | None:
-    """The value of a literal of type float or double, None for what is computed."""
-    name = x.name
-    text = name[:-1].rsplit(" ", 1)[-1] if name.startswith("splat") else name
-    if not text.startswith("0x"):
-        return None
-    value: float = struct.unpack(">d", bytes.fromhex(text[2:]))[0]
-    return value
 
 
 def sub_exact(e: Emitter, x: Value, y: Value) -> Value:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..ir import Emitter, Value
+from . import bounds
 from . import coefficients as c
 from .base import (
     SMALLEST_NORMAL,
@@ -16,7 +17,6 @@ from .base import (
     from_bits,
     mul_exact,
     narrow,
-    number,
     poly,
     power_of_two,
     sub_exact,
@@ -102,7 +102,7 @@ def _known_power(e: Emitter, x: Value, y: float) -> Value | None:
 
 def pow(e: Emitter, x: Value, y: Value) -> Value:
     """x^y with the special values of IEEE 754's pow."""
-    exponent = number(y)
+    exponent = bounds.number(y)
     known = None if exponent is None else _known_power(e, x, exponent)
     if known is not None:
         return known
