@@ -104,6 +104,25 @@ def test_extremes_with_numbers(name: str, limit: float, dtype: Any) -> None:
         _same(pb.jit(lambda x: f(given, x))(x), pb.jit(f)(np.full_like(x, limit), x))
 
 
+@DTYPES
+@pytest.mark.parametrize(
+    ("limit", "functions"),
+    [
+        (lambda x: jnp.clip(x, -9, 9), (jnp.sin, jnp.cos, jnp.tan)),
+        (lambda x: x * x + 1, (jnp.log, jnp.log2, jnp.log10)),
+        (lambda x: x * x, (jnp.log1p, jnp.log, jnp.sqrt)),
+        (jnp.abs, (jnp.log1p, jnp.log, jnp.exp)),
+    ],
+)
+def test_functions_of_limited_numbers(limit: Any, functions: Any, dtype: Any) -> None:
+    """Small angles, numbers of one sign: the results are those of the same numbers, given."""
+    with enable_x64(), np.errstate(over="ignore"):
+        x = _points(dtype, 3)
+        limited = np.asarray(pb.jit(limit)(x))
+        for f in functions:
+            _same(pb.jit(lambda x, f=f: f(limit(x)))(x), pb.jit(f)(limited))
+
+
 _NUMBERS = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0**-149, -(2.0**-140), 3e38, -3e38, math.inf, -math.inf]),
     st.floats(width=32, allow_nan=False),

@@ -189,22 +189,24 @@ def log_near_one(e: Emitter, f: Value, k: Value | None) -> Value:
 
 def with_limits(e: Emitter, x: Value, y: Value) -> Value:
     """A logarithm's value y for positive finite x, completed for the others."""
-    zero = e.const(0.0, x)
-    edge = e.select(e.fcmp("oeq", x, zero), e.const(-math.inf, x), e.const(math.nan, x))
+    zero, edge = e.const(0.0, x), e.const(math.nan, x)
+    low, high = bounds.of(e, x)
+    if low <= 0:
+        edge = e.select(e.fcmp("oeq", x, zero), e.const(-math.inf, x), edge)
     y = e.select(e.fcmp("ogt", x, zero), y, edge)
-    if bounds.of(e, x)[1] < math.inf:
+    if high < math.inf:
         return y
     return e.select(e.fcmp("oeq", x, e.const(math.inf, x)), x, y)
 
 
 def log(e: Emitter, x: Value) -> Value:
-    m, k = split(e, x)
+    m, k = split(e, x, bounds.of(e, x)[0] < SMALLEST_NORMAL[x.elem])
     y = log_near_one(e, sub_exact(e, m, e.const(1.0, m)), to_float(e, k))
     return with_limits(e, x, y)
 
 
 def _other_base(e: Emitter, x: Value, slope: tuple[float, float], step: tuple[float, float]) -> Value:
-    m, k = split(e, x)
+    m, k = split(e, x, bounds.of(e, x)[0] < SMALLEST_NORMAL[x.elem])
     f, k = sub_exact(e, m, e.const(1.0, m)), to_float(e, k)
     y = log_near_one(e, f, None)
     high, low = (e.const(s, x) for s in slope)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 from ..ir import Emitter, Value
+from . import bounds, scalars
 from . import coefficients as c
-from . import scalars
 from .base import (
     add_exact,
     from_bits,
@@ -61,6 +61,8 @@ def _reduced(e: Emitter, x: Value, precise: bool = False) -> tuple[Value, Value,
             low = sub_exact(e, low, sub_exact(e, r, middle))
         else:
             r = low = e.fma(k, third, e.fma(k, second, exact))
+        if max(map(abs, bounds.of(e, x))) <= _MODERATE[x.elem]:
+            return r, low, bits
         huge = e.fcmp("ogt", e.fabs(x), e.const(_MODERATE[x.elem], x))
         r, rest, bits = rarely(e, huge, [r, low if precise else None, bits], scalars.QUADRANT[x.elem], [x])
         return r, rest or r, bits
@@ -85,7 +87,7 @@ def _by_quadrant(e: Emitter, x: Value, quarter_turns: int) -> Value:
     odd = e.icmp("ne", e.and_(q, e.const(1, q)), e.const(0, q))
     y = e.select(odd, _cosine(e, r, u), _sine(e, r, u))
     sign = e.shl(e.and_(q, e.const(2, q)), e.const(30 if x.elem == "float" else 62, q))
-    return from_bits(e, e.xor(to_bits(e, y), sign))
+    return bounds.within(e, from_bits(e, e.xor(to_bits(e, y), sign)), -1.0, 1.0)
 
 
 def sin(e: Emitter, x: Value) -> Value:
