@@ -88,6 +88,8 @@ class Index:
             terms = self.terms
         elif not self.terms:
             terms = other.terms
+        elif len(self.terms) == len(other.terms) == 1 and self.terms[0][0].name != other.terms[0][0].name:
+            terms = self.terms + other.terms
         else:
             sums = {v.name: (v, c) for v, c in self.terms}
             for v, c in other.terms:

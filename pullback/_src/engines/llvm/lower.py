@@ -216,8 +216,9 @@ class Lowering:
         self, walk: Walk, read: Sequence[Var], written: Sequence[Var], made: Sequence[Buffer]
     ) -> None:
         """Note which memory the results of an equation need; let go of what it made for itself alone."""
-        walk.mine.update(made)
-        walk.holders.update(dict.fromkeys(made, 1))
+        if made:
+            walk.mine.update(made)
+            walk.holders.update(dict.fromkeys(made, 1))
         before = [walk.reach[v] for v in read if v in walk.reach]
         if made or before:
             several = made or len(before) > 1
@@ -230,7 +231,8 @@ class Lowering:
             if factors.buffer in made:
                 walk.holders[factors.buffer] += 1
                 walk.holders[pivots.buffer] += 1
-        self._let_go(walk, made)
+        if made:
+            self._let_go(walk, made)
 
     def _replace(self, walk: Walk, var: Var, compute: Callable[[Node], Node]) -> None:
         """Compute a variable's node now."""
@@ -247,15 +249,19 @@ class Lowering:
     def _hold(self, walk: Walk, var: Var, buffers: Sequence[Buffer]) -> None:
         """A variable needs these buffers."""
         walk.reach[var] = buffers
+        holders = walk.holders
         for buffer in buffers:
-            walk.holders[buffer] += 1
+            holders[buffer] += 1
 
     def _let_go(self, walk: Walk, buffers: Sequence[Buffer]) -> None:
         """One need of each of the buffers has ended."""
+        holders = walk.holders
         for buffer in buffers:
-            walk.holders[buffer] -= 1
-            if not walk.holders[buffer]:
-                del walk.holders[buffer]
+            left = holders[buffer] - 1
+            if left:
+                holders[buffer] = left
+            else:
+                del holders[buffer]
                 self.release(buffer)
 
     def _inside(self, view: View) -> View:

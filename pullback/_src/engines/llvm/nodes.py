@@ -229,7 +229,8 @@ class View(Node):
             return self._flat
         total = self.offset
         for index, stride in zip(at, self.strides, strict=True):
-            total = total + index * stride
+            if stride and index is not ZERO:
+                total = total + (index if stride == 1 else index * stride)
         self._flat = total
         self._at = at
         return total

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 _ELEMENTS = frozenset({"i8", "i16", "i32", "i64", "float", "double"})
@@ -53,16 +54,18 @@ def _results(text: str) -> dict[str, Type]:
         if not sign or name[0] != "%":
             continue
         operation = rest.partition(" ")[0]
-        found = _VECTOR.findall(rest)
         if operation in _FIRST:
-            count, elem = found[0]
-            if not rest.startswith(f"<{count} x {elem}>", len(operation) + 1):
+            typed = _VECTOR.match(rest, len(operation) + 1)
+            if typed is None:
                 continue
+            count, elem = typed.groups()
         elif operation in _CONVERSIONS:
-            count, elem = found[-1]
+            count, elem = _VECTOR.findall(rest)[-1]
         elif operation == "shufflevector":
+            found = _VECTOR.findall(rest)
             (_, elem), (count, _) = found[0], found[-1]
         elif operation == "select":
+            found = _VECTOR.findall(rest)
             count, elem = found[1] if len(found) > 1 else found[0]
         else:
             continue
@@ -116,7 +119,7 @@ def _rewritten(lines: Sequence[str], crossing: dict[str, Type]) -> list[str]:
             count += 1
             here[name] = f"{name}.{count}"
             length, elem = crossing[name]
-            result.append(_moved(here[name], f"{name}.w", elem, _power(length), range(length)))
+            result.append(_moved(here[name], f"{name}.w", elem, _power(length), length))
         return here[name]
 
     for line in lines:
@@ -139,8 +142,7 @@ def _rewritten(lines: Sequence[str], crossing: dict[str, Type]) -> list[str]:
         if name in crossing:
             here[name] = name
             length, elem = crossing[name]
-            lanes = [k if k < length else None for k in range(_power(length))]
-            result.append(_moved(f"{name}.w", name, elem, length, lanes))
+            result.append(_moved(f"{name}.w", name, elem, length, _power(length)))
     return result
 
 
@@ -164,10 +166,16 @@ def _wide(length: int, elem: str) -> str:
     return f"<{_power(length)} x {elem}>"
 
 
-def _moved(name: str, source: str, elem: str, length: int, lanes: Sequence[int | None]) -> str:
+def _moved(name: str, source: str, elem: str, length: int, to: int) -> str:
     """The first lanes of a vector of another length."""
-    kind, mask = f"<{length} x {elem}>", ", ".join(["i32 poison" if k is None else f"i32 {k}" for k in lanes])
-    return f"{name} = shufflevector {kind} {source}, {kind} poison, <{len(lanes)} x i32> <{mask}>"
+    kind = f"<{length} x {elem}>"
+    return f"{name} = shufflevector {kind} {source}, {kind} poison, <{to} x i32> <{_first(length, to)}>"
+
+
+@cache
+def _first(length: int, to: int) -> str:
+    """The mask of a shuffle of a vector to another length."""
+    return ", ".join([f"i32 {k}" if k < length else "i32 poison" for k in range(to)])
 
 
 __all__ = ["lengthened"]
