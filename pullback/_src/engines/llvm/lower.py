@@ -95,6 +95,7 @@ class Lowering:
         self.host_calls: list[Any] = []
         self._made: list[Buffer] = []  # by the equation that is being lowered
         self._walks: list[Walk] = []  # one within the other
+        self._visited: tuple[Node, Accesses] | None = None  # a node that may be stored next
         self._freed: list[Buffer] = []  # their places are free when the open nests are written
         self._released: set[Buffer] = set()  # what only the open nests need
         self.constants: list[np.ndarray[Any, Any]] = []
@@ -281,6 +282,7 @@ class Lowering:
         """A deferred node that is used several times: computed now if that is better than doing it again."""
         found = Accesses()
         node.visit(variables(node.shape), found)
+        self._visited = node, found
         # Pieces of pieces, each read several times, would be an exponential number of regions.
         many = node.pieced and (uses > PIECED_USES or len(found.views) > PIECED_READS)
         return self.memory(node, where) if found.cost > HEAVY or many else node
@@ -483,7 +485,11 @@ class Lowering:
         if parts is None:
             node, parts = self._joined(node, {}), []
         if len(parts) <= 1:
-            self.stage(Stage(view.shape, (False,) * len(view.shape), [Output(view, node)]))
+            stage = Stage(view.shape, (False,) * len(view.shape), [Output(view, node)])
+            if self._visited is not None and self._visited[0] is node and node.shape == view.shape:
+                found = self._visited[1]
+                stage.reads, stage.operations = (1, found.views), found.cost
+            self.stage(stage)
             return view
         for part in parts:
             starts, shape = [first for first, _ in part], tuple([size for _, size in part])

@@ -85,10 +85,15 @@ class Accesses:
         self.cost = 0.0
         self.waits = False  # whether a node waits for memory, step by step, unless more lanes go on meanwhile
         self._seen = ByPosition()
+        self._here: dict[Any, Any] = {}  # what is seen at the last position
+        self._last: Position | None = None
 
     def first(self, node: Node, at: Position) -> bool:
         """Whether the node is met at this position for the first time."""
-        seen = self._seen[at]
+        if at is not self._last:
+            self._here = self._seen[at]
+            self._last = at
+        seen = self._here
         if node in seen:
             return False
         seen[node] = True
