@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 from ...core.program import Program, Var
 from .deferred import Constant
@@ -19,7 +20,10 @@ class Walk:
     its node is a view of it, or not computed yet and made of nodes that read it.
     """
 
-    def __init__(self, program: Program, given: Sequence[Buffer], level: int) -> None:
+    def __init__(
+        self, program: Program, given: Sequence[Buffer], level: int, release: Callable[[Buffer], None]
+    ) -> None:
+        self._release = release  # is told of memory that is not needed any more
         self.env: dict[Var, Node] = {}
         self.number = 0
         self.mine: set[Buffer] = set(given)
@@ -34,6 +38,44 @@ class Walk:
         self.permuted: dict[Var, tuple[tuple[int, ...], Var]] = {}  # see `permuted_products`
         self.systems = last_systems(program)
         self.factors: dict[Var, tuple[View, View, bool]] = {}  # see `keep_factors`
+
+    def note_reach(self, read: Sequence[Var], written: Sequence[Var], made: Sequence[Buffer]) -> None:
+        """Note which memory the results of an equation need; let go of what it made for itself alone."""
+        if made:
+            self.mine.update(made)
+            self.holders.update(dict.fromkeys(made, 1))
+        before = [self.reach[v] for v in read if v in self.reach]
+        if made or before:
+            several = made or len(before) > 1
+            candidates = list(dict.fromkeys(itertools.chain(made, *before))) if several else before[0]
+            for var in written:
+                needed = reached(self.env[var], candidates, bool(made))
+                if needed:
+                    self.hold(var, needed)
+        for factors, pivots, _ in self.factors.values():
+            if factors.buffer in made:
+                self.holders[factors.buffer] += 1
+                self.holders[pivots.buffer] += 1
+        if made:
+            self.let_go(made)
+
+    def hold(self, var: Var, buffers: Sequence[Buffer]) -> None:
+        """A variable needs these buffers."""
+        self.reach[var] = buffers
+        holders = self.holders
+        for buffer in buffers:
+            holders[buffer] += 1
+
+    def let_go(self, buffers: Sequence[Buffer]) -> None:
+        """One need of each of the buffers has ended."""
+        holders = self.holders
+        for buffer in buffers:
+            left = holders[buffer] - 1
+            if left:
+                holders[buffer] = left
+            else:
+                del holders[buffer]
+                self._release(buffer)
 
 
 def destinations(

@@ -8,7 +8,6 @@ compute.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -136,7 +135,7 @@ class Lowering:
         `given`: for each of the first results, memory that the program may write over once it has read it (it
         holds an argument). A result that is made there stays there.
         """
-        walk = Walk(program, [v.buffer for v in given if v is not None], self.e.level)
+        walk = Walk(program, [v.buffer for v in given if v is not None], self.e.level, self.release)
         self._walks.append(walk)
         out = [None if v is None else self._inside(v) for v in out]
         env = walk.env
@@ -190,13 +189,13 @@ class Lowering:
                 self.observer.lowered(eqn, operands, results, len(self._walks), self.level)
             made = self._made[before:]
             del self._made[before:]
-            self._note_reach(walk, read, outvars, made)
+            walk.note_reach(read, outvars, made)
             for var in (*read, *outvars):
                 if read_until.get(var, number) <= number:
                     if var in walk.reach:
-                        self._let_go(walk, walk.reach.pop(var))
+                        walk.let_go(walk.reach.pop(var))
                     if var in walk.factors:
-                        self._let_go(walk, [view.buffer for view in walk.factors.pop(var)[:2]])
+                        walk.let_go([view.buffer for view in walk.factors.pop(var)[:2]])
         self.observer.end(len(self._walks))
         ends = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
         stays = [*given, *[None] * (len(out) - len(given))]
@@ -213,28 +212,6 @@ class Lowering:
                 self._made.append(buffer)
         return final
 
-    def _note_reach(
-        self, walk: Walk, read: Sequence[Var], written: Sequence[Var], made: Sequence[Buffer]
-    ) -> None:
-        """Note which memory the results of an equation need; let go of what it made for itself alone."""
-        if made:
-            walk.mine.update(made)
-            walk.holders.update(dict.fromkeys(made, 1))
-        before = [walk.reach[v] for v in read if v in walk.reach]
-        if made or before:
-            several = made or len(before) > 1
-            candidates = list(dict.fromkeys(itertools.chain(made, *before))) if several else before[0]
-            for var in written:
-                needed = reached(walk.env[var], candidates, bool(made))
-                if needed:
-                    self._hold(walk, var, needed)
-        for factors, pivots, _ in walk.factors.values():
-            if factors.buffer in made:
-                walk.holders[factors.buffer] += 1
-                walk.holders[pivots.buffer] += 1
-        if made:
-            self._let_go(walk, made)
-
     def _replace(self, walk: Walk, var: Var, compute: Callable[[Node], Node]) -> None:
         """Compute a variable's node now."""
         before = len(self._made)
@@ -244,26 +221,8 @@ class Lowering:
         walk.mine.update(made)
         walk.holders.update(dict.fromkeys(made, 1))
         needed = walk.reach.pop(var, ())
-        self._hold(walk, var, reached(walk.env[var], made, True))
-        self._let_go(walk, [*made, *needed])
-
-    def _hold(self, walk: Walk, var: Var, buffers: Sequence[Buffer]) -> None:
-        """A variable needs these buffers."""
-        walk.reach[var] = buffers
-        holders = walk.holders
-        for buffer in buffers:
-            holders[buffer] += 1
-
-    def _let_go(self, walk: Walk, buffers: Sequence[Buffer]) -> None:
-        """One need of each of the buffers has ended."""
-        holders = walk.holders
-        for buffer in buffers:
-            left = holders[buffer] - 1
-            if left:
-                holders[buffer] = left
-            else:
-                del holders[buffer]
-                self.release(buffer)
+        walk.hold(var, reached(walk.env[var], made, True))
+        walk.let_go([*made, *needed])
 
     def _inside(self, view: View) -> View:
         """Memory of the code around, as a content that is made in the scope that is being written."""
