@@ -115,8 +115,9 @@ class StagingTrace(Trace):
 
     def record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Append an equation; returns tracers for its results."""
-        atom = self.atom
-        atoms = [atom(a) for a in args]
+        atoms: list[Atom] = [
+            a._var if type(a) is StagingTracer and a._trace is self else self.atom(a) for a in args
+        ]
         out = rules.abstract[primitive](*[a.aval for a in atoms], **params)
         if primitive.multiple_results:
             outvars = [Var(a) for a in out]

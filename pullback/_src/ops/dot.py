@@ -210,21 +210,21 @@ def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Array:
 
 def free_axes(ndim: int, contract: Axes, batch: Axes) -> Axes:
     """The dimensions that are neither contracted nor batch dimensions."""
-    return tuple(i for i in range(ndim) if i not in contract and i not in batch)
+    return tuple([i for i in range(ndim) if i not in contract and i not in batch])
 
 
 def _check(x: ShapedArray, y: ShapedArray, numbers: DotDimensionNumbers) -> None:
     (xc, yc), (xb, yb) = numbers
     for aval, contract, batch, side in ((x, xc, xb, "lhs"), (y, yc, yb, "rhs")):
         used = contract + batch
-        if len(set(used)) != len(used) or any(not 0 <= a < aval.ndim for a in used):
+        if used and (len({*used}) != len(used) or min(used) < 0 or max(used) >= aval.ndim):
             raise ShapeError(
                 f"dot_general: the {side} has shape {aval.shape}; its contracting dimensions "
                 f"{contract} and batch "
                 f"dimensions {batch} must be distinct and exist"
             )
     for a, b, what in ((xc, yc, "contracting"), (xb, yb, "batch")):
-        if len(a) != len(b) or any(x.shape[i] != y.shape[j] for i, j in zip(a, b, strict=True)):
+        if len(a) != len(b) or [x.shape[i] for i in a] != [y.shape[j] for j in b]:
             raise ShapeError(
                 f"dot_general: {what} dimensions must have equal sizes; lhs of shape {x.shape} has "
                 f"{tuple(x.shape[i] for i in a)} in its dimensions {a}, rhs of shape {y.shape} has "
@@ -264,12 +264,10 @@ def _dot_general_abstract(
     _check(x, y, dimension_numbers)
     (xc, yc), (xb, yb) = dimension_numbers
     dtype = result_dtype("dot_general", x.dtype, y.dtype, preferred_element_type)
-    shape = (
-        *(x.shape[i] for i in xb),
-        *(x.shape[i] for i in free_axes(x.ndim, xc, xb)),
-        *(y.shape[i] for i in free_axes(y.ndim, yc, yb)),
-    )
-    return shaped_array(shape, dtype, x.weak_type and y.weak_type)
+    shape = [x.shape[i] for i in xb]
+    shape += [n for i, n in enumerate(x.shape) if i not in xc and i not in xb]
+    shape += [n for i, n in enumerate(y.shape) if i not in yc and i not in yb]
+    return shaped_array(tuple(shape), dtype, x.weak_type and y.weak_type)
 
 
 def _dot_general_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:

@@ -194,7 +194,11 @@ def elementwise(
                     raise mismatch(name, [dtypes.dtype_name(a.dtype) for a in avals])
             if kind(dtype) not in accepts:
                 check_kind(name, dtype, accepts)
-            shape = broadcast_shapes(name, *[a.shape for a in avals])
+            shape = avals[0].shape
+            for a in avals:
+                if a.shape != shape:
+                    shape = broadcast_shapes(name, *[a.shape for a in avals])
+                    break
             return shaped_array(shape, dtype if result is None else result(dtype), result_weak(avals))
 
         rules.abstract[primitive] = abstract

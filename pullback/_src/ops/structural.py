@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -98,14 +97,14 @@ def canonical_shape(shape: Any) -> tuple[int, ...]:
     if isinstance(shape, (int, np.integer)):
         return (int(shape),)
     try:
-        out = tuple(operator.index(d) for d in shape)
+        out = tuple(map(operator.index, shape))
     except TypeError as error:
         if isinstance(error, PullbackError):
             raise
         raise TypeError(
             f"a shape must be a sequence of integers known before tracing; got {shape!r}"
         ) from None
-    if any(d < 0 for d in out):
+    if out and min(out) < 0:
         raise ShapeError(f"a shape must have non-negative sizes; got {out}")
     return out
 
@@ -169,7 +168,7 @@ def broadcast_in_dim(operand: Any, shape: Any, broadcast_dimensions: Any) -> Arr
     """
     operand = as_array(operand, name="broadcast_in_dim")
     shape = canonical_shape(shape)
-    dims = tuple(operator.index(d) for d in broadcast_dimensions)
+    dims = tuple(map(operator.index, broadcast_dimensions))
     if operand.aval.shape == shape and dims == tuple(range(len(shape))):
         return operand
     return broadcast_in_dim_p.bind(operand, shape=shape, broadcast_dimensions=dims)
@@ -226,7 +225,7 @@ def _broadcast_in_dim_abstract(
         raise ShapeError(
             f"broadcast_in_dim: {x.ndim} dimensions need as many broadcast_dimensions; got {dims}"
         )
-    if any(not 0 <= d < len(shape) for d in dims) or any(a >= b for a, b in pairwise(dims)):
+    if dims and (dims[0] < 0 or dims[-1] >= len(shape) or [*dims] != sorted({*dims})):
         raise ShapeError(
             f"broadcast_in_dim: broadcast_dimensions must increase within 0..{len(shape) - 1}; got {dims}"
         )
@@ -275,7 +274,7 @@ reduce_sum_p = linear_primitive("reduce_sum")
 
 
 def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(d for i, d in enumerate(shape) if i not in axes)
+    return tuple([d for i, d in enumerate(shape) if i not in axes])
 
 
 def batch_reduction(primitive: Primitive) -> Callable[..., tuple[Any, int]]:
@@ -295,7 +294,7 @@ def abstract_reduction(name: str, accepts: str) -> Callable[..., ShapedArray]:
     def rule(x: ShapedArray, *, axes: tuple[int, ...], **params: Any) -> ShapedArray:
         if kind(x.dtype) not in accepts:
             raise TypeError(f"{name} does not accept dtype {dtypes.dtype_name(x.dtype)}")
-        if len(set(axes)) != len(axes) or any(not 0 <= a < x.ndim for a in axes):
+        if axes and (len({*axes}) != len(axes) or min(axes) < 0 or max(axes) >= x.ndim):
             raise ValueError(
                 f"{name}: axes {axes} are not distinct dimensions of an array of shape {x.shape}"
             )

@@ -67,11 +67,16 @@ class LinearizeTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         parent = self.parent
+        if not self.eager:  # while a program is being staged, rules are applied as they are
+            for a in args:
+                if type(a) is LinearizeTracer and a._trace is self:
+                    return self._apply_rule(primitive, args, params)
+            return delegate(parent, primitive, args, params)
         primals, tangents, step = split(_steps, self, LinearizeTracer, primitive, args, params)
         if not tangents:
             return delegate(parent, primitive, args, params)
         if step is None:
-            return self._apply_rule(primitive, args, primals, params)
+            return self._apply_rule(primitive, args, params)
         out: Any
         if parent is EVAL and step.kernel is not None:
             try:
@@ -110,11 +115,17 @@ class LinearizeTrace(Trace):
             ref -= nz
         return results
 
-    def _apply_rule(
-        self, primitive: Primitive, args: Sequence[Any], primals: list[Any], params: dict[str, Any]
-    ) -> Any:
+    def _apply_rule(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Run the primitive's rule, with the tape as the current trace."""
-        tangents = [self.split(a)[1] for a in args]
+        primals: list[Any] = []
+        tangents: list[Any] = []
+        for a in args:
+            if type(a) is LinearizeTracer and a._trace is self:
+                primals.append(a.primal)
+                tangents.append(self.tape.tangent(a.tangent, a.aval.tangent))
+            else:
+                primals.append(a)
+                tangents.append(Zero(a.aval.tangent))
         # One look at the stack serves all equations that the rule records.
         place = LOCATION.set(source.capture())
         token = CURRENT.set(self.tape)

@@ -122,6 +122,7 @@ def transpose_program(
     key = ("transpose", linear, ct_nonzero)
     if key not in program.memo:
         staging = StagingTrace("differentiation")
+        parts = _parts(program, linear)
         tape = LinearTrace(staging)
         inputs = [
             (tape if lin else staging).new_input(a) for a, lin in zip(program.in_avals, linear, strict=True)
@@ -129,17 +130,23 @@ def transpose_program(
         given = [
             staging.new_input(v.aval.tangent) for v, nz in zip(program.outvars, ct_nonzero, strict=True) if nz
         ]
-        token = CURRENT.set(tape)
+        token = CURRENT.set(staging)
         try:
-            outputs = evaluate(program, inputs)
-            taped = tape.finish(outputs)
-            CURRENT.set(staging)
+            if parts is None:
+                CURRENT.set(tape)
+                outputs = evaluate(program, inputs)
+                taped = tape.finish(outputs)
+                residuals: Sequence[Any] = taped.consts
+                CURRENT.set(staging)
+            else:
+                known, taped = parts
+                residuals = evaluate(known, [x for x, lin in zip(inputs, linear, strict=True) if not lin])
             rest = iter(given)
             cts = [
                 next(rest) if nz else Zero(v.aval.tangent)
                 for v, nz in zip(taped.outvars, ct_nonzero, strict=True)
             ]
-            results = backward_pass(taped, taped.consts, cts)
+            results = backward_pass(taped, residuals, cts)
         finally:
             CURRENT.reset(token)
         nonzero = tuple(type(ct) is not Zero for ct in results)
@@ -148,3 +155,32 @@ def transpose_program(
         ).with_consts_as_literals()
         program.memo[key] = transposed, nonzero
     return program.memo[key]
+
+
+def _parts(program: Program, linear: tuple[bool, ...]) -> tuple[Program, Program] | None:
+    """The program of what does not depend on the linear inputs, and the linear one that takes its results.
+
+    None if that takes more than sorting the equations: calls among the linear ones are written out when they
+    are recorded.
+    """
+    dependent: set[Any] = {v for v, lin in zip(program.invars, linear, strict=True) if lin}
+    known: list[Equation] = []
+    rest: list[Equation] = []
+    constants: dict[Var, None] = {}
+    for eqn in program.eqns:
+        if dependent.isdisjoint(eqn.invars):
+            known.append(eqn)
+        elif eqn.primitive in rules.staging:
+            return None
+        else:
+            rest.append(eqn)
+            for atom in eqn.invars:
+                if type(atom) is Var and atom not in dependent:
+                    constants[atom] = None
+            dependent.update(eqn.outvars)
+    others = [v for v, lin in zip(program.invars, linear, strict=True) if not lin]
+    inputs = [v for v, lin in zip(program.invars, linear, strict=True) if lin]
+    return (
+        Program(others, [*constants], known, program.constvars, program.consts, program.name),
+        Program(inputs, program.outvars, rest, [*constants], (), program.name),
+    )
