@@ -44,7 +44,7 @@ class Library:
         self.integer = "i32"
         self._pattern = ""
         self._shared: ctypes.CDLL | None = None
-        self._get_threads: Any = None
+        self._get_threads = 0  # the address of the function
         for path in _candidates():
             try:
                 shared = ctypes.CDLL(path)
@@ -68,19 +68,18 @@ class Library:
         else:
             return
         for kind in ("get", "set"):
-            function = ctypes.c_uint64(_address(shared, pattern.format(kind)))
             place = runtime.native().place(f"pb_blas_{kind}_threads")
-            ctypes.memmove(place, ctypes.addressof(function), 8)
-        self._get_threads = ctypes.CFUNCTYPE(ctypes.c_int)(_address(shared, pattern.format("get")))
+            ctypes.c_uint64.from_address(place).value = _address(shared, pattern.format(kind))
+        self._get_threads = _address(shared, pattern.format("get"))
 
     @property
     def controlled(self) -> bool:
         """Whether the number of threads can be set."""
-        return self._get_threads is not None
+        return self._get_threads != 0
 
     def threads(self) -> int:
         """How many threads the library uses outside of programs (1 if that is not known)."""
-        return int(self._get_threads()) if self.controlled else 1
+        return int(ctypes.CFUNCTYPE(ctypes.c_int)(self._get_threads)()) if self.controlled else 1
 
     def address(self, routine: str) -> int:
         """The address of a routine such as `sgemm`."""

@@ -103,14 +103,16 @@ def _read(path: str, name: str) -> bytes | None:
     """The code in an entry, or None if there is none or it is damaged."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
-        with open(descriptor, "rb", buffering=0) as file:
+        try:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode) or not _is_ours(about):
                 return None
-            content = file.read()
+            content = os.read(descriptor, about.st_size)
             if time.time() - about.st_mtime > _RECENTLY:
                 with suppress(OSError):  # a read-only folder
                     os.utime(descriptor)  # when it was last used
+        finally:
+            os.close(descriptor)
     except OSError:
         return None
     header = _MAGIC + name.encode() + b"\n"

@@ -195,12 +195,13 @@ def executable_of(
         stream: where parts of the code may be in the making.
     """
     native = runtime.native()
-    host = HostCalls(host_calls)
+    host = HostCalls(host_calls) if host_calls else None
     libraries = (blas, scalars, substitution)
     symbols = native.symbols_for(plan.names)
     for library in libraries:
         symbols |= library.symbols(plan.names)
-    symbols["pb_host"] = host.address
+    if host is not None:
+        symbols["pb_host"] = host.address
     times = [time.perf_counter()]
     level, module = plan.first, plan.module
     machine_code = None
@@ -223,7 +224,7 @@ def executable_of(
         constants=plan.constants,
         arena_bytes=plan.arena_bytes,
         release_gil=plan.work > LONG,
-        on_failure=host.raise_error,
+        on_failure=None if host is None else host.raise_error,
     )
     if plan.hot > level:
         executable.promote_after(plan.calls, tiers.Promotion(executable, module, symbols, plan.hot))

@@ -112,9 +112,6 @@ def make_entry(
         kept.append(block)
         return int(block.ctypes.data)
 
-    def dims(shape: tuple[int, ...]) -> int:
-        return table([list(shape)], len(shape))
-
     def code(samples: Sequence[Any], count: int) -> int:
         words: list[int] = []
         leaves: list[Any] = []
@@ -137,10 +134,18 @@ def make_entry(
         template[place] = data.ctypes.data
     kept.append(template)
 
-    rows = [
-        [id(a), _scalar_kind(a) if guarded else 0, _array_dtype(a) if guarded else 0, a.ndim, dims(a.shape)]
-        for a in arguments
-    ]
+    # The dimensions of all arguments and results are in one table.
+    sizes = [n for a in (*arguments, *results) for n in a.shape]
+    dims = table([sizes], len(sizes))
+    rows = []
+    for a in arguments:
+        kinds = (_scalar_kind(a), _array_dtype(a)) if guarded else (0, 0)
+        rows.append([id(a), *kinds, a.ndim, dims])
+        dims += 8 * a.ndim
+    result_rows = []
+    for k, a in enumerate(results):
+        result_rows.append([id(a), id(a.dtype), a.ndim, dims, a.size * a.dtype.itemsize, aliases.get(k, -1)])
+        dims += 8 * a.ndim
     signature = np.zeros(TABLE_LENGTH, np.int64).view(Signature)
     signature[PROGRAM] = program
     signature[ARGUMENT_COUNT] = len(arguments)
@@ -150,13 +155,7 @@ def make_entry(
     signature[ARGUMENTS] = table(rows, 5)
     signature[RESULT_COUNT] = len(results)
     signature[FIRST_RESULT] = first_constant + len(constants)
-    signature[RESULTS] = table(
-        [
-            [id(a), id(a.dtype), a.ndim, dims(a.shape), a.size * a.dtype.itemsize, aliases.get(k, -1)]
-            for k, a in enumerate(results)
-        ],
-        6,
-    )
+    signature[RESULTS] = table(result_rows, 6)
     if given:
         signature[GIVEN_COUNT] = len(given)
         times = Counter(aliases.values())

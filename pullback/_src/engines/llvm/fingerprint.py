@@ -111,8 +111,11 @@ def _contents(program: Program) -> list[Any]:
     return contents
 
 
+_dtype_name = functools.cache(dtypes.dtype_name)  # NumPy works it out each time
+
+
 def _type(aval: ShapedArray) -> list[Any]:
-    return [aval.shape, dtypes.dtype_name(aval.dtype), aval.weak_type]
+    return [aval.shape, _dtype_name(aval.dtype), aval.weak_type]
 
 
 def _value(value: Any) -> Any:
@@ -122,6 +125,8 @@ def _value(value: Any) -> Any:
         return value
     if kind is tuple:
         return value if _PLAIN.issuperset(map(type, value)) else ["tuple", *map(_value, value)]
+    if isinstance(value, (np.dtype, dtypes.KeyDType)):
+        return ["dtype", _dtype_name(value)]
     if isinstance(value, Program):
         return ["program", _digest(value)]
     if isinstance(value, (ConcreteArray, np.ndarray, np.generic)):
@@ -134,8 +139,6 @@ def _value(value: Any) -> Any:
         return ["enum", kind.__qualname__, value.name]
     if isinstance(value, ShapedArray):
         return ["type", *_type(value)]
-    if isinstance(value, (np.dtype, dtypes.KeyDType)):
-        return ["dtype", dtypes.dtype_name(value)]
     if isinstance(value, Primitive):
         return ["primitive", value.name]
     if value is THREEFRY:
