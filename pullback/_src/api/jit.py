@@ -273,7 +273,8 @@ class JitFunction:
         """Trace for arguments of these types, without running; see `Lowered`."""
         dynamic, static = self._split(args, kwargs)
         staged = self._stage_split(dynamic, static, ())
-        return Lowered(staged, self._donated(pytree.flatten(dynamic)[1], static))
+        donates = self._donate_argnums or self._donate_argnames
+        return Lowered(staged, self._donated(pytree.flatten(dynamic)[1], static) if donates else ())
 
     trace = lower
 

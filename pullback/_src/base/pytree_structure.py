@@ -79,7 +79,7 @@ def structure_of(tree: Any, is_leaf: LeafPredicate | None = None) -> TreeSpec:
 
 
 def _sort_keys(node: TreeSpec) -> TreeSpec:
-    if node.type is not dict and node.type is not defaultdict:
+    if (node.type is not dict and node.type is not defaultdict) or node.num_children < 2:
         return node
     mapping: Any = node.unflatten(range(node.num_leaves))
     ordered = {key: mapping[key] for key in node.entries()}

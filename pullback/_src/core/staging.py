@@ -119,12 +119,13 @@ class StagingTrace(Trace):
             a._var if type(a) is StagingTracer and a._trace is self else self.atom(a) for a in args
         ]
         out = rules.abstract[primitive](*[a.aval for a in atoms], **params)
+        location = source.LOCATION.get() or source.capture()
         if primitive.multiple_results:
             outvars = [Var(a) for a in out]
-            self.eqns.append(Equation(primitive, atoms, outvars, params, source.capture()))
+            self.eqns.append(Equation(primitive, atoms, outvars, params, location))
             return [StagingTracer(self, v) for v in outvars]
         var = Var(out)
-        self.eqns.append(Equation(primitive, atoms, [var], params, source.capture()))
+        self.eqns.append(Equation(primitive, atoms, [var], params, location))
         return StagingTracer(self, var)
 
     def finish(self, outputs: Sequence[Any], name: str = "") -> Program:

@@ -237,17 +237,18 @@ class Tape(Trace):
 
     def record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Log an operation on tangents; returns its results."""
-        refs = tuple([self.ref(a) for a in args])
+        refs = tuple([a.ref if type(a) is TangentTracer and a._trace is self else self.ref(a) for a in args])
         out = rules.abstract[primitive](*[a.aval for a in args], **params)
         avals = tuple(out) if primitive.multiple_results else (out,)
-        location = source.capture()
+        location = source.LOCATION.get() or source.capture()
         code, offset = (None, 0) if location is None else location.place
         self._log += (primitive, tuple(params.items()), id(code), offset, refs, avals)
         self._codes.append(code)
         first = self._count
         self._count += len(avals)
-        outs = [TangentTracer(self, a, ~(first + i)) for i, a in enumerate(avals)]
-        return outs if primitive.multiple_results else outs[0]
+        if not primitive.multiple_results:
+            return TangentTracer(self, out, ~first)
+        return [TangentTracer(self, a, ~(first + i)) for i, a in enumerate(avals)]
 
     def record_step(self, step: Step, values: Sequence[Any], tangents: Sequence[int]) -> int:
         """Log a step; returns the reference of its first result (the next ones follow downwards)."""

@@ -15,7 +15,7 @@ import pullback as pb
 import pullback.numpy as pnp
 from pullback import lax
 from pullback._src.base.config import background_compilation, compilation_cache_dir, enable_compilation_cache
-from pullback._src.engines.llvm import jit, tiers
+from pullback._src.engines.llvm import control, jit, tiers
 from pullback._src.engines.llvm.engine import LONG, Compilation
 
 
@@ -248,3 +248,44 @@ def test_a_process_ends_while_its_compiler_works() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert time.monotonic() - begin < 60
+
+
+def loop_until(limit: Any, step: Any = 1) -> Any:
+    def f(x: Any) -> Any:
+        start = (0, x, pnp.full_like(x, pnp.inf))
+        return lax.while_loop(
+            lambda s: (s[2] > 1e-4) & limit(s[0]),
+            lambda s: (s[0] + step, pnp.cos(s[1]), pnp.abs(s[1] - pnp.cos(s[1]))),
+            start,
+        )[1]
+
+    return f
+
+
+@pytest.mark.parametrize(
+    ("function", "turns"),
+    [
+        (loop_until(lambda k: k < 50), 50.0),
+        (loop_until(lambda k: lax.ge(60, k)), 60.0),
+        (loop_until(lambda k: k < 50, 5), 10.0),
+        (pb.vmap(loop_until(lambda k: k < 50)), 50.0),
+        (loop_until(lambda k: (k < 50) | (k < 70)), control.UNKNOWN),
+        (loop_until(lambda k: ~(k < 50)), control.UNKNOWN),
+        (loop_until(lambda k: k < 50, -1), control.UNKNOWN),
+        (loop_until(lambda k: True), control.UNKNOWN),
+    ],
+)
+def test_loops_with_a_counter_are_known_to_end(
+    function: Any, turns: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+    estimate = control.most_turns
+
+    def noted(params: Any) -> float:
+        found.append(estimate(params))
+        return found[-1]
+
+    monkeypatch.setattr(control, "most_turns", noted)
+    x = pnp.linspace(0.0, 1.0, 100) if function.__name__.startswith("vmap") else pnp.asarray(0.5)
+    Compilation(pb.jit(function).stage((x,), {}).open_program)
+    assert found == [turns]

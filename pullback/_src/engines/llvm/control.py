@@ -6,10 +6,10 @@ from turn to turn: the body reads one and writes the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...core.program import Equation, Program
+from ...core.program import Equation, Literal, Program
 from .deferred import Iota
 from .index import Index
 from .ir import Value, constant
@@ -22,6 +22,7 @@ from .storage import components, storage_of
 
 Out = Sequence[View | None]
 UNKNOWN = 1e6  # turns that a loop may take whose number is not known
+_LIMITS = {"lt": 0, "le": 0, "gt": 1, "ge": 1}  # comparisons with a limit, and where the counter is
 
 
 class State:
@@ -244,7 +245,7 @@ def while_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
         *carried, turn = loop.carried
         level = e.level
         now = state.nodes(carried, level)
-        around, lw.module.turns = lw.module.turns, lw.module.turns * UNKNOWN
+        around, lw.module.turns = lw.module.turns, lw.module.turns * most_turns(params)
         (go_on,) = lw.run(params["cond_program"], [*test_consts, *now], [None])
         loop.test(lw.scalar(go_on))
         results = lw.run(
@@ -257,6 +258,40 @@ def while_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
         loop.update([*following, e.add(turn, constant(1, "i64"))])
         poll(e, turn, POLL)
     return state.last(loop.results[:-1], e.level)
+
+
+def most_turns(params: Mapping[str, Any]) -> float:
+    """About how many turns a `while` loop takes at most, for estimates of its time.
+
+    A loop that counts its turns up from zero to a number in the code, as iterations do that may not converge,
+    ends there. Under `vmap` the counter is one of each lane, and the loop's body tests it for the next turn.
+    """
+    test: Program = params["cond_program"]
+    body: Program = params["body_program"]
+    before = body.invars[params["body_nconsts"] :]
+    found = UNKNOWN
+    made: dict[Any, Equation] = {v: eqn for eqn in body.eqns for v in eqn.outvars}
+    steps: dict[int, float] = {}  # by how much the states grow that are counters
+    for k, (old, new) in enumerate(zip(before, body.outvars, strict=True)):
+        eqn = made.get(new)
+        if eqn is not None and eqn.primitive.name == "select_n":  # lanes that are done keep theirs
+            others = [made.get(v) for v in eqn.invars[1:] if v is not old]
+            eqn = others[0] if len(others) == 1 else None
+        if eqn is not None and eqn.primitive.name == "add" and eqn.invars[0] is old:
+            grown = eqn.invars[1]
+            if isinstance(grown, Literal) and grown.aval.dtype.kind in "iu":
+                steps[k] = float(grown.value)
+    for program, counters in ((test, test.invars[params["cond_nconsts"] :]), (body, body.outvars)):
+        alone = {v for eqn in program.eqns if eqn.primitive.name != "and" for v in eqn.invars}
+        for eqn in program.eqns:
+            place = _LIMITS.get(eqn.primitive.name)
+            if place is None or eqn.outvars[0] in alone:
+                continue
+            limit = eqn.invars[1 - place]
+            for k, step in steps.items():
+                if counters[k] is eqn.invars[place] and isinstance(limit, Literal) and step > 0:
+                    found = min(found, max(float(limit.value) / step, 1.0))
+    return found
 
 
 @lowering("cond")

@@ -7,7 +7,8 @@ its entries. Results are the same bit for bit, because what is rounded where is 
 (`ir.py`), and so is everything else that one can see of a program but its speed.
 
 A program whose first call is expected to lose more than it gains by this, or that may run for ever, is
-compiled at the higher level at once; so are all programs if the flag `background_compilation` is off.
+compiled at the higher level at once (a loop that counts its turns up to a limit in the code does not run for
+ever: `control.most_turns`); so are all programs if the flag `background_compilation` is off.
 """
 
 from __future__ import annotations
