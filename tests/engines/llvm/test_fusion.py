@@ -236,7 +236,7 @@ def test_sums_down_wide_columns_by_several_threads(columns: int) -> None:
 
     agree(f, x, rtol=2e-5, guard=True)
     compilation = agree(lambda x: logsumexp(x, axis=0), x, rtol=2e-5, guard=True)
-    assert set(compilation.lowering.module.shared) <= {2, 4, 8}  # parts
+    assert all(parts % 2 == 0 or parts > 8 for parts in compilation.lowering.module.shared)
     results = []
     for count in (1, 2, 5):
         with num_threads(count):

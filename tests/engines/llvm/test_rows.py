@@ -57,3 +57,64 @@ def test_rows_ahead() -> None:
     assert not _prefetches(pb.nn.softmax, x[:500])
     assert not _prefetches(pb.nn.softmax, random(30, 10_000))
     assert not _prefetches(lambda x: jnp.max(x, -1), x)
+
+
+def _columns(f: Callable[..., Any], *args: Any, **options: Any) -> bool:
+    text = str(pb.jit(f, **options).lower(*args).compile().as_text("loops"))
+    return "columns" in text
+
+
+def _centred(x: Any) -> Any:
+    return jnp.sum((x - jnp.mean(x, 0)) ** 2, axis=0), jnp.max(x, axis=0)
+
+
+@pytest.mark.parametrize("shape", [(1500, 192), (700, 1000), (2003, 333), (30, 10_001)])
+def test_blocks_of_columns(shape: tuple[int, ...]) -> None:
+    x = random(*shape)
+    x[3, 7], x[5, 8], x[:, 9] = np.nan, np.inf, -np.inf
+    functions = (
+        lambda x: pb.scipy.special.logsumexp(x, axis=0), lambda x: pb.nn.softmax(x, axis=0), _centred,
+        lambda x: jnp.sum(jnp.exp(x - jnp.max(x, axis=0)), axis=0),
+        lambda x: (x - jnp.min(x, axis=0)) / (1 + jnp.max(x, axis=0)),
+    )  # fmt: skip
+    for f in functions:
+        assert _columns(f, x)
+        agree(f, x, rtol=1e-4, guard=True)
+        agree(f, x.astype(np.float16), rtol=1e-2)
+    with pb.enable_x64():
+        agree(_centred, x.astype(np.float64), rtol=1e-12, guard=True)
+    agree(lambda i: jnp.sum((i - jnp.max(i, axis=0)) ** 2, axis=0), random(*shape).astype(np.int8))
+
+
+def test_columns_of_several_dimensions() -> None:
+    def f(x: Any) -> Any:
+        return jnp.sum((x - jnp.mean(x, (0, 1))) ** 2, (0, 1))
+
+    assert _columns(f, random(50, 41, 200))
+    agree(f, random(50, 41, 200), rtol=1e-4, guard=True)
+
+
+def test_other_columns_are_not_shared() -> None:
+    x = random(1500, 300)
+    # What is read is written at another column, or at all of them; or there is little.
+    for f in (
+        lambda x: jnp.max(x, 0)[::-1] + 1,
+        lambda x: jnp.roll(jnp.max(x, 0), 1) - jnp.sum(x, axis=0),
+        lambda x: jnp.sum(x * jnp.roll(jnp.max(x, 0), 3), axis=0),
+        lambda x: jnp.sum(x - jnp.max(jnp.max(x, 0)), axis=0),
+        lambda x: jnp.cumsum(jnp.max(x, 0)),
+    ):
+        agree(f, x, rtol=1e-4, guard=True)
+    assert not _columns(_centred, x[:100])
+    assert not _columns(_centred, random(6000, 200))
+    assert not _columns(lambda x: jnp.sum(x * jnp.roll(jnp.max(x, 0), 3), axis=0), x)
+
+
+def test_columns_in_donated_memory() -> None:
+    def f(x: Any) -> Any:
+        return x - jnp.max(x, axis=0) * jnp.mean(x, axis=0)
+
+    x = random(1500, 333)
+    expected = np.asarray(pb.jit(f)(x))
+    for _ in range(3):
+        np.testing.assert_array_equal(pb.jit(f, donate_argnums=0)(jnp.array(x)), expected)

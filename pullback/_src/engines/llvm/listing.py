@@ -82,8 +82,10 @@ class Listing(Observer):
         if len(nest.stages) == 1:
             self._stage(first, nest, level, 0, 0, chunks)
             return
-        shared = first.domain[: nest.shared]
-        self._line(level, f"for each of {_times(shared)}{chunks}:")
+        if nest.columns:
+            self._line(level, f"for blocks of {nest.columns} of {first.domain[-1]} columns{chunks}:")
+        else:
+            self._line(level, f"for each of {_times(first.domain[: nest.shared])}{chunks}:")
         for stage in nest.stages:
             self._stage(stage, nest, level, 1, nest.shared, "")
 

@@ -16,7 +16,7 @@ from .storage import BYTES, TILE
 from .sums import Accumulation, Elements
 
 KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
-NARROWEST = 512  # and the least that are worth it
+NARROWEST = 384  # and the least that are worth it
 PANEL = 64  # indices of a second axis between which a transposing loop goes back and forth
 
 
@@ -25,6 +25,7 @@ class StageWriter(Accumulation):
 
     def __init__(self, e: Emitter, stage: Stage, fixed: dict[int, Index]) -> None:
         super().__init__(e, stage, fixed)
+        self._parted = False  # whether the blocks are shared by threads
         e.module.work += e.module.turns * self.plan.cost * math.prod(stage.domain)
 
     # Threads ---------------------------------------------------------------------------------------------
@@ -39,6 +40,7 @@ class StageWriter(Accumulation):
         elif plan.outer and not plan.outer[0].reduced and plan.outer[0].size > 1:
             self._share_axis(plan.outer[0], chunks_for(work, plan.outer[0].size))
         elif not block.reduced and block.size >= 2 * plan.count:
+            self._parted = True
             self._share_blocks(block, self._parts(work, block))
         elif self.sums and len(self.sums) == len(self.stage.outputs) and not plan.grouped:
             self._share_terms(work)
@@ -47,7 +49,7 @@ class StageWriter(Accumulation):
 
     def _parts(self, work: float, block: Axis) -> int:
         """Into how many parts the blocks are cut; those of sums down columns stay wide (`_is_wide`)."""
-        blocks = block.size // self.plan.count
+        blocks, _ = self._divided(block.size)
         chunks = chunks_for(work, blocks)
         if self.sums and self.plan.inner and self._is_wide(blocks):
             most = max(2, block.size * self._sum_bytes // NARROWEST)
@@ -67,7 +69,7 @@ class StageWriter(Accumulation):
 
     def _share_blocks(self, block: Axis, chunks: int) -> None:
         main, count = self.e, self.plan.count
-        blocks, rest = divmod(block.size, count)
+        blocks, rest = self._divided(block.size)
 
         def some(inner: Emitter, start: Value, stop: Value, chunk: Value) -> None:
             self.e = inner
@@ -172,27 +174,25 @@ class StageWriter(Accumulation):
             self._blocks(plan.block.size)
 
     def _blocks(self, size: int) -> None:
-        """All blocks of lanes along an axis of this size.
+        """All blocks of lanes along an axis of this size."""
+        blocks, rest = self._divided(size)
+        if blocks == 1:
+            self._lanes(ZERO, self.plan.count)
+        elif blocks:
+            self._full_blocks(constant(0, "i64"), constant(blocks * self.plan.count, "i64"), blocks)
+        self._rest(blocks, rest)
 
-        The last one may overlap with the one before: elements are computed twice then. That is quicker than a
-        vector of an odd length, and a long loop body need not be written a second time for it.
+    def _divided(self, size: int) -> tuple[int, int]:
+        """How many blocks of lanes an axis has, and how many indices after them.
+
+        The last block may overlap with the one before: elements are computed twice then. That is quicker than
+        a vector of an odd length, and a long loop body need not be written a second time for it. But a loop
+        that threads share may write past the cache, which needs aligned addresses: the rest comes after it.
         """
         plan = self.plan
         blocks, rest = divmod(size, plan.count)
-        wide = bool(self.sums and plan.inner and self._is_wide(blocks))
-        long = plan.tile is None and not wide and (bool(plan.inner) or plan.body > LONG_BODY)
-        if rest and blocks and plan.repeatable and long:
-            last = size - plan.count
-            with self.e.loop(constant(0, "i64"), constant(size, "i64"), plan.count) as loop:
-                start = self.e.call("llvm.umin", "i64", loop.index, constant(last, "i64"))
-                self.e.multiples[start.name] = math.gcd(self.e.divisor(loop.index), last)
-                self._lanes(Index.along(start, 0, last), plan.count)
-            return
-        if blocks == 1:
-            self._lanes(ZERO, plan.count)
-        elif blocks:
-            self._full_blocks(constant(0, "i64"), constant(blocks * plan.count, "i64"), blocks)
-        self._rest(blocks, rest)
+        long = plan.tile is None and (bool(plan.inner) or (plan.body > LONG_BODY and not self._parted))
+        return (blocks + 1, 0) if rest and blocks and plan.repeatable and long else (blocks, rest)
 
     def _rest(self, blocks: int, rest: int) -> None:
         """The last lanes of the block axis, after so many whole blocks."""
@@ -276,13 +276,14 @@ class StageWriter(Accumulation):
 
             blocks(body)
 
-        rows = 16 if plan.cost < 0.5 else 4 if plan.cost < 1.5 else 1
-        turns, rest = divmod(axis.size, rows)
+        most = 8 if plan.cost < 0.5 else 4 if plan.cost < 1.5 else 1
+        rows = next((k for k in range(most, most // 2, -1) if axis.size % k == 0), most)
+        whole = axis.size // rows * rows
         blocks(lambda places: write(kinds, places))
-        with e.loop(constant(0, "i64"), constant(turns * rows, "i64"), rows) as down:
-            add(Index.along(down.index, 0, turns * rows - rows), rows)
-        if rest:
-            add(Index.of(turns * rows), rest)
+        for first, end, step in ((0, whole, rows), (whole, axis.size, 1)):
+            if first < end:
+                with e.loop(constant(first, "i64"), constant(end, "i64"), step) as down:
+                    add(Index.along(down.index, first, end - step), step)
         self.at[axis.dims[-1]] = ZERO
         blocks(lambda places: self._store(read(places), count))
 
@@ -354,9 +355,15 @@ class StageWriter(Accumulation):
         self.at[tile.dims[-1]] = ZERO
 
     def _whole_blocks(self, variable: Value) -> Index:
-        """The index of the first lane of a whole block."""
+        """The index of the first lane of a block: of the last one so that it ends where the axis does."""
         size, count = self._block.size, self.plan.count
-        return Index.along(variable, 0, size // count * count - count)
+        blocks, _ = self._divided(size)
+        if blocks * count <= size:
+            return Index.along(variable, 0, blocks * count - count)
+        e, last = self.e, size - count
+        start = e.call("llvm.umin", "i64", variable, constant(last, "i64"))
+        e.multiples[start.name] = math.gcd(e.divisor(variable), last)
+        return Index.along(start, 0, last)
 
     @property
     def _block(self) -> Axis:

@@ -2,22 +2,25 @@
 
 Stages are collected in an open nest. A stage joins the nest's last stage if their domains agree and it reads
 what that writes only at the same place; or the nest, as a further loop within the leading dimensions' loops,
-if it reads what the nest writes only from the same place along those. Otherwise the nest is written and a new
-one begins.
+if it reads what the nest writes only from the same place along those. If the nest begins with a reduction of
+a large array down its columns, stages share blocks of columns instead of leading dimensions. Otherwise the
+nest is written and a new one begins.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import streaming
 from .alike import described, write_once
+from .deferred import Remap
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
-from .loops import write_stage
-from .nodes import Accesses, Buffer, Row, variables
+from .loops import NARROWEST, write_stage
+from .nodes import Accesses, Buffer, Position, Row, variables
 from .parallel import CHUNK, chunks_for, parallel_for
 from .stages import Stage, element_cost
 
@@ -34,6 +37,7 @@ CALLED = 100.0  # ns of work beside which a call takes no time
 SCRATCH = 1 << 16  # bytes of a row that may be kept on the stack
 AHEAD = 1 << 10, 1 << 14  # bytes of a row that is brought into the cache while the one before is worked on
 FAR = 1 << 20  # bytes of the least array that is not there already
+NEAR = 1 << 21  # bytes of columns that stay there between two stages
 
 
 class Nest:
@@ -43,6 +47,7 @@ class Nest:
         self.long = long  # whether it is one of many in a long program
         self.stages: list[Stage] = []
         self.shared = 0  # leading dimensions with common loops
+        self.columns = 0  # or the indices of the last dimension that go through all stages together
         self.released: set[Buffer] = set()  # not needed after this nest
         # Where each buffer is written, at the variables that stand for the loops'; and by which stage.
         self.written: dict[Buffer, tuple[Index, Stage, bool]] = {}
@@ -79,7 +84,12 @@ class Nest:
             self.stages.append(stage)
             self._note(stage, stage)
             return True
-        return False
+        columns = self._common_columns(stage, reads)
+        if columns:
+            self.columns = columns
+            self.stages.append(stage)
+            self._note(stage, stage)
+        return bool(columns)
 
     def independent(self, stage: Stage) -> bool:
         """Whether the stage may be written before the nest, which came first."""
@@ -138,6 +148,33 @@ class Nest:
             return 0  # nothing is gained
         return count
 
+    def _common_columns(self, stage: Stage, reads: list[tuple[View, Index]]) -> int:
+        """How many columns make a block, if the stage shares the columns of a large array's reduction.
+
+        All stages then go down the rows of a few columns, which stay in the cache meanwhile.
+        """
+        first = self.stages[0]
+        above, kept = first.reduced[:-1], first.reduced[-1:]
+        if not above or not all(above) or kept != (False,) or stage.reduced[-1:] != (False,):
+            return 0
+        size = max([v.storage.bytes for v, _ in reads_of(first)], default=0)
+        total = first.domain[-1]
+        if total != stage.domain[-1] or total * max(size, 4) < 2 * NARROWEST:
+            return 0
+        if math.prod(first.domain) * size < FAR or math.prod(first.domain[:-1]) * NARROWEST > NEAR:
+            return 0
+        if not reads and not self._reads_alike(stage):
+            return 0
+        if not all(self._same_column(view, flat, stage) for view, flat in reads):
+            return 0
+        few, more = [n // max(size, 4) for n in (NARROWEST, NARROWEST * 4 // 3)]
+        return more if -(-total // few) in (3, 5, 7) else few  # an even number, for two threads and for four
+
+    def _same_column(self, view: View, flat: Index, stage: Stage) -> bool:
+        """Whether the read element was written at the same index of the last dimension."""
+        place, writer, _ = self.written[view.buffer]
+        return _by_column(place, writer) == _by_column(flat, stage) is not None
+
     def _worth(self, stage: Stage, count: int) -> bool:
         inner = max(math.prod(s.domain[count:]) for s in [*self.stages, stage])
         return inner >= WORTH_SHARING and math.prod(stage.domain[:count]) > 1
@@ -181,7 +218,7 @@ class Nest:
         # What stores single elements is no longer than a call with all of them as arguments.
         single = all(math.prod(s.domain) == 1 for s in self.stages)
         if not single and self._is_apart(e.module):
-            more = self.shared, e.module.turns, e.module.long
+            more = self.shared, self.columns, e.module.turns, e.module.long
             write_once(e, described(self.stages, rows, *more), lambda inner: self._write(inner, rows))
         else:
             self._write(e, rows)
@@ -199,8 +236,12 @@ class Nest:
         return sum(cost_of(s) * math.prod(s.domain) for s in self.stages)
 
     def _write(self, e: Emitter, rows: dict[Buffer, int]) -> None:
-        if len(self.stages) == 1:
-            write_stage(e, self.stages[0])
+        if len(self.stages) == 1 or (self.columns and self._writes_over()):
+            for stage in self.stages:
+                write_stage(e, stage)
+            return
+        if self.columns:
+            self._write_columns(e)
             return
         domain = self.stages[0].domain[: self.shared]
         work = self._work()
@@ -214,6 +255,33 @@ class Nest:
             parallel_for(e, domain[first], chunks, part)
         else:
             self._loops(e, 0, {}, None, rows)
+
+    def _writes_over(self) -> bool:
+        """Whether the nest writes over what it reads, so that nothing may be computed twice."""
+        read = {v.buffer for s in self.stages for v, _ in reads_of(s)}
+        return any(b.precedes(w) for b in read for w in self.written)
+
+    def _write_columns(self, e: Emitter) -> None:
+        """All stages for one block of columns after the other; the last may overlap with the one before."""
+        count, total = self.columns, self.stages[0].domain[-1]
+        blocks, last = -(-total // count), total - count
+
+        def part(inner: Emitter, start: Value, stop: Value, chunk: Value) -> None:
+            module = inner.module
+            module.turns *= blocks
+            with inner.loop(start, stop) as loop:
+                first = inner.mul(loop.index, constant(count, "i64"))
+                first = inner.call("llvm.umin", "i64", first, constant(last, "i64"))
+                inner.multiples[first.name] = math.gcd(count, last)
+                for stage in self.stages:
+                    write_stage(inner, _block(stage, Index.along(first, 0, last), count))
+            module.turns /= blocks
+
+        chunks = 1 if e.outlined else chunks_for(self._work(), blocks)
+        if chunks > 1:
+            parallel_for(e, blocks, chunks, part)
+        else:
+            part(e, constant(0, "i64"), constant(blocks, "i64"), constant(0, "i64"))
 
     def _loops(
         self,
@@ -289,7 +357,7 @@ class Nest:
                     continue
                 if output.reducer is None and readers.get(view.buffer, set()) <= {number}:
                     output.needed = False  # read from registers only, if at all
-                elif len(self.stages) > 1 and view.contiguous:
+                elif len(self.stages) > 1 and not self.columns and view.contiguous:
                     index, _, _ = self.written[view.buffer]
                     low, high = _reach(index, self.shared, stage.domain)
                     size = (high + 1) * view.storage.bytes * view.storage.components
@@ -311,6 +379,31 @@ def _is_streamed(view: View, stage: Stage, turns: int) -> bool:
     least, most = AHEAD
     whole = view.contiguous and view.shape == stage.domain and view.storage.components == 1
     return whole and view.bytes >= FAR and least <= view.bytes // turns <= most
+
+
+def _by_column(index: Index, stage: Stage) -> tuple[object, ...] | None:
+    """What tells indices apart, with the stage's last dimension as such; None if it is not used plainly."""
+    column = f"?{len(stage.domain) - 1}"
+    if index.lanes is not None or index.vector is not None or column not in [v.name for v, _ in index.terms]:
+        return None
+    return index.const, frozenset([("" if v.name == column else v.name, c) for v, c in index.terms])
+
+
+def _block(stage: Stage, first: Index, count: int) -> Stage:
+    """A stage for some indices of its last dimension: so many from `first` on."""
+
+    def moved(at: Position) -> Position:
+        return (*at[:-1], at[-1] + first)
+
+    outputs = [
+        replace(
+            o,
+            view=o.view.with_layout((*o.view.shape[:-1], count), o.view.strides, first * o.view.strides[-1]),
+            node=Remap(o.node, (*stage.domain[:-1], count), moved),
+        )
+        for o in stage.outputs
+    ]
+    return Stage((*stage.domain[:-1], count), stage.reduced, outputs, along=stage.along)
 
 
 def _reach(index: Index, leading: int, domain: tuple[int, ...]) -> tuple[int, int]:

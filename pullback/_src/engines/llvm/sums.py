@@ -143,10 +143,7 @@ class Accumulation:
 
     def _masked(self, terms: Elements, mask: Callable[[str], Value]) -> Elements:
         """The terms in the lanes where the mask (of integers of the given type) has all bits; elsewhere what
-        changes nothing.
-
-        Masks of single bits take LLVM a tenth of a millisecond and more for each that it sees.
-        """
+        changes nothing."""
         e, masked = self.e, []
         for output, term in zip(self.sums, terms, strict=True):
             reducer = output.reducer
