@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import tempfile
 from importlib.metadata import version
 
@@ -25,6 +26,9 @@ if version("jaxlib").startswith("0.10."):
 if "PULLBACK_CACHE_DIR" not in os.environ:
     _folder = tempfile.TemporaryDirectory(prefix="pullback-tests-")
     os.environ["PULLBACK_CACHE_DIR"] = _folder.name
+# What a shell starts in the background ignores Control-C, and so do its children, which some tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Matrices here are small: threads of BLAS would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
