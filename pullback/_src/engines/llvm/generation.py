@@ -156,9 +156,10 @@ def object_code(text: str, *, opt: int = 1, stream: Stream | None = None) -> byt
         CompileError: the text is no valid module.
     """
     parts = text.split(SEPARATOR)
-    if len(parts) == 1 or not _driver:
+    begun = [stream.take(part, opt) if stream else None for part in parts]
+    if not _driver or begun == [None]:
         return by_itself(text, opt=opt)
-    tasks = [(stream and stream.take(part, opt)) or Task(part, opt) for part in parts]
+    tasks = [task or Task(part, opt) for part, task in zip(parts, begun, strict=True)]
     return jit.together([task.result() for task in tasks])
 
 

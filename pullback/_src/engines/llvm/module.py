@@ -107,7 +107,7 @@ class Module:
             self._close()
         self._open.append(function)
         self.lines += lines
-        if self.lines - self._first >= self._limit:
+        if self.lines - self._first >= self._limit and not function.exported:
             self._close()
 
     def declare(self, name: str, result: str, parameters: Sequence[str]) -> None:
@@ -120,11 +120,15 @@ class Module:
             functions = [f.text(alone=True) for f in self._open]
             return self._joined([*self.globals.values(), *self.declarations.values(), *functions])
         if self._open:
-            self._close()
+            self._close(last=True)
         return SEPARATOR.join(self._parts)
 
-    def _close(self) -> None:
-        """Make a part of the functions since the last one."""
+    def _close(self, last: bool = False) -> None:
+        """Make a part of the functions since the last one.
+
+        The `last` one, with the exported function, is left to the thread that has written it: to one that
+        has compiled nothing yet, all memory is new.
+        """
         functions = [f.text(alone=False) for f in self._open]
         defined = {f.name for f in self._open}
         self._closed.update((f.name, f) for f in self._open)
@@ -142,7 +146,7 @@ class Module:
                     texts.append(text)
         part = self._joined([*head.values(), *functions])
         self._parts.append(part)
-        if self._take is not None:
+        if self._take is not None and not last:
             self._take(part)
 
     def _joined(self, texts: list[str]) -> str:
