@@ -1,5 +1,6 @@
 """`dot_general` of the LLVM engine agrees with the NumPy engine's."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import pullback as pb
 import pullback.numpy as jnp
 from pullback import lax
-from pullback._src.engines.llvm import blas
+from pullback._src.engines.llvm import blas, matrices
+from pullback._src.engines.llvm.engine import Compilation
 
 from .agreement import check, draw
 
@@ -92,6 +94,105 @@ def test_infinities_and_nans() -> None:
     x, y = draw(20, 30), draw(30, 20)
     x[3, 4], y[5, 6], y[7, 8] = np.inf, np.nan, -np.inf
     check(lambda x, y: x @ y, x, y)
+
+
+FACTORS = [0.3, 2.5, 1e-30, -2.0, 0.0, -0.0, np.inf, np.nan]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "float16", "int32"])
+@pytest.mark.parametrize("factor", FACTORS)
+def test_products_that_are_multiplied_by_a_number(factor: float, dtype: str) -> None:
+    if dtype == "int32":
+        factor = int(np.nan_to_num(factor, posinf=7))
+    x, y = draw(20, 30, dtype=dtype), draw(30, 40, dtype=dtype)
+    check(lambda x, y: (x @ y * factor, factor * (y.T @ x.T)), x, y)
+    if dtype != "int32":
+        x[3, 4], y[5, 6], y[7, 8] = np.inf, np.nan, -np.inf
+        check(lambda x, y: x @ y * factor, x, y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("number", [8.0, 0.25, 3.0, -8.0, 0.0, 2.0**-140, 1e30])
+def test_products_that_are_divided(number: float, dtype: str) -> None:
+    x, y = draw(20, 30, dtype=dtype), draw(30, 40, dtype=dtype)
+    x[3, 4] = 0
+    check(lambda x, y: ((x @ y) / number, (y.T @ x.T) / number + 1), x, y)
+    check(lambda x, y: number / (x @ y), x, y, tolerance=1e-3)
+
+
+def text_of(function: Any, *args: Any) -> str:
+    return str(Compilation(pb.jit(function).stage(tuple(args), {}).open_program).text)
+
+
+def _read_twice(x: Any, y: Any) -> Any:
+    z = x @ y
+    return z, z * 0.3
+
+
+@pytest.mark.parametrize(
+    ("function", "folded"),
+    [
+        (lambda x, y: x @ y * 0.3, True),
+        (lambda x, y: 0.3 * (x @ y), True),
+        (lambda x, y: jnp.tanh(0.3 * (x @ y)).T, True),
+        (lambda x, y: (x @ y) / 8, True),
+        (lambda x, y: (x @ y) / 3, False),
+        (lambda x, y: 8 / (x @ y), False),
+        (lambda x, y: x @ y * 0.0, False),
+        (lambda x, y: x @ y * -2.0, False),
+        (lambda x, y: (x @ y, x @ y * 0.3), True),
+        (_read_twice, False),
+        (lambda x, y: (x @ y * 0.3) @ y.T * 0.5, True),
+    ],
+)
+def test_blas_multiplies_by_numbers(function: Any, folded: bool) -> None:
+    """Only if nothing else reads the product, and what is not finite stays what it is."""
+    x, y = draw(20, 30, dtype="float64"), draw(30, 40, dtype="float64")
+    text = text_of(function, x, y)
+    numbers = set(re.findall(r"@number\.double\.0x(\w+) =", text)) - {"3FF0000000000000", "0000000000000000"}
+    assert bool(numbers) == folded
+    check(function, x, y)
+
+
+def test_results_of_multiplied_products_are_made_where_they_stay() -> None:
+    x = draw(64, 64)
+    check(lambda x: (x @ x * 0.1, (x @ x.T * 0.5).reshape(16, 256), (x.T @ x * 0.25).T), x)
+
+    def step(c: Any, y: Any) -> Any:
+        c = c @ y * 0.1
+        return c, c @ c * 0.5
+
+    check(lambda x, ys: lax.scan(step, x, ys), x, draw(5, 64, 64))
+
+
+SHAPES = [((20, 20), (20, 20)), ((300, 200), (200, 300)), ((3, 20, 20), (3, 20, 20)), ((16, 90, 90),) * 2]
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
+def test_equal_products_of_longer_programs_are_written_once(
+    monkeypatch: pytest.MonkeyPatch, shapes: Any
+) -> None:
+    """Whether they are one call of BLAS, tiles, or a stack of matrices."""
+
+    def run(x: Any, y: Any) -> Any:
+        z = x @ y
+        for _ in range(30):
+            z = (z - jnp.mean(z)) @ y.mT * 0.1 if z.shape == x.shape else jnp.tanh(z[..., :200]) @ y
+        return z, x @ y * 0.5
+
+    x, y = (draw(*shape) / 10 for shape in shapes)
+    written: list[Any] = []
+    write = matrices._multiply
+
+    def noted(*args: Any) -> None:
+        written.append(args)
+        write(*args)
+
+    monkeypatch.setattr(matrices, "_multiply", noted)
+    assert text_of(run, x, y).count("call i32 @part") + text_of(run, x, y).count("call void @part") >= 32
+    assert len(written) <= 2 * 3
+    check(run, x, y)
+    check(lambda x, ys: lax.map(lambda y: run(x, y), ys), x, np.stack([y, y + 1]))
 
 
 def test_inside_of_loops() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,11 +18,11 @@ from ...core.program import Equation
 from . import blas
 from .deferred import Remap
 from .lower import Lowering, lowering
-from .matrices import as_stack, converted, multiply, result_stack
+from .matrices import Groups, as_stack, converted, multiply, result_stack
 from .nodes import Node, Position, View
 from .reducers import reducer
 from .reduction import reduced
-from .thin import Factor, multiplied, product, thin_product
+from .thin import MOST_COLUMNS, Factor, multiplied, product, thin_product
 
 Out = Sequence[View | None]
 
@@ -51,43 +51,70 @@ def outer_positions(
     return mapping
 
 
-@lru_cache(maxsize=256)
-def _others(rank: int, contracted: tuple[int, ...], batched: tuple[int, ...]) -> tuple[int, ...]:
-    """The dimensions of an operand that the result has for themselves."""
-    return tuple([d for d in range(rank) if d not in contracted and d not in batched])
+class Kind(NamedTuple):
+    """What follows from the operands' shapes.
+
+    Attributes:
+        of_x, of_y: each operand's dimensions: those of the batch, those that the result has, the terms'.
+        batch, rows, columns, inner: sizes of the batch, of what the result has of x and of y, of the terms.
+        many, m, n, k: their products.
+    """
+
+    of_x: Groups
+    of_y: Groups
+    batch: tuple[int, ...]
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    inner: tuple[int, ...]
+    many: int
+    m: int
+    n: int
+    k: int
+
+
+@lru_cache(maxsize=1024)
+def _kind(x: tuple[int, ...], y: tuple[int, ...], dimension_numbers: Any) -> Kind:
+    (xc, yc), (xb, yb) = dimension_numbers
+    xf = tuple([d for d in range(len(x)) if d not in xc and d not in xb])
+    yf = tuple([d for d in range(len(y)) if d not in yc and d not in yb])
+    sizes = [tuple([shape[d] for d in dims]) for shape, dims in ((x, xb), (x, xf), (y, yf), (x, xc))]
+    batch, rows, columns, inner = sizes
+    many, m, n, k = map(math.prod, sizes)
+    return Kind(
+        (tuple(xb), xf, tuple(xc)), (tuple(yb), yf, tuple(yc)), batch, rows, columns, inner, many, m, n, k
+    )
 
 
 @lowering("dot_general")
 def dot_general(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
     x, y = operands
     aval = eqn.outvars[0].aval
-    (xc, yc), (xb, yb) = eqn.params["dimension_numbers"]
     dtype = computing_dtype(aval.dtype)
-    if not all(n.storage.computable for n in (x, y)) or dtypes.is_key(x.dtype):
+    if not (x.storage.computable and y.storage.computable) or dtypes.is_key(x.dtype):
         return None
     x, y = converted(x, dtype), converted(y, dtype)
-    xf = _others(len(x.shape), tuple(xc), tuple(xb))
-    yf = _others(len(y.shape), tuple(yc), tuple(yb))
-    batch, inner = tuple([x.shape[d] for d in xb]), tuple([x.shape[d] for d in xc])
-    rows, columns = tuple([x.shape[d] for d in xf]), tuple([y.shape[d] for d in yf])
-    m, n, k, many = math.prod(rows), math.prod(columns), math.prod(inner), math.prod(batch)
+    kind = _kind(x.shape, y.shape, eqn.params["dimension_numbers"])
+    (xb, xf, xc), (yb, yf, yc), batch, rows, columns, inner, many, m, n, k = kind
     own = dtype == aval.dtype
-    first, last, end = len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns)
-    if own and m * n * k > OWN and min(m, n) > 1 and k and many:
-        view = lw.permuted(eqn, out[0]) or lw.result(aval, out[0])
-        thin = thin_product(lw, Factor(x, xb, xf, xc), Factor(y, yb, yf, yc), view)
-        if thin is not None:
-            return [thin]
-    if m * n * k > OWN and min(m, n) > 1 and k and many and blas.letter(dtype):
-        matrices = as_stack(lw, x, (xb, xf, xc)), as_stack(lw, y, (yb, yc, yf))
-        where = out[0] if own and out[0] is not None and out[0].contiguous else None
-        view = lw.result(aval if own else Node(aval.shape, dtype), where)
-        lw.flush()
-        lw.place(view.buffer)
-        multiply(lw, *matrices, result_stack(view, many, m, n), many)
-        return [converted(view, aval.dtype)]
+    if m * n * k > OWN and min(m, n) > 1 and many:
+        if own and min(m, n) <= MOST_COLUMNS:
+            view = lw.permuted(eqn, out[0]) or lw.result(aval, out[0])
+            thin = thin_product(lw, Factor(x, xb, xf, xc), Factor(y, yb, yf, yc), view)
+            if thin is not None:
+                return [thin]
+        if blas.letter(dtype):
+            matrices = as_stack(lw, x, kind.of_x), as_stack(lw, y, (yb, yc, yf))
+            factor, where = lw.scaled(eqn) if own else (1.0, None)
+            if where is not None and not where.contiguous:
+                where = None
+            view = lw.result(aval if own else Node(aval.shape, dtype), where)
+            lw.flush()
+            lw.place(view.buffer)
+            multiply(lw, *matrices, result_stack(view, many, m, n), many, factor)
+            return [converted(view, aval.dtype)]
     # As many loops as the result has dimensions, then the sum's.
     domain = (*batch, *rows, *columns, *inner)
+    first, last, end = len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns)
     left = Remap(x, domain, outer_positions(xf, xc, xb, first, end, len(x.shape)))
     right = Remap(y, domain, outer_positions(yf, yc, yb, last, end, len(y.shape)))
     terms = multiplied(left, right)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
-from ...core.program import Program, Var
+import numpy as np
+
+from ...core.program import Equation, Literal, Program, Var
 from .deferred import Constant
 from .nodes import Accesses, Buffer, Node, Registers, View, variables
 
@@ -36,6 +39,8 @@ class Walk:
         self.holds: dict[Buffer, Node] = {}  # and which of them a buffer holds
         self.places: dict[Var, View] = {}  # where results should go
         self.permuted: dict[Var, tuple[tuple[int, ...], Var]] = {}  # see `permuted_products`
+        self.scaled: dict[Var, tuple[float, Var]] = {}  # see `scaled_products`
+        self.done: set[Var] = set()  # whose equations have nothing left to do: they are their operand
         self.systems = last_systems(program)
         self.factors: dict[Var, tuple[View, View, bool]] = {}  # see `keep_factors`
 
@@ -105,16 +110,56 @@ def destinations(
     return places
 
 
-def permuted_products(program: Program, uses: dict[Var, int]) -> dict[Var, tuple[tuple[int, ...], Var]]:
-    """Products that are only read by a transposition: its permutation and its result."""
-    found: dict[Var, tuple[tuple[int, ...], Var]] = {}
+def read_once(program: Program, uses: dict[Var, int]) -> list[tuple[Var, Equation]]:
+    """Products that are read by one equation alone, with that, if it may have nothing left to do."""
     products = {e.outvars[0] for e in program.eqns if e.primitive.name == "dot_general"}
-    for eqn in program.eqns:
-        if eqn.primitive.name == "transpose" and eqn.invars[0] in products:
-            product = eqn.invars[0]
-            if isinstance(product, Var) and uses[product] == 1:
-                found[product] = eqn.params["permutation"], eqn.outvars[0]
+    if not products:
+        return []
+    return [
+        (v, eqn)
+        for eqn in program.eqns
+        if eqn.primitive.name in ("transpose", "mul", "div")
+        for v in eqn.invars
+        if isinstance(v, Var) and v in products and uses[v] == 1
+    ]
+
+
+def permuted_products(readers: Sequence[tuple[Var, Equation]]) -> dict[Var, tuple[tuple[int, ...], Var]]:
+    """Products that are only read by a transposition: its permutation and its result."""
+    return {
+        product: (eqn.params["permutation"], eqn.outvars[0])
+        for product, eqn in readers
+        if eqn.primitive.name == "transpose"
+    }
+
+
+def scaled_products(readers: Sequence[tuple[Var, Equation]]) -> dict[Var, tuple[float, Var]]:
+    """Products that are only multiplied by a number, which BLAS does on the way: that, and the result."""
+    found: dict[Var, tuple[float, Var]] = {}
+    for product, eqn in readers:
+        factor = _factor(eqn)
+        (result,) = eqn.outvars
+        if factor is not None and result.aval.shape == product.aval.shape:
+            found[product] = factor, result
     return found
+
+
+def _factor(eqn: Equation) -> float | None:
+    """The number by which an equation multiplies its operand."""
+    name, dtype = eqn.primitive.name, eqn.outvars[0].aval.dtype
+    if name == "transpose" or dtype.char not in "fd":
+        return None
+    literal = next((v for v in eqn.invars[name == "div" :] if isinstance(v, Literal)), None)
+    if literal is None:
+        return None
+    value = float(np.asarray(getattr(literal.value, "_data", literal.value), dtype))
+    if name == "div":  # which is a multiplication without another rounding only by powers of two
+        if math.frexp(value)[0] != 0.5:
+            return None
+        value = 1 / value
+    # Zeros and infinities would make other numbers of what is not finite, and negative ones of zeros.
+    limits = np.finfo(dtype)
+    return value if float(limits.tiny) <= value <= float(limits.max) else None
 
 
 def last_reads(program: Program) -> dict[Var, int]:

@@ -24,9 +24,11 @@ from .liveness import (
     destinations,
     permuted_products,
     reached,
+    read_once,
     reads_memory,
     same_memory,
     same_place,
+    scaled_products,
     use_counts,
 )
 from .memory import Arena, Slot
@@ -144,7 +146,8 @@ class Lowering:
             env[var] = self.constant(value)
         uses = use_counts(program)
         places = walk.places = destinations(program, out, uses, in_place)
-        walk.permuted = permuted_products(program, uses)
+        readers = read_once(program, uses)
+        walk.permuted, walk.scaled = permuted_products(readers), scaled_products(readers)
         walk.mine.update([v.buffer for v in places.values()])
         module, nested_in, read_until = self.module, walk.nested, walk.read_until
         for number, eqn in enumerate(program.eqns):
@@ -165,6 +168,8 @@ class Lowering:
                 self.observer.equation(eqn, len(self._walks), self.level)
             if not (outvars and outvars[0].aval.size) and _has_no_elements(eqn):
                 results = [self.empty(v.aval, w) for v, w in zip(outvars, where, strict=True)]
+            elif not walk.done.isdisjoint(outvars):
+                results = [env[v] for v in read]
             elif lower is not None:
                 results = lower(self, eqn, operands, where)
             if results is None:
@@ -417,6 +422,18 @@ class Lowering:
         view = self.result(transposed.aval, walk.places.get(transposed))
         order = [permutation.index(d) for d in range(len(permutation))]
         return view.with_layout(var.aval.shape, tuple([view.strides[d] for d in order]))
+
+    def scaled(self, eqn: Equation) -> tuple[float, View | None]:
+        """The number by which a product is multiplied later, and where that should go.
+
+        It is multiplied by that at once: the equation that would do it has nothing left to do.
+        """
+        walk, (var,) = self._walks[-1], eqn.outvars
+        if var not in walk.scaled:
+            return 1.0, walk.places.get(var)
+        factor, result = walk.scaled[var]
+        walk.done.add(result)
+        return factor, walk.places.get(result)
 
     def place_beside(self, buffer: Buffer, address: Value, record: list[Slot]) -> None:
         """Give a buffer memory that nothing has used since the record began, at an address already in use."""

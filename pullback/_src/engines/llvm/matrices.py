@@ -15,7 +15,7 @@ from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering
 from .nodes import Buffer, Node, Position, View
-from .parallel import MOST_CHUNKS, chunks_for, parallel_for
+from .parallel import MOST_CHUNKS, called, chunks_for, parallel_for
 
 _NOWHERE = Buffer(None)
 Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
@@ -159,11 +159,12 @@ def gemm(
     y: tuple[Value, bool, int],
     out: tuple[Value, int],
     *,
+    factor: float = 1.0,
     fresh: Value | None = None,
     subtract: bool = False,
     modes: tuple[str | None, str | None] = (None, None),
 ) -> None:
-    """out = x y for row-major matrices: addresses, whether transposed in memory, distances of rows.
+    """out = factor x y for row-major matrices: addresses, whether transposed in memory, distances of rows.
 
     With `fresh` (i1), the product is added to what is there unless it holds; `subtract` subtracts it.
     `modes` are letters instead of whether an operand is transposed ("C": it is also conjugated).
@@ -171,31 +172,58 @@ def gemm(
     m, n, k = sizes
     one = blas.number(e, 1.0, dtype)
     zero = blas.number(e, 0.0, dtype)
-    factor = blas.number(e, -1.0, dtype) if subtract else one
+    alpha = blas.number(e, -1.0 if subtract else factor, dtype)
     beta = one if subtract else zero if fresh is None else e.select(fresh, zero, one)
     of_x, of_y = [mode or ("T" if o[1] else "N") for mode, o in zip(modes, (x, y), strict=True)]
     # What BLAS sees is the transposes: out^T = y^T x^T.
     blas.call(
         e,
         f"{blas.letter(dtype)}gemm",
-        [of_y, of_x, n, m, k, factor, y[0], y[2], x[0], x[2], beta, *out],
+        [of_y, of_x, n, m, k, alpha, y[0], y[2], x[0], x[2], beta, *out],
     )
 
 
-def multiply(lw: Lowering, x: Stack, y: Stack, out: Stack, batch: int) -> None:
-    """out = x y for stacks of matrices that are in memory; large products are cut into tiles for threads."""
+def multiply(lw: Lowering, x: Stack, y: Stack, out: Stack, batch: int, factor: float = 1.0) -> None:
+    """out = factor x y for stacks of matrices that are in memory; large products are cut into tiles for
+    threads.
+
+    In programs of some length, products of the same kind are calls of one function.
+    """
     e, dtype = lw.e, x.view.dtype
+    e.module.elsewhere += e.module.turns * batch * _work(x, y)
+    stacks = x, y, out
+    if not e.module.divided:
+        _multiply(e, *stacks, batch, factor)
+        return
+
+    def write(inner: Emitter, places: Sequence[Value]) -> None:
+        left, right, goal = [
+            stack._replace(view=View(Buffer(place), stack.view.shape, dtype))
+            for stack, place in zip(stacks, places, strict=True)
+        ]
+        _multiply(inner, left, right, goal, batch, factor)
+
+    key = ("product", dtype.char, batch, factor, *[s[1:] for s in stacks], e.outlined)
+    called(e, key, [s.place(e) for s in stacks], write)
+
+
+def _work(x: Stack, y: Stack) -> float:
+    """Nanoseconds that the product of two matrices takes, roughly."""
+    return x.rows * y.columns * x.columns * RATE[x.view.dtype.char] + 100.0
+
+
+def _multiply(e: Emitter, x: Stack, y: Stack, out: Stack, batch: int, factor: float) -> None:
     m, n, k = x.rows, y.columns, x.columns
     of_x, of_y = x.leading, y.leading
     assert of_x is not None and of_y is not None, "BLAS cannot read this"
     (xt, ldx), (yt, ldy) = of_x, of_y
-    work = m * n * k * RATE[dtype.char] + 100.0
-    e.module.elsewhere += e.module.turns * batch * work
+    work = _work(x, y)
 
     def product(e: Emitter, b: Index, i: Index, j: Index, rows: int | Value, columns: int | Value) -> None:
         left = x.place(e, b, i), xt, ldx
         right = y.place(e, b, ZERO, j), yt, ldy
-        gemm(e, dtype, (rows, columns, k), left, right, (out.place(e, b, i, j), out.row))
+        goal = out.place(e, b, i, j), out.row
+        gemm(e, x.view.dtype, (rows, columns, k), left, right, goal, factor=factor)
 
     if batch > 1:
 

@@ -67,6 +67,8 @@ class Module:
         self._first = 0  # lines before the part in the making
         self._names = 0
         self.nests: dict[Any, Any] = {}  # functions of nests by their structure (`alike.py`)
+        # Functions of calls of libraries by what they call: their names, and types of results.
+        self.routines: dict[Any, tuple[str, str]] = {}
         self._written: dict[tuple[str, str], str] = {}  # the names of functions by parameters and body
         # ns that the program takes, roughly: in code of its own, and in routines that are compiled already.
         self.work = 0.0

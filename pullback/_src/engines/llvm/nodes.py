@@ -282,7 +282,10 @@ class View(Node):
         address = self.buffer.base_in(e)
         assert address is not None
         base = e.local(address)
-        offset = ((self.offset + at) * self.storage.components).scalar(e)
+        at = self.offset + at
+        if at is ZERO:
+            return base
+        offset = (at * self.storage.components).scalar(e)
         if offset.name == "0":
             return base
         return e.pure(

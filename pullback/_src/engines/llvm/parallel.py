@@ -10,6 +10,7 @@ generator little more than one turn of it, and no function is so long that it ta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from . import streaming
 from .ir import Emitter, Value, constant, leave_unless
@@ -165,3 +166,32 @@ def apart(e: Emitter, body: Callable[[Emitter], None]) -> tuple[str, list[Value]
     name = e.module.function("part", parameters, f"entry:\n{inner.text()}")
     e.line(f"call void @{name}({', '.join([e.local(v).typed for v in inner.captured])})")
     return name, inner.captured
+
+
+def called(
+    e: Emitter,
+    key: tuple[Any, ...],
+    arguments: Sequence[Value],
+    write: Callable[[Emitter, Sequence[Value]], None],
+) -> None:
+    """Call the function that `write(emitter, parameters)` writes; one with an equal key is not written again.
+
+    It may use nothing of the function around but its arguments.
+    """
+    module = e.module
+    known = module.routines.get(key)
+    if known is None:
+        inner = Emitter(module, prefix="p.", outlined=e.outlined)
+        parameters = [Value("%" + inner.fresh("a"), v.elem, v.lanes, 0) for v in arguments]
+        write(inner, parameters)
+        text = inner.text()
+        polls = "label %interrupted" in text
+        text += "\nret i32 0\ninterrupted:\nret i32 1" if polls else "\nret void"
+        head, result = ", ".join([v.typed for v in parameters]), "i32" if polls else "void"
+        known = module.routines[key] = module.function("part", head, f"entry:\n{text}", result), result
+    name, result = known
+    call = f"call {result} @{name}({', '.join([e.local(v).typed for v in arguments])})"
+    if result == "void":
+        e.line(call)
+    else:
+        leave_unless(e, e.icmp("eq", e.here(call, "i32", 1), constant(0, "i32")), "interrupted")

@@ -27,6 +27,7 @@ TERMS = 16  # that are written out
 SUMS = 24  # registers that may be filled with sums
 REGISTER = 64  # bytes of one
 SHORT = 4  # columns that fill vectors well enough
+MOST_COLUMNS = LANE_BYTES // 4
 
 
 class Factor(NamedTuple):
