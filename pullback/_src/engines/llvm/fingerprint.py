@@ -100,7 +100,7 @@ def _contents(program: Program) -> list[Any]:
         name, params = eqn.primitive.name, eqn.params
         call = CALLS.get(name)
         if call is not None:  # its other parameters are rules that have done their work
-            given: list[Any] = [_digest(params[call])]
+            given: list[Any] = [_digest(params[call]), params.get("prevent_cse")]
         elif _PLAIN.issuperset(map(type, params.values())):
             given = [*params, *params.values()]
         else:
