@@ -137,10 +137,7 @@ class JitFunction:
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if settings().disable_jit:
             return self._fun(*args, **kwargs)
-        if self._static_argnums or self._static_argnames:
-            dynamic, static = self._split(args, kwargs)
-        else:
-            dynamic, static = (args, kwargs), ()
+        dynamic, static = self._split(args, kwargs)
         leaves, tree = pytree.flatten(dynamic)
         structure = (tree, static) if static else tree
         entry = self._entries.get(structure)
@@ -193,6 +190,9 @@ class JitFunction:
             ) from None
 
     def _split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The arguments that are traced, and the static ones: their number, places, kinds and values."""
+        if not self._static_argnums and not self._static_argnames:
+            return (args, kwargs), ()
         count = len(args)
         positions = set()
         for n in self._static_argnums:

@@ -54,6 +54,10 @@ class Literal:
 Atom = Var | Literal
 
 
+NO_PARAMS: dict[str, Any] = {}
+"""The parameters of all equations without any: most have none."""
+
+
 class Equation:
     """`outvars = primitive[params] invars`, with the place in the user's code that asked for it."""
 

@@ -19,7 +19,7 @@ from .array import ConcreteArray
 from .aval import ShapedArray
 from .evaluate import evaluate
 from .primitive import Primitive
-from .program import Atom, Equation, Literal, Program, Var
+from .program import NO_PARAMS, Atom, Equation, Literal, Program, Var
 from .trace import CURRENT, Trace, Tracer, leak_error, using
 from .verify import verify
 
@@ -50,7 +50,7 @@ class StagingTrace(Trace):
 
     name = "staging (jit, scan, make_jaxpr, ...)"
 
-    def __init__(self, purpose: str = "") -> None:
+    def __init__(self, purpose: str = "", location: source.Location | None = None) -> None:
         super().__init__(eager=False)
         self.eqns: list[Equation] = []
         self.invars: list[Var] = []
@@ -59,7 +59,7 @@ class StagingTrace(Trace):
         self._const_of: dict[int, Var] = {}
         self.arg_names: Callable[[], Sequence[str]] | None = None
         self.purpose = purpose
-        self.location = source.capture()
+        self.location = location or source.capture()
 
     def describe(self, tracer: StagingTracer) -> str:
         purpose = self.purpose or self.name
@@ -115,11 +115,15 @@ class StagingTrace(Trace):
 
     def record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Append an equation; returns tracers for its results."""
-        atoms: list[Atom] = [
-            a._var if type(a) is StagingTracer and a._trace is self else self.atom(a) for a in args
-        ]
-        out = rules.abstract[primitive](*[a.aval for a in atoms], **params)
+        atoms: list[Atom] = []
+        avals = []
+        for a in args:
+            atom = a._var if type(a) is StagingTracer and a._trace is self else self.atom(a)
+            atoms.append(atom)
+            avals.append(atom.aval)
+        out = rules.abstract[primitive](*avals, **params)
         location = source.LOCATION.get() or source.capture()
+        params = params or NO_PARAMS
         if primitive.multiple_results:
             outvars = [Var(a) for a in out]
             self.eqns.append(Equation(primitive, atoms, outvars, params, location))
@@ -143,8 +147,8 @@ class LinearTrace(StagingTrace):
 
     name = "linearization"
 
-    def __init__(self, parent: Trace) -> None:
-        super().__init__()
+    def __init__(self, parent: Trace, location: source.Location | None = None) -> None:
+        super().__init__("", location)
         self.parent = parent
         self.eager = parent.eager
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..core.aval import ShapedArray, Zero, shaped_array
 from ..core.kinds import kind
 from ..core.primitive import Primitive
 from .convert import convert_element_type
-from .structural import add_any, canonical_axis, moveaxis, product_coefficient, transpose
+from .structural import add_any, canonical_axis, moveaxis, product_coefficient, transpose_p
 
 __all__ = ["DotDimensionNumbers", "Precision", "batch_matmul", "dot", "dot_general"]
 
@@ -213,23 +214,34 @@ def free_axes(ndim: int, contract: Axes, batch: Axes) -> Axes:
     return tuple([i for i in range(ndim) if i not in contract and i not in batch])
 
 
-def _check(x: ShapedArray, y: ShapedArray, numbers: DotDimensionNumbers) -> None:
+@lru_cache(maxsize=4096)
+def _shape(x: tuple[int, ...], y: tuple[int, ...], numbers: DotDimensionNumbers) -> tuple[int, ...]:
+    """The shape of the result: a value's, its tangents' and the next layer's product are often alike.
+
+    Raises:
+        ShapeError: the dimensions do not exist or do not fit.
+    """
     (xc, yc), (xb, yb) = numbers
-    for aval, contract, batch, side in ((x, xc, xb, "lhs"), (y, yc, yb, "rhs")):
+    for shape, contract, batch, side in ((x, xc, xb, "lhs"), (y, yc, yb, "rhs")):
         used = contract + batch
-        if used and (len({*used}) != len(used) or min(used) < 0 or max(used) >= aval.ndim):
+        if used and (len({*used}) != len(used) or min(used) < 0 or max(used) >= len(shape)):
             raise ShapeError(
-                f"dot_general: the {side} has shape {aval.shape}; its contracting dimensions "
+                f"dot_general: the {side} has shape {shape}; its contracting dimensions "
                 f"{contract} and batch "
                 f"dimensions {batch} must be distinct and exist"
             )
     for a, b, what in ((xc, yc, "contracting"), (xb, yb, "batch")):
-        if len(a) != len(b) or [x.shape[i] for i in a] != [y.shape[j] for j in b]:
+        if len(a) != len(b) or [x[i] for i in a] != [y[j] for j in b]:
             raise ShapeError(
-                f"dot_general: {what} dimensions must have equal sizes; lhs of shape {x.shape} has "
-                f"{tuple(x.shape[i] for i in a)} in its dimensions {a}, rhs of shape {y.shape} has "
-                f"{tuple(y.shape[j] for j in b)} in its dimensions {b}"
+                f"dot_general: {what} dimensions must have equal sizes; lhs of shape {x} has "
+                f"{tuple(x[i] for i in a)} in its dimensions {a}, rhs of shape {y} has "
+                f"{tuple(y[j] for j in b)} in its dimensions {b}"
             )
+    return (
+        *[x[i] for i in xb],
+        *[n for i, n in enumerate(x) if i not in xc and i not in xb],
+        *[n for i, n in enumerate(y) if i not in yc and i not in yb],
+    )
 
 
 def result_dtype(
@@ -261,13 +273,9 @@ def _dot_general_abstract(
     precision: Any,
     preferred_element_type: Any,
 ) -> ShapedArray:
-    _check(x, y, dimension_numbers)
-    (xc, yc), (xb, yb) = dimension_numbers
+    shape = _shape(x.shape, y.shape, dimension_numbers)
     dtype = result_dtype("dot_general", x.dtype, y.dtype, preferred_element_type)
-    shape = [x.shape[i] for i in xb]
-    shape += [n for i, n in enumerate(x.shape) if i not in xc and i not in xb]
-    shape += [n for i, n in enumerate(y.shape) if i not in yc and i not in yb]
-    return shaped_array(tuple(shape), dtype, x.weak_type and y.weak_type)
+    return shaped_array(shape, dtype, x.weak_type and y.weak_type)
 
 
 def _dot_general_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
@@ -308,26 +316,36 @@ def _cotangent(
     precision: Any,
 ) -> Any:
     """The cotangent of one operand (of type `aval`; the second one where `second`), the other being known."""
+    numbers, other_first, permutation = _cotangent_plan(aval.ndim, other.aval.ndim, contract, batch, second)
+    out = bind_dot(other, ct, numbers, precision) if other_first else bind_dot(ct, other, numbers, precision)
+    if permutation is not None:
+        out = transpose_p.bind(out, permutation=permutation)
+    if out.aval.dtype is aval.dtype and not out.aval.weak_type:
+        return out
+    return convert_element_type(out, aval.dtype)
+
+
+@lru_cache(maxsize=1024)
+def _cotangent_plan(
+    rank: int, other_rank: int, contract: tuple[Axes, Axes], batch: tuple[Axes, Axes], second: bool
+) -> tuple[DotDimensionNumbers, bool, Axes | None]:
+    """How a cotangent is found: dimension numbers, whether the other operand is first, a permutation."""
     mine, others = contract
     my_batch, other_batch = batch
     batch_rank = len(my_batch)
-    my_free = free_axes(aval.ndim, mine, my_batch)
-    other_free = free_axes(other.aval.ndim, others, other_batch)
+    my_free = free_axes(rank, mine, my_batch)
+    other_free = free_axes(other_rank, others, other_batch)
     start = batch_rank + (0 if second else len(my_free))
     ct_contract = tuple(range(start, start + len(other_free)))
-    ct_batch = tuple(range(batch_rank))
+    if second and not my_batch and len(mine) == 1 and rank == 2 and mine == (0,):
+        # The usual case, X^T Z', comes out in place if X goes first.
+        return ((other_free, ct_contract), ((), ())), True, None
     # The result's dimensions, in terms of the operand's: batch, free, contracted in the order of the other's.
     contracted = [mine[others.index(i)] for i in sorted(others)]
-    if second and not my_batch and len(mine) == 1 and aval.ndim == 2 and mine == (0,):
-        # The usual case, X^T Z', comes out in place if X goes first.
-        return convert_element_type(
-            bind_dot(other, ct, ((other_free, ct_contract), ((), ())), precision), aval.dtype
-        )
-    out = bind_dot(ct, other, ((ct_contract, other_free), (ct_batch, other_batch)), precision)
     places = [*my_batch, *my_free, *contracted]
-    return convert_element_type(
-        transpose(out, sorted(range(len(places)), key=places.__getitem__)), aval.dtype
-    )
+    order = tuple(sorted(range(len(places)), key=places.__getitem__))
+    permutation = None if order == tuple(range(len(order))) else order
+    return ((ct_contract, other_free), (tuple(range(batch_rank)), other_batch)), False, permutation
 
 
 def _dot_general_batch(

@@ -6,6 +6,7 @@ A *partial* gives the contribution of one operand's tangent: `lambda t, ans, x, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,28 +48,31 @@ def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     Raises:
         ShapeError: naming the operation and all shapes.
     """
-    first = shapes[0]
-    for s in shapes:
-        if s != first:
+    shape = _common_shape(*shapes)
+    if shape is not None:
+        return shape
+    listed = " and ".join(map(str, shapes)) if len(shapes) == 2 else ", ".join(map(str, shapes))
+    for i in range(1, max(map(len, shapes)) + 1):
+        sizes = [*dict.fromkeys([s[-i] for s in shapes if len(s) >= i and s[-i] != 1])]
+        if len(sizes) > 1:
             break
-    else:
-        return first
+    raise ShapeError(
+        f"{name}: operands of shapes {listed} cannot be broadcast together: dimension "
+        f"{-i} is {sizes[0]} in one and {sizes[1]} in another. Sizes must be equal or 1, counted "
+        "from the right."
+    )
+
+
+@lru_cache(maxsize=4096)
+def _common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape to which shapes broadcast, or None; the same few come again and again."""
     out: list[int] = []
     for i in range(1, max(map(len, shapes)) + 1):
         size = 1
         for s in shapes:
             if len(s) >= i and s[-i] != 1:
                 if size not in (1, s[-i]):
-                    listed = (
-                        " and ".join(str(s) for s in shapes)
-                        if len(shapes) == 2
-                        else ", ".join(map(str, shapes))
-                    )
-                    raise ShapeError(
-                        f"{name}: operands of shapes {listed} cannot be broadcast together: dimension "
-                        f"{-i} is {size} in one and {s[-i]} in another. Sizes must be equal or 1, counted "
-                        "from the right."
-                    )
+                    return None
                 size = s[-i]
         out.append(size)
     return tuple(reversed(out))
@@ -188,18 +192,20 @@ def elementwise(
     else:
 
         def abstract(*avals: ShapedArray, **params: Any) -> ShapedArray:
-            dtype = avals[0].dtype
+            first = avals[0]
+            dtype, shape, weak = first.dtype, first.shape, first.weak_type
+            agree = True
             for a in avals:
-                if a.dtype != dtype:
-                    raise mismatch(name, [dtypes.dtype_name(a.dtype) for a in avals])
+                if a is not first:
+                    if a.dtype != dtype:
+                        raise mismatch(name, [dtypes.dtype_name(a.dtype) for a in avals])
+                    agree = agree and a.shape == shape
+                    weak = weak and a.weak_type
             if kind(dtype) not in accepts:
                 check_kind(name, dtype, accepts)
-            shape = avals[0].shape
-            for a in avals:
-                if a.shape != shape:
-                    shape = broadcast_shapes(name, *[a.shape for a in avals])
-                    break
-            return shaped_array(shape, dtype if result is None else result(dtype), result_weak(avals))
+            if not agree:
+                shape = broadcast_shapes(name, *[a.shape for a in avals])
+            return shaped_array(shape, dtype if result is None else result(dtype), weak)
 
         rules.abstract[primitive] = abstract
         rules.batch[primitive] = lambda axis, values, dims, **params: batch_broadcasting(

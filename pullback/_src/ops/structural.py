@@ -182,8 +182,12 @@ def broadcast(operand: Any, sizes: Any) -> Array:
 
 def broadcast_to(operand: Any, shape: tuple[int, ...]) -> Array:
     """Broadcast to `shape` by NumPy's rules (dimensions aligned from the right)."""
-    ndim = operand.aval.ndim
-    return broadcast_in_dim(operand, shape, tuple(range(len(shape) - ndim, len(shape))))
+    aval, rank = operand.aval, len(shape)
+    if aval.shape == shape:
+        return operand
+    return broadcast_in_dim_p.bind(
+        operand, shape=shape, broadcast_dimensions=tuple(range(rank - aval.ndim, rank))
+    )
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Array:
@@ -243,8 +247,8 @@ def _broadcast_in_dim_transpose(
     ct: Any, x: Any, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
 ) -> list[Any]:
     dims = broadcast_dimensions
-    repeated = {d for i, d in enumerate(dims) if x.shape[i] == 1 and shape[d] != 1}
-    axes = tuple(d for d in range(len(shape)) if d not in dims or d in repeated)
+    repeated = [d for i, d in enumerate(dims) if x.shape[i] == 1 and shape[d] != 1]
+    axes = tuple([d for d in range(len(shape)) if d not in dims or d in repeated])
     out = reduce_sum_p.bind(ct, axes=axes) if axes else ct
     return [reshape(out, x.shape)]
 
@@ -304,8 +308,10 @@ def abstract_reduction(name: str, accepts: str) -> Callable[..., ShapedArray]:
 
 
 def _reduce_sum_transpose(ct: Any, x: Any, *, axes: tuple[int, ...]) -> list[Any]:
-    kept = tuple(i for i in range(x.ndim) if i not in axes)
-    return [broadcast_in_dim(ct, x.shape, kept)]
+    if not axes:
+        return [ct]
+    kept = tuple([i for i in range(x.ndim) if i not in axes])
+    return [broadcast_in_dim_p.bind(ct, shape=x.shape, broadcast_dimensions=kept)]
 
 
 rules.abstract[reduce_sum_p] = abstract_reduction("reduce_sum", "iufc")

@@ -28,7 +28,7 @@ from ..core.specialize import SecondUse, carries_python, operands, operation, sp
 from ..core.staging import StagingTrace
 from ..core.trace import CURRENT, EVAL, Trace, Tracer, delegate
 from .jvp import concrete, no_derivative
-from .tape import OperationStep, Step, Tape
+from .tape import OperationStep, StagedTape, Step, Tape
 
 
 class LinearizeTracer(Tracer):
@@ -62,8 +62,8 @@ class LinearizeTrace(Trace):
     def __init__(self, parent: Trace) -> None:
         super().__init__(eager=parent.eager)
         self.parent = parent
-        self.tape = Tape(parent)
         self.location = source.capture()
+        self.tape: Any = Tape(parent) if parent.eager else StagedTape(parent, self.location)
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         parent = self.parent
@@ -108,12 +108,11 @@ class LinearizeTrace(Trace):
         tangents = [a.tangent for a, nz in zip(args, mask, strict=True) if nz]
         outs = self.parent.run(split.primal, primals)
         count = len(step.out_nonzero)
-        ref = self.tape.record_step(step, split.residuals(primals, outs[count:]), tangents)
-        results = []
-        for o, nz in zip(outs, step.out_nonzero, strict=False):
-            results.append(LinearizeTracer(self, o, ref) if nz else o)
-            ref -= nz
-        return results
+        refs = iter(self.tape.record_program(step, split.residuals(primals, outs[count:]), tangents))
+        return [
+            LinearizeTracer(self, o, next(refs)) if nz else o
+            for o, nz in zip(outs, step.out_nonzero, strict=False)
+        ]
 
     def _apply_rule(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Run the primitive's rule, with the tape as the current trace."""

@@ -9,7 +9,7 @@ was derived from them (the transpose, compiled forms): only the residuals remain
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..core.evaluate import evaluate
 from ..core.primitive import Primitive
 from ..core.program import Atom, Equation, Literal, Program, Var
 from ..core.specialize import carries_python
+from ..core.staging import LinearTrace
 from ..core.trace import CURRENT, Trace, Tracer, leak_error, using
 from ..core.verify import verify
 
@@ -265,6 +266,11 @@ class Tape(Trace):
         self._count = first + len(step.out_avals)
         return ~first
 
+    def record_program(self, step: Step, values: Sequence[Any], tangents: Sequence[int]) -> Iterable[int]:
+        """Log the derivative of a program as a step; returns the references of its results."""
+        first = self.record_step(step, values, tangents)
+        return range(first, first - len(step.out_avals), -1)
+
     def finish_open(self, outputs: Sequence[int], name: str = "") -> tuple[Program, list[Any]]:
         """The linear program with its constants left open, and the residuals that belong there.
 
@@ -337,3 +343,28 @@ class Tape(Trace):
 
 def _location(code: Any, offset: int) -> source.Location | None:
     return None if code is None else source.Location(code, offset)
+
+
+class StagedTape(LinearTrace):
+    """The tape while a program is being staged: the linear program is written down at once.
+
+    It is transposed or run once, so there is nothing to look up. The reference of a tangent is the tangent
+    itself.
+    """
+
+    __slots__ = ()
+
+    def tangent(self, ref: Any, aval: ShapedArray) -> Any:
+        return ref
+
+    def ref(self, value: Any) -> Any:
+        return value
+
+    def record_program(self, step: Step, values: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Write down the derivative of a program; returns the references of its results."""
+        return self.run(step.program, [*values, *tangents])
+
+    def finish_open(self, outputs: Sequence[Any], name: str = "") -> tuple[Program, list[Any]]:
+        """The linear program with its constants left open, and the residuals that belong there."""
+        full = self.finish(outputs, name)
+        return Program(full.invars, full.outvars, full.eqns, full.constvars, (), name), self.consts

@@ -28,7 +28,7 @@ def backward_pass(program: Program, residuals: Sequence[Any], cotangents: Sequen
     cts: dict[Var, Any] = {}
 
     def accumulate(var: Any, ct: Any) -> None:
-        if ct is None or type(ct) is Zero or type(var) is Literal or var in known:
+        if type(ct) is Zero or type(var) is Literal or var in known:
             return
         previous = cts.get(var)
         cts[var] = ct if previous is None else add_any_p.bind(previous, ct)
@@ -52,14 +52,10 @@ def backward_pass(program: Program, residuals: Sequence[Any], cotangents: Sequen
                 if ct_out is None:
                     continue
             source.LOCATION.set(eqn.location)
-            args = []
-            for atom in eqn.invars:
-                if type(atom) is Literal:
-                    args.append(atom.value)
-                elif atom in known:
-                    args.append(known[atom])
-                else:
-                    args.append(Linear(atom.aval))
+            args = [
+                atom.value if type(atom) is Literal else known[atom] if atom in known else Linear(atom.aval)
+                for atom in eqn.invars
+            ]
             rule = rules.transpose.get(primitive)
             if rule is None:
                 raise NotDifferentiableError(_no_transpose(eqn))

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import runtime
+from . import dynamic, runtime
 from .ir import Emitter, Value, literal_text
 
 PREFIX = "pb_lapack_"  # of routines' names in programs
@@ -43,34 +44,33 @@ class Library:
     def __init__(self) -> None:
         self.integer = "i32"
         self._pattern = ""
-        self._shared: ctypes.CDLL | None = None
+        self._shared = 0  # a handle
         self._get_threads = 0  # the address of the function
         for path in _candidates():
             try:
-                shared = ctypes.CDLL(path)
+                shared = dynamic.opened(path)
             except OSError:
                 continue
             for pattern, integer in (("scipy_{}_64_", "i64"), ("{}_64_", "i64"), ("scipy_{}_", "i32")):
-                if hasattr(shared, pattern.format("sgemm")) and hasattr(shared, pattern.format("zheevd")):
+                if all(dynamic.find(shared, pattern.format(name)) for name in ("sgemm", "zheevd")):
                     self._shared, self._pattern, self.integer = shared, pattern, integer
                     self._control(shared)
                     return
 
-    def _control(self, shared: ctypes.CDLL) -> None:
+    def _control(self, shared: int) -> None:
         """Make the functions that set the number of threads."""
         for pattern in (
             "scipy_openblas_{}_num_threads64_",
             "openblas_{}_num_threads64_",
             "scipy_openblas_{}_num_threads",
         ):
-            if hasattr(shared, pattern.format("get")) and hasattr(shared, pattern.format("set")):
-                break
-        else:
-            return
-        for kind in ("get", "set"):
-            place = runtime.native().place(f"pb_blas_{kind}_threads")
-            ctypes.c_uint64.from_address(place).value = _address(shared, pattern.format(kind))
-        self._get_threads = _address(shared, pattern.format("get"))
+            functions = {kind: dynamic.find(shared, pattern.format(kind)) for kind in ("get", "set")}
+            if all(functions.values()):
+                for kind, address in functions.items():
+                    place = runtime.native().place(f"pb_blas_{kind}_threads")
+                    ctypes.c_uint64.from_address(place).value = address
+                self._get_threads = functions["get"]
+                return
 
     @property
     def controlled(self) -> bool:
@@ -83,17 +83,15 @@ class Library:
 
     def address(self, routine: str) -> int:
         """The address of a routine such as `sgemm`."""
-        if self._shared is not None:
-            return _address(self._shared, self._pattern.format(routine))
-        return _exported(routine)
-
-
-def _address(shared: ctypes.CDLL, name: str) -> int:
-    return ctypes.cast(getattr(shared, name), ctypes.c_void_p).value or 0
+        found = dynamic.find(self._shared, self._pattern.format(routine)) if self._shared else 0
+        return found or _exported(routine)
 
 
 def _candidates() -> Iterator[str]:
-    """The shared libraries that wheels bring along: NumPy's first."""
+    """Shared libraries that have the routines or need the one that has them: NumPy, and what wheels bring."""
+    array = sys.modules.get("numpy._core._multiarray_umath")
+    if array is not None and array.__file__:
+        yield array.__file__
     site = os.path.dirname(os.path.dirname(np.__file__))
     for name in ("numpy", "scipy"):
         for folder in (os.path.join(site, f"{name}.libs"), os.path.join(site, name, ".dylibs")):

@@ -5,7 +5,7 @@ The machine code is on disk by itself, under the module's text, and is shared by
 
 from __future__ import annotations
 
-import json
+import marshal
 import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -82,10 +82,11 @@ def save(key: str, plan: Blueprint) -> None:
     packed = plan.module.packed
     head = plan._asdict() | {
         "module": [len(packed), *plan.module.keys],
-        "aliases": list(plan.aliases.items()),
+        "work": float(plan.work),  # bytes is what a number of NumPy's would become
         "constants": [[c.dtype.str, c.shape] for c in constants],
     }
-    parts = [json.dumps(head).encode(), b"\n", packed, *[c.tobytes() for c in constants]]
+    table = marshal.dumps(head, 2)
+    parts = [len(table).to_bytes(8, "little"), table, packed, *[c.tobytes() for c in constants]]
     cache.write(key, b"".join(parts))
 
 
@@ -94,10 +95,10 @@ def load(key: str) -> Blueprint | None:
     content = cache.read(key)
     if content is None:
         return None
-    end = content.index(b"\n")
-    head = json.loads(content[:end])
+    start = 8 + int.from_bytes(content[:8], "little")
+    head = marshal.loads(content[8:start])
     size, *keys = head["module"]
-    place = end + 1 + size
+    place = start + size
     constants = []
     for dtype, shape in head["constants"]:
         count = int(np.prod(shape, dtype=np.int64))
@@ -105,8 +106,7 @@ def load(key: str) -> Blueprint | None:
         place += one.nbytes
         constants.append(one)
     head |= {
-        "module": ModuleText(packed=content[end + 1 : end + 1 + size], keys=keys),
-        "aliases": dict(head["aliases"]),
+        "module": ModuleText(packed=content[start : start + size], keys=keys),
         "constants": constants,
     }
     return Blueprint(**head)

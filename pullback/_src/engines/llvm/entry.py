@@ -11,8 +11,9 @@ The function reads fields of objects at fixed offsets (`layout.py` makes sure th
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -107,10 +108,10 @@ def make_entry(
         raise ValueError(f"a frame of {length} pointers is longer than {MAX_FRAME}")
     kept: list[Any] = [keep, post, on_failure, arguments, results]
 
-    def table(rows: list[list[int]], width: int) -> int:
-        block = np.array(rows, np.int64).reshape(len(rows), width)
+    def table(words: Iterable[int]) -> int:
+        block = array("q", words)
         kept.append(block)
-        return int(block.ctypes.data)
+        return block.buffer_info()[0]
 
     def code(samples: Sequence[Any], count: int) -> int:
         words: list[int] = []
@@ -119,11 +120,11 @@ def make_entry(
             _encode(sample, words, leaves, kept)
         if len(leaves) != count:
             raise ValueError(f"a sample has {len(leaves)} leaves instead of {count}")
-        return table([words], len(words))
+        return table(words)
 
-    template = np.zeros(length, np.int64)
-    for place, array in enumerate(bound):
-        data = np.require(array._data, requirements=("C", "A"))
+    template = [0] * length
+    for place, value in enumerate(bound):
+        data = np.require(value._data, requirements=("C", "A"))
         kept.append(data)
         template[place] = data.ctypes.data
     first_constant = len(bound) + len(arguments)
@@ -132,34 +133,32 @@ def make_entry(
             raise ValueError("a constant of a program must be C-contiguous and aligned")
         kept.append(data)
         template[place] = data.ctypes.data
-    kept.append(template)
 
     # The dimensions of all arguments and results are in one table.
-    sizes = [n for a in (*arguments, *results) for n in a.shape]
-    dims = table([sizes], len(sizes))
-    rows = []
+    dims = table([n for a in (*arguments, *results) for n in a.shape])
+    rows: list[int] = []
     for a in arguments:
         kinds = (_scalar_kind(a), _array_dtype(a)) if guarded else (0, 0)
-        rows.append([id(a), *kinds, a.ndim, dims])
+        rows += id(a), *kinds, a.ndim, dims
         dims += 8 * a.ndim
-    result_rows = []
+    result_rows: list[int] = []
     for k, a in enumerate(results):
-        result_rows.append([id(a), id(a.dtype), a.ndim, dims, a.size * a.dtype.itemsize, aliases.get(k, -1)])
+        result_rows += id(a), id(a.dtype), a.ndim, dims, a.size * a.dtype.itemsize, aliases.get(k, -1)
         dims += 8 * a.ndim
     signature = np.zeros(TABLE_LENGTH, np.int64).view(Signature)
     signature[PROGRAM] = program
     signature[ARGUMENT_COUNT] = len(arguments)
     signature[FRAME_LENGTH] = length
-    signature[TEMPLATE] = template.ctypes.data
+    signature[TEMPLATE] = table(template)
     signature[FIRST_ARGUMENT] = len(bound)
-    signature[ARGUMENTS] = table(rows, 5)
+    signature[ARGUMENTS] = table(rows)
     signature[RESULT_COUNT] = len(results)
     signature[FIRST_RESULT] = first_constant + len(constants)
-    signature[RESULTS] = table(result_rows, 6)
+    signature[RESULTS] = table(result_rows)
     if given:
         signature[GIVEN_COUNT] = len(given)
         times = Counter(aliases.values())
-        signature[GIVEN] = table([[k, 2 + times[k]] for k in given], 2)
+        signature[GIVEN] = table(word for k in given for word in (k, 2 + times[k]))
     signature[ARENA_BYTES] = arena_bytes
     signature[KIND] = kind
     signature[POST_FUNCTION] = id(post) if post is not None else 0

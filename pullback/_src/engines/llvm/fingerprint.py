@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import marshal
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from . import jit
 from .inline import CALLS
 
 _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
+_SMALL = 64  # bytes of a literal that are quicker written than hashed
 
 
 class _UnknownError(TypeError):
@@ -47,7 +48,7 @@ def fingerprint(program: Program, donated: Sequence[int] = ()) -> str | None:
 def _environment() -> str:
     """The versions of all that takes part in compiling."""
     root = Path(__file__).resolve().parents[2]
-    parts = [jit.version(), "program 3"]
+    parts = [jit.version(), "program 4"]
     for name in ("numpy", "scipy", "ml_dtypes"):
         try:
             parts.append(importlib.metadata.version(name))
@@ -78,44 +79,59 @@ def _contents(program: Program) -> list[Any]:
     numbers: dict[Any, int] = {}
     types: dict[ShapedArray, int] = {}
 
-    def named(variables: Iterable[Var]) -> list[int]:
-        kinds = []
+    def named(variables: Iterable[Var]) -> Iterator[int]:
         for variable in variables:
             numbers[variable] = len(numbers)
-            aval = variable.aval
-            kind = types.get(aval)
-            if kind is None:
-                kind = types[aval] = len(types)
-            kinds.append(kind)
-        return kinds
+            yield types.setdefault(variable.aval, len(types))
 
     def read(atoms: Iterable[Any]) -> list[Any]:
-        return [
-            [_type(atom.aval), _value(atom.value)] if type(atom) is Literal else numbers[atom]
-            for atom in atoms
-        ]
+        return [_literal(atom) if type(atom) is Literal else numbers[atom] for atom in atoms]
 
-    contents: list[Any] = [named(program.invars), named(program.constvars), [*map(_value, program.consts)]]
+    contents: list[Any] = [[*named(program.invars)], [*named(program.constvars)]]
+    contents.append([*map(_value, program.consts)])
     for eqn in program.eqns:
         name, params = eqn.primitive.name, eqn.params
         call = CALLS.get(name)
+        given: Any = None
         if call is not None:  # its other parameters are rules that have done their work
-            given: list[Any] = [_digest(params[call]), params.get("prevent_cse")]
-        elif _PLAIN.issuperset(map(type, params.values())):
-            given = [*params, *params.values()]
-        else:
-            given = [*params, *map(_value, params.values())]
-        contents.append([name, given, read(eqn.invars), named(eqn.outvars)])
+            given = [_digest(params[call]), params.get("prevent_cse")]
+        elif params:
+            given = [*params, *[v if type(v) in _PLAIN else _value(v) for v in params.values()]]
+        contents += name, given, read(eqn.invars)
+        for variable in eqn.outvars:  # numbers up to the next name
+            numbers[variable] = len(numbers)
+            contents.append(types.setdefault(variable.aval, len(types)))
     contents.append(read(program.outvars))
     contents.append([*map(_type, types)])
     return contents
 
 
-_dtype_name = functools.cache(dtypes.dtype_name)  # NumPy works it out each time
+_long_name = functools.cache(dtypes.dtype_name)  # NumPy works it out each time
+
+
+def _dtype_name(dtype: Any) -> str:
+    """A name of the dtype's own: NumPy's code if it is one of NumPy's."""
+    return dtype.str if getattr(dtype, "isbuiltin", 0) == 1 else _long_name(dtype)
 
 
 def _type(aval: ShapedArray) -> list[Any]:
     return [aval.shape, _dtype_name(aval.dtype), aval.weak_type]
+
+
+def _literal(literal: Literal) -> list[Any]:
+    value = literal.value
+    if type(value) is ConcreteArray and value._data.nbytes <= _SMALL and not value._data.dtype.hasobject:
+        return [*_type(literal.aval), value._data.tobytes()]
+    return [*_type(literal.aval), _value(value)]
+
+
+def _is_plain(values: tuple[Any, ...]) -> bool:
+    """Whether a tuple is all made of tuples and values of Python's own types."""
+    for value in values:
+        kind = type(value)
+        if kind not in _PLAIN and (kind is not tuple or not _is_plain(value)):
+            return False
+    return True
 
 
 def _value(value: Any) -> Any:
@@ -124,7 +140,7 @@ def _value(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind is tuple:
-        return value if _PLAIN.issuperset(map(type, value)) else ["tuple", *map(_value, value)]
+        return value if _is_plain(value) else ["tuple", *map(_value, value)]
     if isinstance(value, (np.dtype, dtypes.KeyDType)):
         return ["dtype", _dtype_name(value)]
     if isinstance(value, Program):

@@ -26,6 +26,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from . import dynamic
+
 _MAGIC = b"pullback image 1\n"
 # Bytes of code, of constants, and of instructions (the code without its jumps to other functions); functions
 # that it needs, offsets whose addresses it needs, functions that it has, bytes of their names.
@@ -346,7 +348,7 @@ def load(image: bytes, symbols: Mapping[str, int], exports: Sequence[str]) -> Lo
         wanted[name] = offset
     length = (table.size + _PAGE - 1) & -_PAGE
     memory = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
-    view = (ctypes.c_char * length).from_buffer(memory)
+    view = ctypes.c_char.from_buffer(memory)
     base = ctypes.addressof(view)
     for place, target in table.addresses:
         pack(constants, place - first, base + target)
@@ -364,24 +366,22 @@ def load(image: bytes, symbols: Mapping[str, int], exports: Sequence[str]) -> Lo
 
 
 @cache
-def _process() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+def _process() -> int:
+    return dynamic.opened(None)
 
 
 @cache
 def _protect() -> Any:
-    function = _process().mprotect
-    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    function.restype = ctypes.c_int
-    return function
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, use_errno=True)
+    return kind(_in_process("mprotect"))
 
 
 def _in_process(name: str) -> int:
     """The address of a function of the C library or of Python."""
-    try:
-        return ctypes.cast(getattr(_process(), name), ctypes.c_void_p).value or 0
-    except AttributeError:
-        raise ValueError(f"there is no function {name}") from None
+    address = dynamic.find(_process(), name)
+    if not address:
+        raise ValueError(f"there is no function {name}")
+    return address
 
 
 __all__ = ["code_size", "is_image", "load", "made"]

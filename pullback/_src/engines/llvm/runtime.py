@@ -188,7 +188,8 @@ class Native:
 
     def symbols_for(self, names: Iterable[str]) -> dict[str, int]:
         """The addresses of those of the names that are the runtime's, and of what LLVM may call by itself."""
-        return {name: self.symbols[name] for name in {*names, *HALF_FUNCTIONS} if name in self.symbols}
+        known = self.symbols
+        return {name: known[name] for name in (*HALF_FUNCTIONS, *names) if name in known}
 
     def function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
         """A function of the runtime for calls from Python (which keep the GIL)."""
