@@ -349,12 +349,16 @@ class Emitter:
         return self.pure(f"icmp {predicate} {x.typed}, {y.name}", "i1", x.lanes, max(x.level, y.level))
 
     def add(self, x: Value, y: Value) -> Value:
+        if "0" in (x.name, y.name):
+            return self.match(x, y)[x.name == "0"]
         return self.binary("add", x, y)
 
     def sub(self, x: Value, y: Value) -> Value:
-        return self.binary("sub", x, y)
+        return self.match(x, y)[0] if y.name == "0" else self.binary("sub", x, y)
 
     def mul(self, x: Value, y: Value) -> Value:
+        if "1" in (x.name, y.name):
+            return self.match(x, y)[x.name == "1"]
         return self.binary("mul", x, y)
 
     def and_(self, x: Value, y: Value) -> Value:

@@ -69,6 +69,7 @@ class Module:
         self.nests: dict[Any, Any] = {}  # functions of nests by their structure (`alike.py`)
         # Functions of calls of libraries by what they call: their names, and types of results.
         self.routines: dict[Any, tuple[str, str]] = {}
+        self.computed: set[Any] = set()  # what was written in place once (`parallel.evaluated`)
         self._written: dict[tuple[str, str], str] = {}  # the names of functions by parameters and body
         # ns that the program takes, roughly: in code of its own, and in routines that are compiled already.
         self.work = 0.0

@@ -195,3 +195,29 @@ def called(
         e.line(call)
     else:
         leave_unless(e, e.icmp("eq", e.here(call, "i32", 1), constant(0, "i32")), "interrupted")
+
+
+def evaluated(
+    e: Emitter,
+    key: tuple[Any, ...],
+    arguments: Sequence[Value],
+    compute: Callable[[Emitter, Sequence[Value]], Value],
+) -> Value:
+    """The value that `compute(emitter, parameters)` computes from them alone, here or in a function.
+
+    Whatever else has an equal key computes the same. It is a function from the second time on; in a long
+    program at once, because functions with the same text are found there.
+    """
+    module = e.module
+    known = module.routines.get(key)
+    if known is None and not module.long and key not in module.computed:
+        module.computed.add(key)
+        return compute(e, arguments)
+    if known is None:
+        inner = Emitter(module, prefix="p.", outlined=True)
+        parameters = [Value("%" + inner.fresh("a"), v.elem, v.lanes, 0) for v in arguments]
+        value = compute(inner, parameters)
+        head, text = ", ".join([v.typed for v in parameters]), f"entry:\n{inner.text()}\nret {value.typed}"
+        known = module.routines[key] = module.function("part", head, text, value.type), value.elem
+    name, elem = known
+    return e.here(f"call {elem} @{name}({', '.join([e.local(v).typed for v in arguments])})", elem, 1)

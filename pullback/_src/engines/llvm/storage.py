@@ -343,7 +343,9 @@ def prefetch(e: Emitter, address: Value, index: Index, storage: Storage, lanes: 
         f"getelementptr {storage.memory}, ptr {address.name}, {first.typed}", "ptr", 1, first.level
     )
     for line in range(0, lanes * storage.bytes, LINE):
-        there = e.pure(f"getelementptr i8, ptr {place.name}, i64 {line}", "ptr", 1, place.level)
+        there = place
+        if line:
+            there = e.pure(f"getelementptr i8, ptr {place.name}, i64 {line}", "ptr", 1, place.level)
         e.line(f"call void @llvm.prefetch.p0(ptr {there.name}, i32 0, i32 3, i32 1)")
 
 

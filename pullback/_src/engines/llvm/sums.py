@@ -6,18 +6,23 @@ other in each lane, more as blocks that are combined pairwise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from . import streaming
 from .deferred import rounded
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant, type_text, vector_literal
+from .parallel import evaluated
+from .reducers import Reducer
 from .stages import LONG_BODY, Axis, Stage, plan
 from .storage import BYTES, components, prefetch, store
 
 BLOCK = 64  # terms that a lane adds one after the other before sums are combined pairwise
 _MASKS = {"float": "i32", "double": "i64", "i1": "i8"}  # the type of a lane's mask, if it is another one
-UNROLL = 16  # terms of a reduction that are written out instead of looped over
+UNROLL = 16  # products of a reduction that are written out instead of looped over
+FEW = 8  # other terms that are
+MANY, WIDE = 256, 64  # terms, and bytes of a vector, whose lanes a function may combine
 
 Elements = list[tuple[Value, ...]]  # of each of the sums: the values that its reducer carries
 Term = Callable[[Index], Elements]
@@ -75,7 +80,17 @@ class Accumulation:
         """Over axes the last of which has the lanes: vectors are accumulated, at the end their lanes."""
         self.width = self.plan.count
         vectors = self._reduce(axes)
-        return [o.reducer.lanes(self.e, v) for o, v in zip(self.sums, vectors, strict=True) if o.reducer]
+        terms = math.prod([axis.size for axis in axes])
+        triples = zip(self.sums, vectors, strict=True)
+        return [self._together(o.reducer, v, terms) for o, v in triples if o.reducer]
+
+    def _together(self, reducer: Reducer, vectors: tuple[Value, ...], terms: int) -> tuple[Value, ...]:
+        """All lanes combined into one, in a function if the terms take much longer than a call."""
+        e, (vector, *more) = self.e, vectors
+        if more or terms < MANY or vector.lanes * BYTES[vector.elem] < WIDE:
+            return reducer.lanes(e, vectors)
+        key = ("lanes", reducer.name, reducer.identity[0].name, vector.type)
+        return (evaluated(e, key, [vector], lambda e, arguments: reducer.lanes(e, (arguments[0],))[0]),)
 
     def _reduce(self, axes: Sequence[Axis]) -> Elements:
         """The combined elements of the sums, along these axes."""
@@ -184,7 +199,7 @@ class Accumulation:
 
     def _accumulate(self, turns: int, step: int, term: Term) -> Elements:
         """The combination of `term(k * step)` for k in range(turns)."""
-        few = turns <= UNROLL and self.plan.cost * turns < 8
+        few = turns <= FEW and self.plan.cost * turns < 8
         if turns == 1 or few:
             return self._tree([term(Index.of(k * step)) for k in range(turns)])
         if turns <= UNROLL and self.stage.along is not None:
@@ -218,19 +233,19 @@ class Accumulation:
         trailing ones: as a binary counter carries.
         """
         e, width = self.e, self.width
-        blocks, rest = divmod(turns, BLOCK)
+        lanes = constant(width, "i64")
+        blocks = -(-turns // BLOCK)
         kinds = [i.elem for o in self.sums if o.reducer for i in o.reducer.identity]
         stacks = [e.stack(elem, width * (blocks.bit_length() + 1)) for elem in kinds]
 
-        def places(number: Value) -> list[Value]:
-            offset = e.mul(number, constant(width, "i64"))
+        def places(offset: Value) -> list[Value]:
             return [
                 e.here(f"getelementptr {elem}, ptr {s.name}, i64 {offset.name}", "ptr", 1)
                 for elem, s in zip(kinds, stacks, strict=True)
             ]
 
-        def read(number: Value) -> Elements:
-            found = zip(kinds, places(number), strict=True)
+        def read(offset: Value) -> Elements:
+            found = zip(kinds, places(offset), strict=True)
             return self._grouped(
                 [
                     e.here(f"load {type_text(elem, width)}, ptr {p.name}, align 4", elem, width)
@@ -241,23 +256,21 @@ class Accumulation:
         with e.loop(constant(0, "i64"), constant(blocks, "i64")) as loop:
             start = e.mul(loop.index, constant(BLOCK * step, "i64"))
             stop = e.add(start, constant(BLOCK * step, "i64"))
+            if turns % BLOCK:  # the last block has fewer
+                stop = e.call("llvm.smin", "i64", stop, constant(turns * step, "i64"))
             block = [v for t in self._sequence(start, stop, turns, step, term) for v in t]
             with e.whilst([constant(0, "i64"), *block]) as carry:
                 level, *partial = carry.carried
                 carry.test(e.convert("trunc", e.lshr(loop.index, level), "i1"))
-                total = self._combine(read(level), self._grouped(partial))
+                total = self._combine(read(e.mul(level, lanes)), self._grouped(partial))
                 carry.update([e.add(level, constant(1, "i64")), *[v for t in total for v in t]])
             level, *partial = carry.results
-            for place, v in zip(places(level), partial, strict=True):
+            for place, v in zip(places(e.mul(level, lanes)), partial, strict=True):
                 e.line(f"store {v.typed}, ptr {place.name}, align 4")
-        parts = [read(constant(k, "i64")) for k in range(blocks.bit_length()) if blocks >> k & 1]
+        parts = [read(constant(k * width, "i64")) for k in range(blocks.bit_length()) if blocks >> k & 1]
         result = parts[0]
         for part in parts[1:]:
             result = self._combine(part, result)
-        if rest:
-            at = blocks * BLOCK * step
-            tail = self._sequence(constant(at, "i64"), constant(at + rest * step, "i64"), turns, step, term)
-            result = self._combine(result, tail)
         return result
 
 
