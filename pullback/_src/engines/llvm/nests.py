@@ -19,7 +19,7 @@ from .alike import described, write_once
 from .deferred import Remap
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
-from .loops import NARROWEST, write_stage
+from .loops import write_stage
 from .nodes import Accesses, Buffer, Position, Row, variables
 from .parallel import CHUNK, chunks_for, parallel_for
 from .stages import Stage, element_cost
@@ -38,6 +38,7 @@ SCRATCH = 1 << 16  # bytes of a row that may be kept on the stack
 AHEAD = 1 << 10, 1 << 14  # bytes of a row that is brought into the cache while the one before is worked on
 FAR = 1 << 20  # bytes of the least array that is not there already
 NEAR = 1 << 21  # bytes of columns that stay there between two stages
+COLUMNS = 256  # bytes of each row that a block of columns has
 
 
 class Nest:
@@ -159,15 +160,15 @@ class Nest:
             return 0
         size = max([v.storage.bytes for v, _ in reads_of(first)], default=0)
         total = first.domain[-1]
-        if total != stage.domain[-1] or total * max(size, 4) < 2 * NARROWEST:
+        if total != stage.domain[-1] or total * max(size, 4) < 3 * COLUMNS:
             return 0
-        if math.prod(first.domain) * size < FAR or math.prod(first.domain[:-1]) * NARROWEST > NEAR:
+        if math.prod(first.domain) * size < FAR or math.prod(first.domain[:-1]) * COLUMNS > NEAR:
             return 0
         if not reads and not self._reads_alike(stage):
             return 0
         if not all(self._same_column(view, flat, stage) for view, flat in reads):
             return 0
-        few, more = [n // max(size, 4) for n in (NARROWEST, NARROWEST * 4 // 3)]
+        few, more = [n // max(size, 4) for n in (COLUMNS, COLUMNS * 3 // 2)]
         return more if -(-total // few) in (3, 5, 7) else few  # an even number, for two threads and for four
 
     def _same_column(self, view: View, flat: Index, stage: Stage) -> bool:

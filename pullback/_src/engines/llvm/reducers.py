@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,19 @@ class Reducer(NamedTuple):
         half = -(-count // 2)
         unordered = e.fcmp("uno", e.shuffle(x, range(half)), e.shuffle(x, range(count - half, count)))
         return (e.select(is_any(e, unordered), constant(np.nan, found.elem), found),)
+
+    def joined(self, e: Emitter, parts: Sequence[tuple[Value, ...]]) -> tuple[Value, ...]:
+        """The elements combined into one, as a balanced tree."""
+        number, combine = self.of_numbers, self.combine
+        if number is None or len(parts) < 4:
+            return _balanced(parts, lambda x, y: combine(e, x, y))
+        # Whether one is NaN is asked of two at once.
+        (found,) = _balanced(parts, lambda x, y: (number(e, x[0], y[0]),))
+        pairs = [(parts[k][0], parts[min(k + 1, len(parts) - 1)][0]) for k in range(0, len(parts), 2)]
+        (unordered,) = _balanced(
+            [(e.fcmp("uno", x, y),) for x, y in pairs], lambda x, y: (e.or_(x[0], y[0]),)
+        )
+        return (e.select(unordered, constant(np.nan, found.elem), found),)
 
     def groups(self, e: Emitter, element: tuple[Value, ...], size: int) -> tuple[Value, ...]:
         """Each `size` neighbouring lanes combined into one, as a balanced tree."""
@@ -97,6 +110,16 @@ class Reducer(NamedTuple):
                 for v, i in zip(element, self.identity, strict=True)
             ]
         )
+
+
+def _balanced(
+    parts: Sequence[tuple[Value, ...]],
+    combine: Callable[[tuple[Value, ...], tuple[Value, ...]], tuple[Value, ...]],
+) -> tuple[Value, ...]:
+    while len(parts) > 1:
+        joined = [combine(parts[k], parts[k + 1]) for k in range(0, len(parts) - 1, 2)]
+        parts = [*joined, *parts[2 * len(joined) :]]
+    return parts[0]
 
 
 def _register(dtype: np.dtype[Any]) -> str:

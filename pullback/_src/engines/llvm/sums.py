@@ -182,10 +182,8 @@ class Accumulation:
         return [o.reducer.combine(self.e, a, b) for o, a, b in triples if o.reducer is not None]
 
     def _tree(self, parts: list[Elements]) -> Elements:
-        while len(parts) > 1:
-            joined = [self._combine(parts[k], parts[k + 1]) for k in range(0, len(parts) - 1, 2)]
-            parts = joined + parts[len(joined) * 2 :]
-        return parts[0]
+        sums = zip(self.sums, zip(*parts, strict=True), strict=True)
+        return [o.reducer.joined(self.e, terms) for o, terms in sums if o.reducer]
 
     def _chains(self, terms: list[Elements]) -> Elements:
         """Products added one after the other, which takes one instruction for each, in two chains."""
