@@ -1,9 +1,10 @@
 """Nests that are alike: those of a long program often differ only in which memory they read and write.
 
 The function of a nest (`parallel.apart`) follows from the structure of its stages. `described` puts that
-structure into a key in which values of the function around it (addresses, indices that run time knows) are
-numbers in the order in which they are met; nests with equal keys are calls of one function with other
-arguments, and only the first one is written. Writing takes milliseconds, describing tenths of one.
+structure into a key, made of what looking at the nodes has found (`Accesses`), in which values of the
+function around it (addresses, indices that run time knows) are numbers in the order in which they are met;
+nests with equal keys are calls of one function with other arguments, and only the first one is written.
+Writing takes milliseconds, describing hundredths of one.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .deferred import Constant, Iota, Map, Part, Remap, Results
 from .ir import Emitter, Value
-from .nodes import Buffer, ByPosition, Node, Position, Registers, View, variables
+from .nodes import Accesses, Buffer, Node
 from .parallel import apart
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ class Description:
         self.numbers: dict[str, int] = {}
         self._rows = rows
         self._buffers: dict[Buffer, int] = {}
-        self._nodes = ByPosition()
-        self._met = 0  # nodes so far
+        self._met: dict[Node, int] = {}  # nodes by their numbers
         self.key: Key = (*more, *[self._stage(s) for s in stages])
 
     def _value(self, value: Value) -> Key:
@@ -121,60 +120,32 @@ class Description:
         )  # fmt: skip
 
     def _stage(self, stage: Stage) -> Key:
-        at = variables(stage.domain)
-        outputs = [self._output(o, at) for o in stage.outputs]
-        return stage.domain, stage.reduced, stage.along, *outputs
+        outputs = [self._output(o) for o in stage.outputs]
+        return stage.domain, stage.reduced, stage.along, *outputs, *[self._read(f) for f in stage.found]
 
-    def _output(self, output: Output, at: Position) -> Key:
-        reducer = output.reducer
+    def _output(self, output: Output) -> Key:
+        reducer, view = output.reducer, output.view
         if reducer is not None and reducer.name == "reduction":
             raise _UnknownError
         return (
-            self._view(output.view), self._node(output.node, at), reducer and reducer.name, output.needed,
-            output.streams,
+            self._buffer(view.buffer), view.shape, view.dtype, view.strides, self._index(view.offset),
+            reducer and reducer.name, output.needed, output.streams,
         )  # fmt: skip
 
-    def _view(self, view: View) -> Key:
-        return self._buffer(view.buffer), view.shape, view.dtype, view.strides, self._index(view.offset)
-
-    def _node(self, node: Node, at: Position) -> Key | int:
-        """A node's code at a position; a number if it is there already."""
-        seen = self._nodes[at]
-        number: int | None = seen.get(node)
-        if number is not None:
-            return number
-        seen[node] = self._met
-        self._met += 1
-        head = type(node), node.shape, node.dtype
-        if isinstance(node, View):
-            return *head, self._buffer(node.buffer), self._index(node.flat(at))
-        if isinstance(node, (Map, Results)):
-            operands = [self._node(o, there) for o, there in node.reads(at)]
-            params = tuple([(name, _plain(value)) for name, value in node.params.items()])
-            return *head, node.rule, params, node.weight, *operands
-        if isinstance(node, Part):
-            return *head, node.number, self._node(node.whole, at)
-        if isinstance(node, Constant):
-            return *head, node.value.tobytes()
-        if isinstance(node, Iota):
-            return *head, node.dimension, self._index(at[node.dimension])
-        if isinstance(node, Registers):
-            return *head, tuple([self._value(v) for v in node.values]), tuple([self._index(i) for i in at])
-        if isinstance(node, Remap):
-            # Where an index goes follows from where the variables go, if that is linear.
-            moved = node.mapping(at)
-            return (
-                *head,
-                node.mapping.__code__,
-                tuple([self._index(i) for i in moved]),
-                self._node(node.source, moved),
-            )
-        raise _UnknownError
-
-
-def _plain(value: object) -> object:
-    """A parameter, told apart from others that Python holds to be equal."""
-    return type(value), repr(value) if isinstance(value, (float, complex)) else value
+    def _read(self, found: Accesses) -> Key:
+        """What some outputs are computed from, and how."""
+        if found.opaque:
+            raise _UnknownError
+        met = self._met
+        shared = tuple([met.get(node) for node in found.nodes]) if met else None
+        met.update({node: len(met) + k for k, node in enumerate(found.nodes)})
+        return (
+            tuple(found.trace),
+            shared,
+            *[(self._buffer(v.buffer), self._index(at)) for v, at in found.views],
+            *[self._index(i) for i in found.indices],
+            *[(tuple([self._value(x) for x in r.values]), self._index(i)) for r, i in found.registers],
+        )
 
 
 def described(stages: Sequence[Stage], rows: dict[Buffer, int], *more: Any) -> Description | None:
@@ -186,5 +157,5 @@ def described(stages: Sequence[Stage], rows: dict[Buffer, int], *more: Any) -> D
     """
     try:
         return Description(stages, rows, more)
-    except (_UnknownError, AttributeError):  # mappings that are not plain
+    except _UnknownError:
         return None

@@ -39,6 +39,7 @@ class Numbered(Node):
         return number, *value
 
     def visit(self, at: Position, found: Accesses) -> None:
+        found.opaque = True
         self.values.visit(at, found)
         self.numbers.visit(at, found)
         found.cost += 0.2

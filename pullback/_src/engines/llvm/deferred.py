@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,12 @@ class Constant(Node):
         )
 
     def visit(self, at: Position, found: Accesses) -> None:
-        pass
+        found.trace.append(self.head)
+
+    @property
+    def head(self) -> object:
+        """What it is, in a trace."""
+        return self.dtype, self.value.tobytes()
 
 
 class Iota(Node):
@@ -81,6 +87,8 @@ class Iota(Node):
     def visit(self, at: Position, found: Accesses) -> None:
         found.direct.append(at[self.dimension])
         found.cost += 1
+        found.indices.append(at[self.dimension])
+        found.trace.append(("iota", self.dtype))
 
 
 class Types(NamedTuple):
@@ -90,10 +98,32 @@ class Types(NamedTuple):
     out: np.dtype[Any]
 
 
+@lru_cache(maxsize=1 << 14)
+def _head(*_: object) -> object:
+    """An object for these arguments, which compares faster than they do."""
+    return object()
+
+
+def _plain(value: object) -> object:
+    """A parameter, told apart from others that Python holds to be equal."""
+    return type(value), repr(value) if isinstance(value, (float, complex)) else value
+
+
+def _head_of(node: Map | Results) -> object:
+    """What a node is in a trace; None if its parameters are not plain."""
+    params = tuple([(name, _plain(value)) for name, value in node.params.items()])
+    try:
+        return _head(
+            type(node).__name__, node.rule, len(node.operands), node.shape, node.dtype, node.weight, params
+        )  # fmt: skip
+    except TypeError:
+        return None
+
+
 class Map(Node):
     """An elementwise function of nodes, which broadcast as in NumPy."""
 
-    __slots__ = ("rule", "operands", "params", "weight", "_aligned")
+    __slots__ = ("rule", "operands", "params", "weight", "_aligned", "_head")
 
     def __init__(
         self,
@@ -106,6 +136,7 @@ class Map(Node):
     ) -> None:
         super().__init__(shape, dtype)
         self.rule = rule
+        self._head: object = None
         self.operands = tuple(operands)
         self.params = params
         self.weight = weight
@@ -138,12 +169,15 @@ class Map(Node):
         if not found.first(self, at):
             return
         found.cost += self.weight
+        head = self._head
+        if head is None:
+            head = self._head = _head_of(self)
+            if head is None:
+                found.opaque = True
+        found.trace.append(head)
         if self._aligned:
             for o in self.operands:
-                if o.shape:
-                    o.visit(at, found)
-                elif type(o) is not Constant:
-                    o.visit((), found)
+                o.visit(at if o.shape else (), found)
         else:
             for o in self.operands:
                 o.visit(o.broadcast(at), found)
@@ -221,6 +255,7 @@ class Pieces(Node):
         return result if len(result) > 1 else result[0]
 
     def visit(self, at: Position, found: Accesses) -> None:
+        found.opaque = True
         index = at[self.axis]
         only = None if index.vector is not None else self._only(index)
         found.direct.append(index)  # its bounds are those of one dimension, not of several merged ones
@@ -262,6 +297,10 @@ class Results(Node):
     def visit(self, at: Position, found: Accesses) -> None:
         if found.first(self, at):
             found.cost += self.weight
+            head = _head_of(self)
+            found.trace.append(head)
+            if head is None:
+                found.opaque = True
             for o, there in self.reads(at):
                 o.visit(there, found)
 
@@ -283,6 +322,7 @@ class Part(Node):
         return element[self.number]
 
     def visit(self, at: Position, found: Accesses) -> None:
+        found.trace.append(("part", self.number, self.dtype))
         self.whole.visit(at, found)
 
 
@@ -301,7 +341,14 @@ class Remap(Node):
         return self.source.element(e, self.mapping(at))
 
     def visit(self, at: Position, found: Accesses) -> None:
-        self.source.visit(self.mapping(at), found)
+        moved = self.mapping(at)
+        # Where an index goes follows from where the variables go, if that is linear.
+        code = getattr(self.mapping, "__code__", None)
+        found.trace.append(code)
+        if code is None:
+            found.opaque = True
+        found.indices.extend(moved)
+        self.source.visit(moved, found)
 
 
 def rounded(e: Emitter, element: Element, storage: Storage) -> Element:

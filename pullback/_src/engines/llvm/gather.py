@@ -147,6 +147,7 @@ class Gather(Node):
     def visit(self, at: Position, found: Accesses) -> None:
         if not found.first(self, at):
             return
+        found.opaque = True
         found.cost += COST
         batch, window = self._parts(at)
         for c in range(len(self.places.limits)):

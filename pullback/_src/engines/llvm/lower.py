@@ -464,7 +464,7 @@ class Lowering:
             stage = Stage(view.shape, (False,) * len(view.shape), [Output(view, node)])
             if self._visited is not None and self._visited[0] is node and node.shape == view.shape:
                 found = self._visited[1]
-                stage.reads, stage.operations = (1, found.views), found.cost
+                stage.reads, stage.operations, stage.found = (1, found.views), found.cost, [found]
             self.stage(stage)
             return view
         for part in parts:

@@ -77,6 +77,7 @@ class Nest:
             both = [*reads_of(last), *reads_of(stage)], last.operations + stage.operations
             last.outputs.extend(stage.outputs)
             last.reads, last.operations = (len(last.outputs), both[0]), both[1]
+            last.found.extend(stage.found)
             self._note(stage, last)
             return True
         shared = self._common(stage, reads)
@@ -425,7 +426,7 @@ def reads_of(stage: Stage) -> list[tuple[View, Index]]:
         for output in stage.outputs:
             output.node.visit(at, found)
         stage.reads = len(stage.outputs), found.views
-        stage.operations = found.cost
+        stage.operations, stage.found = found.cost, [found]
     return stage.reads[1]
 
 

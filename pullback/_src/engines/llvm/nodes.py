@@ -75,7 +75,17 @@ class Row(NamedTuple):
 
 class Accesses:
     """What nodes read at a position: the memory, with the flat index; and dimensions whose index is used
-    itself."""
+    itself.
+
+    `trace` tells how it is read: what each node computes, in the order in which nodes are met, a number
+    for one that was met before. Together with `views`, `registers` and `indices` it says all that the code of
+    the nodes follows from (`alike`), unless a node is `opaque`.
+    """
+
+    __slots__ = (
+        "views", "registers", "direct", "cuts", "cost", "waits", "trace", "nodes", "indices", "opaque",
+        "_seen", "_here", "_last",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.views: list[tuple[View, Index]] = []
@@ -84,6 +94,10 @@ class Accesses:
         self.cuts: list[tuple[Index, int]] = []  # an index, and a bound on both sides of which it may be
         self.cost = 0.0
         self.waits = False  # whether a node waits for memory, step by step, unless more lanes go on meanwhile
+        self.trace: list[Any] = []
+        self.nodes: list[Node] = []  # by their numbers in the trace
+        self.indices: list[Index] = []  # that nodes use themselves
+        self.opaque = False
         self._seen = ByPosition()
         self._here: dict[Any, Any] = {}  # what is seen at the last position
         self._last: Position | None = None
@@ -94,9 +108,12 @@ class Accesses:
             self._here = self._seen[at]
             self._last = at
         seen = self._here
-        if node in seen:
+        number = seen.get(node)
+        if number is not None:
+            self.trace.append(number)
             return False
-        seen[node] = True
+        seen[node] = len(self.nodes)
+        self.nodes.append(node)
         return True
 
 
@@ -159,7 +176,7 @@ class Node:
         raise NotImplementedError
 
     def visit(self, at: Position, found: Accesses) -> None:
-        """Add what `compute` reads to `found`."""
+        """Add what `compute` reads to `found`; and to its trace what it does, or that it is opaque."""
         raise NotImplementedError
 
     def broadcast(self, at: Position) -> Position:
@@ -276,6 +293,7 @@ class View(Node):
 
     def visit(self, at: Position, found: Accesses) -> None:
         found.views.append((self, self.flat(at)))
+        found.trace.append(self.storage)
 
     def pointer(self, e: Emitter, at: Index = ZERO) -> Value:
         """The address of the first element, or of one so many elements after it."""
@@ -372,6 +390,7 @@ class Registers(Node):
 
     def visit(self, at: Position, found: Accesses) -> None:
         found.registers.append((self, self._flat(at)))
+        found.trace.append((self.shape, self.dtype))
 
     def in_memory(self, e: Emitter) -> View:
         """The array in the function's stack memory, for indices that only run time knows."""

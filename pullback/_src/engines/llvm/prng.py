@@ -64,6 +64,7 @@ class Drawn(Node):
 
     def visit(self, at: Position, found: Accesses) -> None:
         if found.first(self, at):
+            found.opaque = True
             found.cost += COST
             self.keys.visit(at[: len(self.keys.shape)], found)
             found.direct.append(self._flat(at))
@@ -212,6 +213,7 @@ class Wrapped(Node):
         return tuple([components(self.words.element(e, (*at, Index.of(k))))[0] for k in range(2)])
 
     def visit(self, at: Position, found: Accesses) -> None:
+        found.opaque = True
         for k in range(2):
             self.words.visit((*at, Index.of(k)), found)
 
@@ -234,6 +236,7 @@ class Unwrapped(Node):
         return e.select(e.icmp("ne", number, e.const(0, number)), high, low)
 
     def visit(self, at: Position, found: Accesses) -> None:
+        found.opaque = True
         self.keys.visit(at[:-1], found)
         found.direct.append(at[-1])
 

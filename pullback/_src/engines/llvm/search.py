@@ -188,6 +188,7 @@ class Found(Node):
     def visit(self, at: Position, found: Accesses) -> None:
         if not found.first(self, at):
             return
+        found.opaque = True
         found.waits = True
         found.cost += COST * (self.array.shape[0].bit_length() if self.table is None else 3)
         self.values.visit(at, found)

@@ -41,8 +41,10 @@ class Stage:
     domain: tuple[int, ...]
     reduced: tuple[bool, ...]
     outputs: list[Output] = field(default_factory=list)
-    # What the first outputs read, once somebody has asked: their number, views and flat indices.
+    # What the first outputs read, once somebody has asked: their number, views and flat indices; and all
+    # that was found there.
     reads: tuple[int, list[tuple[View, Index]]] | None = None
+    found: list[Accesses] = field(default_factory=list)
     operations: float = 0.0  # ns on an element, roughly; as old as `reads`
     along: int | None = None  # the dimension that the lanes have to go along
     # What it reads that the next turn of a loop around reads, too: it goes to the cache meanwhile. And that
