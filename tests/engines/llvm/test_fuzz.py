@@ -18,7 +18,7 @@ import pullback as pb
 import pullback.numpy as jnp
 from pullback._src.base.config import enable_x64
 from pullback._src.core import engine as registry
-from pullback._src.engines.llvm import lower, parallel
+from pullback._src.engines.llvm import lower, parallel, segments
 from pullback._src.engines.llvm.engine import Compilation
 
 from ...thorough import THOROUGH
@@ -67,6 +67,9 @@ def _run(f: Any, args: Any, thresholds: tuple[int, float, int]) -> tuple[list[An
         patch.setattr(lower, "SMALL", thresholds[0])
         patch.setattr(parallel, "CHUNK", thresholds[1])
         patch.setattr(compiler, "LONG_PROGRAM", thresholds[2])
+        if thresholds[2] < compiler.DIVIDED_PROGRAM:
+            patch.setattr(compiler, "DIVIDED_PROGRAM", thresholds[2])
+            patch.setattr(segments, "CALLS", 2)
         ours = Compilation(staged.open_program).finish()(values)
     theirs = registry.get("numpy").compile(staged.open_program)(values)
     single = "f32" in str(staged.open_program) or "c64" in str(staged.open_program)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from pullback._src.engines.llvm import blas
-from pullback._src.engines.llvm.deferred import Constant, Map, Remap
+from pullback._src.engines.llvm.deferred import Constant, Iota, Map, Part, Remap, Results
 from pullback._src.engines.llvm.index import ZERO, Index
 from pullback._src.engines.llvm.ir import Emitter, Value
 from pullback._src.engines.llvm.module import Module
-from pullback._src.engines.llvm.nodes import Accesses, Buffer, Position, View, variables
+from pullback._src.engines.llvm.nodes import Accesses, Buffer, Node, Position, Registers, View, variables
 
 F32 = np.dtype(np.float32)
 
@@ -82,3 +82,17 @@ def test_constants_of_routines_keep_the_sign_of_zero(value: float, bits: str) ->
     e = Emitter(Module())
     place = blas.number(e, value, F32)
     assert bits in e.module.globals[place.name[1:]].split(",")[0]
+
+
+def test_each_kind_of_node_says_what_it_is_or_that_it_is_opaque() -> None:
+    """Or else nests that differ would be taken for equal (`alike`)."""
+    described = {Constant, Iota, Map, Part, Registers, Remap, Results, View}
+
+    def kinds(kind: type[Node]) -> list[type[Node]]:
+        return [k for sub in kind.__subclasses__() for k in (sub, *kinds(sub))]
+
+    names = {kind.__name__: kind.visit.__code__.co_names for kind in kinds(Node) if "visit" in vars(kind)}
+    for kind in described:
+        assert "trace" in names.pop(kind.__name__)
+    assert len(names) >= 6
+    assert all("opaque" in of_visit for of_visit in names.values())

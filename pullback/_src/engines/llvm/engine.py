@@ -95,7 +95,7 @@ class Compilation:
         final = lw.run(
             self.program, args, results, [None if k is None else args[k] for k in given] if donated else ()
         )
-        lw.flush()
+        lw.finish()
         self.aliases: dict[int, int] = {}
         self.overwritten: list[int] = []
         if donated:

@@ -37,6 +37,7 @@ from .nests import Nest, is_long
 from .nodes import Accesses, Buffer, Node, Position, Registers, View, variables, whole
 from .observer import Observer
 from .reducers import Reducer
+from .segments import Segments
 from .stages import Output, Stage
 from .storage import components
 
@@ -89,6 +90,7 @@ class Lowering:
         self.e = e
         self.shares = True  # whether turns of loops may be shared by threads
         self._own = e.own
+        self._segments = Segments(e) if module.long else None
         self._around = 0  # the level of the functions around the one that is being written
         self.arena = Arena()
         self.arena_base = arena_base
@@ -201,6 +203,8 @@ class Lowering:
                         walk.let_go(walk.reach.pop(var))
                     if var in walk.factors:
                         walk.let_go([view.buffer for view in walk.factors.pop(var)[:2]])
+            if self._segments is not None:
+                self._segments.cut()
         self.observer.end(len(self._walks))
         ends = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
         stays = [*given, *[None] * (len(out) - len(given))]
@@ -526,6 +530,12 @@ class Lowering:
             if not nest.independent(stage):
                 return False
         return False
+
+    def finish(self) -> None:
+        """Write what is left of the function."""
+        self.flush()
+        if self._segments is not None:
+            self._segments.finish()
 
     def flush(self) -> None:
         """Write the open nests."""
