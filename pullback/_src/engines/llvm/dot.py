@@ -18,8 +18,9 @@ from ...core.program import Equation
 from . import blas
 from .deferred import Remap
 from .lower import Lowering, lowering
-from .matrices import Groups, as_stack, converted, multiply, result_stack
+from .matrices import Groups, as_stack, converted, result_stack
 from .nodes import Node, Position, View
+from .products import multiply
 from .reducers import reducer
 from .reduction import reduced
 from .thin import MOST_COLUMNS, Factor, multiplied, product, thin_product

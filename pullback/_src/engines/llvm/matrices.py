@@ -12,16 +12,13 @@ import numpy as np
 from . import blas, elementwise
 from .deferred import Map, Remap
 from .index import ZERO, Index
-from .ir import Emitter, Value, constant
+from .ir import Emitter, Value
 from .lower import Lowering
 from .nodes import Buffer, Node, Position, View
-from .parallel import MOST_CHUNKS, called, chunks_for, parallel_for
 
 _NOWHERE = Buffer(None)
 Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
-TILE = 120_000.0  # ns of a product's tile
-NARROW = 128  # rows and columns that a tile has at least: fewer make BLAS slow
 RATE = {"f": 1 / 60, "d": 1 / 30, "F": 1 / 15, "D": 1 / 8}  # ns for a multiplication and addition in BLAS
 
 
@@ -47,11 +44,12 @@ class Stack(NamedTuple):
     def leading(self) -> tuple[bool, int] | None:
         """Whether BLAS, which has columns one after the other, reads this as a transposed matrix's transpose
         (False: rows lie one after the other), and the distance between them; None if it cannot be read."""
-        return _leading(self.rows, self.columns, self.row, self.column)
+        return leading(self.rows, self.columns, self.row, self.column)
 
 
 @lru_cache(maxsize=1024)
-def _leading(rows: int, columns: int, row: int, column: int) -> tuple[bool, int] | None:
+def leading(rows: int, columns: int, row: int, column: int) -> tuple[bool, int] | None:
+    """See `Stack.leading`."""
     if (column == 1 or columns == 1) and (row >= columns or rows == 1):
         return False, max(row, columns, 1)
     if (row == 1 or rows == 1) and (column >= rows or columns == 1):
@@ -159,12 +157,11 @@ def gemm(
     y: tuple[Value, bool, int],
     out: tuple[Value, int],
     *,
-    factor: float = 1.0,
     fresh: Value | None = None,
     subtract: bool = False,
     modes: tuple[str | None, str | None] = (None, None),
 ) -> None:
-    """out = factor x y for row-major matrices: addresses, whether transposed in memory, distances of rows.
+    """out = x y for row-major matrices: addresses, whether transposed in memory, distances of rows.
 
     With `fresh` (i1), the product is added to what is there unless it holds; `subtract` subtracts it.
     `modes` are letters instead of whether an operand is transposed ("C": it is also conjugated).
@@ -172,107 +169,18 @@ def gemm(
     m, n, k = sizes
     one = blas.number(e, 1.0, dtype)
     zero = blas.number(e, 0.0, dtype)
-    alpha = blas.number(e, -1.0 if subtract else factor, dtype)
+    factor = blas.number(e, -1.0, dtype) if subtract else one
     beta = one if subtract else zero if fresh is None else e.select(fresh, zero, one)
     of_x, of_y = [mode or ("T" if o[1] else "N") for mode, o in zip(modes, (x, y), strict=True)]
     # What BLAS sees is the transposes: out^T = y^T x^T.
     blas.call(
         e,
         f"{blas.letter(dtype)}gemm",
-        [of_y, of_x, n, m, k, alpha, y[0], y[2], x[0], x[2], beta, *out],
+        [of_y, of_x, n, m, k, factor, y[0], y[2], x[0], x[2], beta, *out],
     )
 
 
-def multiply(lw: Lowering, x: Stack, y: Stack, out: Stack, batch: int, factor: float = 1.0) -> None:
-    """out = factor x y for stacks of matrices that are in memory; large products are cut into tiles for
-    threads.
-
-    In programs of some length, products of the same kind are calls of one function.
-    """
-    e, dtype = lw.e, x.view.dtype
-    e.module.elsewhere += e.module.turns * batch * _work(x, y)
-    stacks = x, y, out
-    if not e.module.divided:
-        _multiply(e, *stacks, batch, factor)
-        return
-
-    def write(inner: Emitter, places: Sequence[Value]) -> None:
-        left, right, goal = [
-            stack._replace(view=View(Buffer(place), stack.view.shape, dtype))
-            for stack, place in zip(stacks, places, strict=True)
-        ]
-        _multiply(inner, left, right, goal, batch, factor)
-
-    key = ("product", dtype.char, batch, factor, *[s[1:] for s in stacks], e.outlined)
-    called(e, key, [s.place(e) for s in stacks], write)
-
-
-def _work(x: Stack, y: Stack) -> float:
-    """Nanoseconds that the product of two matrices takes, roughly."""
-    return x.rows * y.columns * x.columns * RATE[x.view.dtype.char] + 100.0
-
-
-def _multiply(e: Emitter, x: Stack, y: Stack, out: Stack, batch: int, factor: float) -> None:
-    m, n, k = x.rows, y.columns, x.columns
-    of_x, of_y = x.leading, y.leading
-    assert of_x is not None and of_y is not None, "BLAS cannot read this"
-    (xt, ldx), (yt, ldy) = of_x, of_y
-    work = _work(x, y)
-
-    def product(e: Emitter, b: Index, i: Index, j: Index, rows: int | Value, columns: int | Value) -> None:
-        left = x.place(e, b, i), xt, ldx
-        right = y.place(e, b, ZERO, j), yt, ldy
-        goal = out.place(e, b, i, j), out.row
-        gemm(e, x.view.dtype, (rows, columns, k), left, right, goal, factor=factor)
-
-    if batch > 1:
-
-        def some(e: Emitter, start: Value, stop: Value, chunk: Value | None = None) -> None:
-            with blas.alone(e), e.loop(start, stop) as loop:
-                product(e, Index.along(loop.index, 0, batch - 1), ZERO, ZERO, m, n)
-
-        chunks = chunks_for(work * batch, batch)
-        if chunks > 1:
-            parallel_for(e, batch, chunks, some)
-        else:
-            some(e, constant(0, "i64"), constant(batch, "i64"))
-        return
-    down, across = tiles(m, n, work)
-    if down * across == 1:
-        with blas.alone(e):
-            product(e, ZERO, ZERO, ZERO, m, n)
-        return
-    height, width = -(-m // down), -(-n // across)
-
-    def tile(e: Emitter, first: Value, end: Value, chunk: Value) -> None:
-        i = e.mul(e.binary("udiv", chunk, constant(across, "i64")), constant(height, "i64"))
-        j = e.mul(e.binary("urem", chunk, constant(across, "i64")), constant(width, "i64"))
-        rows = e.call("llvm.smin", "i64", e.sub(constant(m, "i64"), i), constant(height, "i64"))
-        columns = e.call("llvm.smin", "i64", e.sub(constant(n, "i64"), j), constant(width, "i64"))
-        with blas.alone(e):
-            product(e, ZERO, Index.along(i, 0, m - 1), Index.along(j, 0, n - 1), rows, columns)
-
-    parallel_for(e, down * across, down * across, tile)
-
-
-@lru_cache(maxsize=1024)
-def tiles(rows: int, columns: int, work: float) -> tuple[int, int]:
-    """Into how many tiles a product is cut, along rows and columns."""
-    down = across = 1
-    while 2 * down * across <= min(work / TILE, MOST_CHUNKS):
-        height, width = rows / down, columns / across
-        if max(height, width) < 2 * NARROW:
-            break
-        if height >= width:
-            down *= 2
-        else:
-            across *= 2
-    # No tile may be empty.
-    height, width = -(-rows // down), -(-columns // across)
-    return -(-rows // height), -(-columns // width)
-
-
 __all__ = [
-    "RATE", "Stack", "arranged", "as_stack", "changed", "converted", "gemm", "merged", "multiply",
+    "RATE", "Stack", "arranged", "as_stack", "changed", "converted", "gemm", "leading", "merged",
     "result_stack", "stack_of",
 ]  # fmt: skip

@@ -68,7 +68,7 @@ define internal i64 @ticks() {
 # What compiled programs may call.
 _FOR_PROGRAMS = (
     "pb_parallel", "pb_parallel_few", "pb_poll", "pb_arena_take", "pb_arena_give",
-    "pb_blas_begin", "pb_blas_end", *HALF_FUNCTIONS,
+    "pb_blas_begin", "pb_blas_end", "pb_product", "pb_products", *HALF_FUNCTIONS,
 )  # fmt: skip
 _FOR_PYTHON = (
     "pb_entry_method",

@@ -30,9 +30,10 @@ from .linalg import (
     unless_failed,
 )
 from .lower import Lowering, lowering
-from .matrices import NARROW, RATE, TILE, Stack, as_stack, changed, gemm, result_stack
+from .matrices import RATE, Stack, as_stack, changed, gemm, result_stack
 from .nodes import Node, View
 from .parallel import chunks_for, parallel_for
+from .products import NARROW, TILE
 
 PANEL = 64  # unknowns of a triangular system that LAPACK solves for at once
 BLOCK = 256  # rows of a Cholesky factor that are made at once, at least ...
