@@ -42,13 +42,13 @@ class Counted:
         self.nests = self.written = 0
         write_once = nests.write_once
 
-        def counted(e: Any, description: Any, body: Callable[[Any], None]) -> None:
+        def counted(e: Any, description: Any, body: Callable[[Any], None], outlined: bool) -> None:
             def writing(inner: Any) -> None:
                 self.written += 1
                 body(inner)
 
             self.nests += 1
-            write_once(e, description, writing)
+            write_once(e, description, writing, outlined)
 
         monkeypatch.setattr(nests, "write_once", counted)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .ir import Emitter, Value
 from .nodes import Accesses, Buffer, Node
-from .parallel import apart
+from .parallel import Callee, apart
 
 if TYPE_CHECKING:
     from .index import Index
@@ -28,42 +28,49 @@ class Written(NamedTuple):
 
     Attributes:
         arguments: its arguments, as numbers of the description's values.
-        loops, work, elsewhere: what it adds to the module's.
+        loops, work, elsewhere, shared: what it adds to the module's.
     """
 
-    name: str
+    callee: Callee
     arguments: tuple[int, ...]
     loops: int
     work: float
     elsewhere: float
+    shared: list[int]
 
 
-def write_once(e: Emitter, description: Description | None, body: Callable[[Emitter], None]) -> None:
-    """A call of the function that `body` writes; of the one with the same description if there is one."""
+def write_once(
+    e: Emitter, description: Description | None, body: Callable[[Emitter], None], outlined: bool
+) -> None:
+    """A call of the function that `body` writes; of the one with the same description if there is one.
+
+    outlined: whether it shares no loops between threads, which the description says, too.
+    """
     module = e.module
     if description is None:
-        apart(e, body)
+        apart(e, body, outlined)
         return
     try:
         known: Written | None = module.nests.get(description.key)
     except TypeError:  # parameters that are not plain
-        apart(e, body)
+        apart(e, body, outlined)
         return
     if known is not None:
-        arguments = [e.local(description.values[k]).typed for k in known.arguments]
-        e.line(f"call void @{known.name}({', '.join(arguments)})")
+        known.callee.call(e, [description.values[k] for k in known.arguments])
         module.loops += known.loops
         module.work += known.work
         module.elsewhere += known.elsewhere
+        module.shared.extend(known.shared)
         return
-    before = module.loops, module.work, module.elsewhere
-    name, captured = apart(e, body)
+    before, shared = (module.loops, module.work, module.elsewhere), len(module.shared)
+    callee, captured = apart(e, body, outlined)
     numbers = [description.numbers.get(v.name) for v in captured]
-    arguments_known = tuple([k for k in numbers if k is not None])
-    if len(arguments_known) == len(captured):
+    arguments = tuple([k for k in numbers if k is not None])
+    if len(arguments) == len(captured):
         after = module.loops, module.work, module.elsewhere
         loops, work, elsewhere = [b - a for a, b in zip(before, after, strict=True)]
-        module.nests[description.key] = Written(name, arguments_known, int(loops), work, elsewhere)
+        more = module.shared[shared:]
+        module.nests[description.key] = Written(callee, arguments, int(loops), work, elsewhere, more)
 
 
 class _UnknownError(Exception):
@@ -121,7 +128,11 @@ class Description:
 
     def _stage(self, stage: Stage) -> Key:
         outputs = [self._output(o) for o in stage.outputs]
-        return stage.domain, stage.reduced, stage.along, *outputs, *[self._read(f) for f in stage.found]
+        ahead = tuple([self._buffer(v.buffer) for v in stage.ahead])
+        return (
+            stage.domain, stage.reduced, stage.along, stage.around, ahead, *outputs,
+            *[self._read(f) for f in stage.found],
+        )  # fmt: skip
 
     def _output(self, output: Output) -> Key:
         reducer, view = output.reducer, output.view

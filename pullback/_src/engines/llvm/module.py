@@ -67,8 +67,7 @@ class Module:
         self._first = 0  # lines before the part in the making
         self._names = 0
         self.nests: dict[Any, Any] = {}  # functions of nests by their structure (`alike.py`)
-        # Functions of calls of libraries by what they call: their names, and types of results.
-        self.routines: dict[Any, tuple[str, str]] = {}
+        self.routines: dict[Any, Any] = {}  # functions by what they do (`parallel.called`, `evaluated`)
         self.computed: set[Any] = set()  # what was written in place once (`parallel.evaluated`)
         self.constants: dict[str, str] = {}  # the names of constants by their values
         self._written: dict[tuple[str, str], str] = {}  # the names of functions by parameters and body

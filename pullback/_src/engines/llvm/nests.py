@@ -219,19 +219,18 @@ class Nest:
                     place(output.view.buffer)
         # What stores single elements is no longer than a call with all of them as arguments.
         single = all(math.prod(s.domain) == 1 for s in self.stages)
-        if not single and self._is_apart(e.module):
-            more = self.shared, self.columns, e.module.turns, e.module.long
-            write_once(e, described(self.stages, rows, *more), lambda inner: self._write(inner, rows))
+        work = self._work()
+        if not single and self._is_apart(e.module, work):
+            alone = e.outlined or work < 2 * CHUNK
+            more = self.shared, self.columns, e.module.turns, e.module.long, alone
+            write_once(e, described(self.stages, rows, *more), lambda inner: self._write(inner, rows), alone)
         else:
             self._write(e, rows)
 
-    def _is_apart(self, module: Module) -> bool:
-        """Whether the nest is worth a function of its own, if threads do not share it."""
-        work = self._work()
+    def _is_apart(self, module: Module, work: float) -> bool:
+        """Whether the nest is worth a function of its own."""
         # What takes so long does not notice the call, and LLVM compiles it while the rest is written.
-        return work < 2 * CHUNK and (
-            module.long or (module.divided and module.turns == 1.0 and work > CALLED)
-        )
+        return module.long or (module.divided and module.turns == 1.0 and work > CALLED)
 
     def _work(self) -> float:
         """Nanoseconds that the nest takes, roughly."""

@@ -10,7 +10,7 @@ generator little more than one turn of it, and no function is so long that it ta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import streaming
 from .ir import Emitter, Value, constant, leave_unless
@@ -154,18 +154,41 @@ def turns_between_polls(turns: int, inner: int) -> int:
     return 1 << (POLLED // inner).bit_length() - 1 if inner < POLLED <= turns * inner else 0
 
 
-def apart(e: Emitter, body: Callable[[Emitter], None]) -> tuple[str, list[Value]]:
-    """Write `body(emitter)` as a function, and a call of it; it must not share loops between threads.
+class Callee(NamedTuple):
+    """A function of the module: its name, and its result, which says whether it was interrupted."""
 
-    Returns its name and its arguments.
+    name: str
+    result: str
+
+    def call(self, e: Emitter, arguments: Sequence[Value]) -> None:
+        """Call it; leave the program if it was interrupted."""
+        call = f"call {self.result} @{self.name}({', '.join([e.local(v).typed for v in arguments])})"
+        if self.result == "void":
+            e.line(call)
+        else:
+            leave_unless(e, e.icmp("eq", e.here(call, "i32", 1), constant(0, "i32")), "interrupted")
+
+
+def _written(inner: Emitter, parameters: Sequence[Value]) -> Callee:
+    """The function that `inner` has written."""
+    streaming.fence(inner)
+    text, head = inner.text(), ", ".join([v.typed for v in parameters])
+    if "label %interrupted" not in text:
+        return Callee(inner.module.function("part", head, f"entry:\n{text}\nret void"), "void")
+    text = f"entry:\n{text}\nret i32 0\ninterrupted:\nret i32 1"
+    return Callee(inner.module.function("part", head, text, "i32"), "i32")
+
+
+def apart(e: Emitter, body: Callable[[Emitter], None], outlined: bool) -> tuple[Callee, list[Value]]:
+    """Write `body(emitter)` as a function, and a call of it; returns that and its arguments.
+
+    If `outlined`, it shares no loops between threads.
     """
-    inner = Emitter(e.module, prefix="p.", outlined=True)
+    inner = Emitter(e.module, prefix="p.", outlined=outlined)
     body(inner)
-    inner.line("ret void")
-    parameters = ", ".join([inner.captures[v.name].typed for v in inner.captured])
-    name = e.module.function("part", parameters, f"entry:\n{inner.text()}")
-    e.line(f"call void @{name}({', '.join([e.local(v).typed for v in inner.captured])})")
-    return name, inner.captured
+    callee = _written(inner, [inner.captures[v.name] for v in inner.captured])
+    callee.call(e, inner.captured)
+    return callee, inner.captured
 
 
 def called(
@@ -178,23 +201,13 @@ def called(
 
     It may use nothing of the function around but its arguments.
     """
-    module = e.module
-    known = module.routines.get(key)
+    known: Callee | None = e.module.routines.get(key)
     if known is None:
-        inner = Emitter(module, prefix="p.", outlined=e.outlined)
+        inner = Emitter(e.module, prefix="p.", outlined=e.outlined)
         parameters = [Value("%" + inner.fresh("a"), v.elem, v.lanes, 0) for v in arguments]
         write(inner, parameters)
-        text = inner.text()
-        polls = "label %interrupted" in text
-        text += "\nret i32 0\ninterrupted:\nret i32 1" if polls else "\nret void"
-        head, result = ", ".join([v.typed for v in parameters]), "i32" if polls else "void"
-        known = module.routines[key] = module.function("part", head, f"entry:\n{text}", result), result
-    name, result = known
-    call = f"call {result} @{name}({', '.join([e.local(v).typed for v in arguments])})"
-    if result == "void":
-        e.line(call)
-    else:
-        leave_unless(e, e.icmp("eq", e.here(call, "i32", 1), constant(0, "i32")), "interrupted")
+        known = e.module.routines[key] = _written(inner, parameters)
+    known.call(e, arguments)
 
 
 def evaluated(
