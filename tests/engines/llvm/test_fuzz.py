@@ -69,7 +69,7 @@ def _run(f: Any, args: Any, thresholds: tuple[int, float, int]) -> tuple[list[An
         patch.setattr(compiler, "LONG_PROGRAM", thresholds[2])
         if thresholds[2] < compiler.DIVIDED_PROGRAM:
             patch.setattr(compiler, "DIVIDED_PROGRAM", thresholds[2])
-            patch.setattr(segments, "CALLS", 2)
+            patch.setattr(segments, "ARGUMENTS", 6)
         ours = Compilation(staged.open_program).finish()(values)
     theirs = registry.get("numpy").compile(staged.open_program)(values)
     single = "f32" in str(staged.open_program) or "c64" in str(staged.open_program)

@@ -2,8 +2,8 @@
 
 The nests of a long program are functions (`nests.py`), and so are its products of matrices: what is left of
 the program itself is a list of calls, and of addresses in its scratch memory. LLVM takes as long for some
-hundred of those as for the functions, and would begin when all else is done. So every so many calls become a
-function, too, which LLVM compiles while the rest is lowered.
+hundred of those as for the functions, and would begin when all else is done. So calls with so many arguments
+become a function, too, which LLVM compiles while the rest is lowered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 
 from .ir import Emitter
 
-CALLS = 40  # of a segment: some 80 lines
+ARGUMENTS = 500  # of the calls in a segment: what LLVM takes 3 ms for
 _CALL = "call void @part"
 _NAME = re.compile(r"%[\w.]+")
 _ADDRESS = re.compile(r"(%[\w.]+) = getelementptr \w+, ptr (%[\w.]+), i64 \d+$")
@@ -25,7 +25,7 @@ class Segments:
         self._e = e
         self._first = 0  # lines that stay as they are
         self._seen = 0  # lines that were looked at
-        self._calls = 0  # between the two
+        self._arguments = 0  # of calls between the two
         self._places: dict[str, tuple[str, str]] = {}  # how addresses are computed, and from what
         self._moved = False
 
@@ -33,18 +33,18 @@ class Segments:
         """Make a segment of the last lines, if there are enough calls and nothing else among them."""
         e = self._e
         lines = e.scopes[0].lines
-        if len(lines) - self._first < CALLS or e.level:
+        if self._seen == len(lines) or e.level:
             return
         for k in range(self._seen, len(lines)):
             line = lines[k]
             if line.startswith(_CALL):
-                self._calls += 1
+                self._arguments += line.count(",") + 1
             elif address := _ADDRESS.match(line):
                 self._places[address[1]] = line, address[2]
             else:
-                self._first, self._calls = k + 1, 0
+                self._first, self._arguments = k + 1, 0
         self._seen = len(lines)
-        if self._calls >= CALLS:
+        if self._arguments >= ARGUMENTS:
             self._close(lines)
 
     def _close(self, lines: list[str]) -> None:
@@ -68,7 +68,7 @@ class Segments:
         lines[self._first :] = [f"call void @{name}({head})"]
         self._moved = True
         self._first = self._seen = len(lines)
-        self._calls = 0
+        self._arguments = 0
 
     def _address(self, name: str, known: set[str], written: list[str]) -> str:
         """Write how an address is computed, unless it is known; returns what it is computed from."""
