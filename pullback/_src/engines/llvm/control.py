@@ -13,6 +13,7 @@ from ...core.program import Equation, Literal, Program
 from .deferred import Iota
 from .index import Index
 from .ir import Value, constant
+from .latest import LatestWrites
 from .lower import Lowering, lowering
 from .nodes import Buffer, Node, Registers, View
 from .parallel import POLL, poll
@@ -198,7 +199,8 @@ def _turns(
     it."""
     e, params = lw.e, eqn.params
     length, carries = params["length"], params["num_carry"]
-    with e.loop(constant(0, "i64"), constant(length, "i64"), 1, first) as loop:
+    writes = LatestWrites(params["program"], params["num_consts"], carries)
+    with e.loop(constant(0, "i64"), constant(length, "i64"), 1, [*first, *writes.initial]) as loop:
         level = e.level
         at = Index.along(loop.index, 0, length - 1)
         if params["reverse"]:
@@ -209,14 +211,17 @@ def _turns(
         now = state.nodes(loop.carried, level)
         places = [*state.places(loop.carried, level), *[part for part in parts if isinstance(part, View)]]
         around, lw.module.turns = lw.module.turns, lw.module.turns * length
-        results = lw.run(params["program"], [*consts, *now, *slices], places, state.given(now))
+        writes.begin(lw, loop.carried[len(first) :])
+        places += [None] * len(writes.initial)
+        results = lw.run(writes.program, [*consts, *now, *slices], places, state.given(now))
         lw.flush()
         lw.module.turns = around
-        loop.update(state.following(results[:carries], loop.carried))
+        following = state.following(results[:carries], loop.carried)
+        loop.update([*following, *writes.end(lw, results)])
         if before is not None:
             before()
         poll(e, loop.index, POLL)
-    return loop.results
+    return loop.results[: len(first)]
 
 
 def prepared(lw: Lowering, node: Node) -> Node:
@@ -241,23 +246,26 @@ def while_(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> l
     lw.flush()
     state = State(lw, eqn, second, operands[second:], out)
     e = lw.e
-    with e.whilst([*state.initial, constant(0, "i64")]) as loop:
+    writes = LatestWrites(params["body_program"], params["body_nconsts"], len(eqn.outvars))
+    count = len(state.initial)
+    with e.whilst([*state.initial, *writes.initial, constant(0, "i64")]) as loop:
         *carried, turn = loop.carried
         level = e.level
         now = state.nodes(carried, level)
         around, lw.module.turns = lw.module.turns, lw.module.turns * most_turns(params)
         (go_on,) = lw.run(params["cond_program"], [*test_consts, *now], [None])
         loop.test(lw.scalar(go_on))
-        results = lw.run(
-            params["body_program"], [*step_consts, *now], state.places(carried, level), state.given(now)
-        )
+        writes.begin(lw, carried[count:])
+        places = [*state.places(carried, level), *[None] * len(writes.initial)]
+        results = lw.run(writes.program, [*step_consts, *now], places, state.given(now))
         lw.flush()
         lw.module.turns = around
-        following = state.following(results, carried)
+        following = state.following(results[: len(eqn.outvars)], carried)
+        latest = writes.end(lw, results)
         state.place()
-        loop.update([*following, e.add(turn, constant(1, "i64"))])
+        loop.update([*following, *latest, e.add(turn, constant(1, "i64"))])
         poll(e, turn, POLL)
-    return state.last(loop.results[:-1], e.level)
+    return state.last(loop.results[:count], e.level)
 
 
 def most_turns(params: Mapping[str, Any]) -> float:

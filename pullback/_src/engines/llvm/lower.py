@@ -19,6 +19,7 @@ from ...core.aval import ShapedArray
 from ...core.program import Atom, Equation, Literal, Program, Var
 from .deferred import Constant, Map, Pieces, Remap, regions
 from .ir import Emitter, Value
+from .latest import Latest
 from .liveness import (
     Walk,
     destinations,
@@ -101,6 +102,7 @@ class Lowering:
         self._visited: tuple[Node, Accesses] | None = None  # a node that may be stored next
         self._freed: list[Buffer] = []  # their places are free when the open nests are written
         self._released: set[Buffer] = set()  # what only the open nests need
+        self.latest: dict[Atom, Latest] = {}  # of loops' states, what was written last
         self.constants: list[np.ndarray[Any, Any]] = []
         self._constant_views: dict[int, View] = {}
 

@@ -366,7 +366,11 @@ def dynamic_slice(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Ou
         for i, stride in zip(at, x.strides, strict=True):
             offset = offset + i * stride
         view = x.with_layout(sizes, x.strides, offset)
-        return [lw.registers(view) if lw.small(view) and not view.buffer.pending else view]
+        if not lw.small(view) or view.buffer.pending:
+            return [view]
+        element = lw.registers(view)
+        latest = lw.latest.get(eqn.invars[0]) if lw.latest and sizes == (1,) else None
+        return [element if latest is None else latest.instead_of(lw.e, element, at[0])]
     return [moved(lw, x, sizes, lambda p: tuple([i + s for i, s in zip(p, at, strict=True)]))]
 
 
