@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...core.program import Equation, Literal, Program
+import numpy as np
+
+from ...core.program import Equation, Literal, Program, Var
 from .deferred import Iota
 from .index import Index
 from .ir import Value, constant
 from .latest import LatestWrites
 from .lower import Lowering, lowering
+from .math import bounds
 from .nodes import Buffer, Node, Registers, View
 from .parallel import POLL, poll
 from .separate import is_separate, write_separately
@@ -209,6 +212,8 @@ def _turns(
         parts = [element_of(y, at) for y in ys]
         assert all(isinstance(part, View) for part in parts)
         now = state.nodes(loop.carried, level)
+        for k, (low, high) in counters(eqn).items():
+            bounds.within(e, lw.scalar(now[k]), low, high)
         places = [*state.places(loop.carried, level), *[part for part in parts if isinstance(part, View)]]
         around, lw.module.turns = lw.module.turns, lw.module.turns * length
         writes.begin(lw, loop.carried[len(first) :])
@@ -222,6 +227,28 @@ def _turns(
             before()
         poll(e, loop.index, POLL)
     return loop.results[: len(first)]
+
+
+def counters(eqn: Equation) -> dict[int, tuple[int, int]]:
+    """The parts of a scan's state that count up from a number in the code, and between what they are."""
+    params = eqn.params
+    body: Program = params["program"]
+    consts, length = params["num_consts"], params["length"]
+    made = {v: inner for inner in body.eqns for v in inner.outvars}
+    found = {}
+    for k in range(params["num_carry"]):
+        old, new, first = body.invars[consts + k], body.outvars[k], eqn.invars[consts + k]
+        inner = made.get(new) if type(new) is Var and type(first) is Literal else None
+        if inner is None or inner.primitive.name != "add" or inner.invars[0] is not old:
+            continue
+        step = inner.invars[1]
+        if type(step) is not Literal or old.aval.shape or old.aval.dtype.kind not in "iu":
+            continue
+        low = int(first.value)
+        high = low + (length - 1) * int(step.value)
+        if 0 <= low <= high <= np.iinfo(old.aval.dtype).max:
+            found[k] = low, high
+    return found
 
 
 def prepared(lw: Lowering, node: Node) -> Node:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .ir import Emitter, Value
+from .ir import Emitter, Value, constant
 from .math import bessel, bounds, error, exponential, gamma, hyperbolic, integer, normal, power, trigonometric
 from .math import complex as pairs
 from .math import complex_functions as cf
@@ -66,7 +66,8 @@ def _arithmetic(name: str, real: str, whole: str, pair: Callable[..., Any]) -> N
             return pair(e, x, y)
         if kind(types.out) == "f":
             return bounded(e, getattr(e, real)(x, y), x, y)
-        return getattr(e, whole)(x, y)
+        result = getattr(e, whole)(x, y)
+        return bounds.whole(e, whole, result, x, y) if e.bounds else result
 
     bounded = bounds.COMBINED[real]
     rules[name] = emit
@@ -272,6 +273,9 @@ def _comparison(name: str, order: str) -> None:
             return pairs.less(e, x, y, "o" + name)
         if k == "f":
             return e.fcmp("une" if name == "ne" else "o" + name, x, y)
+        known = bounds.compared(e, name, x, y) if e.bounds and k != "b" else None
+        if known is not None:
+            return constant(known, "i1", max(x.lanes, y.lanes))
         return e.icmp(order if name in ("eq", "ne") else ("s" if k == "i" else "u") + order, x, y)
 
     rules[name] = emit

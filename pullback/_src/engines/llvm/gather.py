@@ -15,6 +15,7 @@ from .deferred import Constant, Map, Remap
 from .index import ZERO, Index
 from .ir import Emitter, Value, constant
 from .lower import Lowering, lowering
+from .math import bounds
 from .nodes import Accesses, Node, Position, Registers, View
 from .storage import Element, components, load
 
@@ -26,6 +27,8 @@ FAR = 1 << 20  # the stride that stands for one that is not known
 
 def placed(e: Emitter, value: Value, dtype: np.dtype[Any], limit: int) -> tuple[Value, Value]:
     """An index moved into [0, limit], as i64, and whether it was there (i1), lane by lane."""
+    if bounds.inside(e, value, limit):
+        return _wide(e, value), constant(True, "i1", value.lanes)
     unsigned = dtype.kind == "u"
     most = e.const(min(limit, int(np.iinfo(dtype).max)), value)
     if unsigned:
@@ -35,14 +38,20 @@ def placed(e: Emitter, value: Value, dtype: np.dtype[Any], limit: int) -> tuple[
             "llvm.smin", value.elem, e.call("llvm.smax", value.elem, value, e.const(0, value)), most
         )
     valid = e.icmp("eq", inside, value)
-    return (inside if inside.elem == "i64" else e.convert("zext", inside, "i64")), valid
+    return _wide(e, inside), valid
+
+
+def _wide(e: Emitter, value: Value) -> Value:
+    return value if value.elem == "i64" else e.convert("zext", value, "i64")
 
 
 def found_in(e: Emitter, value: Value, dtype: np.dtype[Any], limit: int) -> tuple[Value, Value]:
     """An index as i64, which means something only if the other value is true: it is in [0, limit]."""
+    if bounds.inside(e, value, limit):
+        return _wide(e, value), constant(True, "i1", value.lanes)
     most = e.const(min(limit, int(np.iinfo(dtype).max)), value)
     valid = e.icmp("ule", value, most)  # without a sign, negative numbers are large
-    return (value if value.elem == "i64" else e.convert("zext", value, "i64")), valid
+    return _wide(e, value), valid
 
 
 class Places:
@@ -84,7 +93,7 @@ class Places:
         for c, (d, limit) in enumerate(zip(self.index_map, self.limits, strict=True)):
             raw = components(indices.element(e, (*batch, Index.of(c))))[0]
             value, inside = place(e, raw, indices.dtype, limit)
-            if self.drop:
+            if self.drop and inside.name[0] == "%":
                 valid = inside if valid is None else e.and_(*e.match(valid, inside))
             stride = view.strides[d]
             if value.lanes == 1:
@@ -220,13 +229,14 @@ def _window(
     lw.settle(indices)
     batch = (ZERO,) * (len(indices.shape) - 1)
     starts = [ZERO] * len(x.shape)
-    valid: Value = constant(True, "i1")
+    valid: Value | None = None
     for c, (d, limit) in enumerate(zip(places.index_map, places.limits, strict=True)):
         value, inside = placed(
             e, components(indices.element(e, (*batch, Index.of(c))))[0], indices.dtype, limit
         )
         starts[d] = Index.along(value, 0, limit)
-        valid = e.and_(valid, inside)
+        if inside.name[0] == "%":
+            valid = inside if valid is None else e.and_(valid, inside)
     if isinstance(x, View):
         offset, strides = ZERO, [0] * len(shape)
         for start, stride in zip(starts, x.strides, strict=True):
@@ -241,11 +251,11 @@ def _window(
             return tuple([starts[d] + at[kept[d]] if d in kept else starts[d] for d in range(len(starts))])
 
         node = Remap(x, shape, mapping)
-    if fill is not None:
-        source_node = node
+    if fill is not None and valid is not None:
+        source_node, found = node, valid
 
         def select(e: Emitter, types: Any, element: Element) -> Element:
-            return masked(e, e.local(valid), element, fill)
+            return masked(e, e.local(found), element, fill)
 
         node = Map(select, [source_node], shape, x.dtype, {}, 0.03)
     if isinstance(node, View) and node.buffer.pending:

@@ -22,8 +22,10 @@ from typing import Any
 
 from .ir_values import (
     BITS,
+    FALSE,
     FLOATS,
     ONES,
+    TRUE,
     Value,
     constant,
     literal_text,
@@ -394,6 +396,10 @@ class Emitter:
         if x.name == y.name:
             return x
         condition, x, y = self.match(condition, x, y)
+        if condition.name in TRUE:
+            return x
+        if condition.name in FALSE:
+            return y
         level = max(condition.level, x.level, y.level)
         return self.pure(f"select {condition.typed}, {x.typed}, {y.typed}", x.elem, x.lanes, level)
 

@@ -93,6 +93,8 @@ _known_constant = lru_cache(maxsize=4096, typed=True)(_constant)
 
 ONES = frozenset(constant(1.0, elem, lanes).name for elem in ("float", "double") for lanes in (1, 2))
 """The number one in one lane and in several."""
+TRUE, FALSE = (frozenset(constant(truth, "i1", lanes).name for lanes in (1, 2)) for truth in (True, False))
+"""Conditions that hold in all lanes, and in none."""
 
 
 @lru_cache(maxsize=1024)

@@ -13,6 +13,7 @@ from .deferred import Constant, Iota, Map, Pieces, Remap
 from .index import ZERO, Index
 from .ir import constant
 from .lower import Lowering, lowering, takes_pieces
+from .math import bounds
 from .nodes import Node, Position, Registers, View
 
 Out = Sequence[View | None]
@@ -343,6 +344,8 @@ def clamped(lw: Lowering, start: Node, most: int) -> Index:
     e = lw.e
     value = lw.scalar(start)
     unsigned = start.dtype.kind == "u"
+    if bounds.inside(e, value, most):
+        return Index.along(value if value.elem == "i64" else e.convert("zext", value, "i64"), 0, most)
     if value.elem != "i64":
         value = e.convert("zext" if unsigned else "sext", value, "i64")
     zero, top = constant(0, "i64"), constant(most, "i64")

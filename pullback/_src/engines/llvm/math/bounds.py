@@ -11,7 +11,7 @@ import struct
 from functools import lru_cache
 
 from ..ir import Emitter, Value
-from .base import literal, maximum, minimum
+from .base import WIDTH, literal, maximum, minimum
 
 Bounds = tuple[float, float]
 UNKNOWN: Bounds = (-math.inf, math.inf)
@@ -108,6 +108,40 @@ def neg(e: Emitter, result: Value, x: Value) -> Value:
     if low != -math.inf or high != math.inf:
         within(e, result, -high, -low)
     return result
+
+
+def whole(e: Emitter, name: str, result: Value, x: Value, y: Value) -> Value:
+    """A sum, difference or product of integers: its bounds are noted if it cannot overflow."""
+    (a, b), (c, d) = of(e, x), of(e, y)
+    if name == "mul" and (a < 0 or c < 0):
+        return result
+    low, high = (a + c, b + d) if name == "add" else (a - d, b - c) if name == "sub" else (a * c, b * d)
+    return within(e, result, low, high) if low >= 0 and high < _signs(result) else result
+
+
+def _signs(x: Value) -> int:
+    """The first integer whose sign bit is set."""
+    return int(1 << (WIDTH[x.elem] - 1))
+
+
+def compared(e: Emitter, name: str, x: Value, y: Value) -> bool | None:
+    """What a comparison of integers is known to give."""
+    (a, b), (c, d) = of(e, x), of(e, y)
+    if min(a, c) < 0 or max(b, d) >= _signs(x):
+        return None  # of unknown values, and of those whose sign matters
+    if name in ("gt", "le"):
+        a, b, c, d = c, d, a, b
+    if name in ("eq", "ne"):
+        known = True if a == b == c == d else False if b < c or d < a else None
+    else:  # "lt", or "gt" with operands exchanged; "ge" and "le" are the opposite
+        known = True if b < c else False if a >= d else None
+    return known if known is None or name in ("eq", "lt", "gt") else not known
+
+
+def inside(e: Emitter, x: Value, limit: int) -> bool:
+    """Whether an integer is known to be in [0, limit]."""
+    low, high = of(e, x)
+    return low >= 0 and high <= limit < _signs(x)
 
 
 def extreme(e: Emitter, x: Value, y: Value, larger: bool) -> Value:
