@@ -16,7 +16,7 @@ from .storage import BYTES, TILE
 from .sums import Accumulation, Elements
 
 KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
-NARROWEST = 384  # and the least that are worth it
+NARROWEST = 256  # and the least that are worth it
 PANEL = 64  # indices of a second axis between which a transposing loop goes back and forth
 
 
@@ -276,7 +276,7 @@ class StageWriter(Accumulation):
 
             blocks(body)
 
-        most = 8 if plan.cost < 0.5 else 4 if plan.cost < 1.5 else 1
+        most = 4 if plan.cost < 1.5 else 1
         rows = next((k for k in range(most, most // 2, -1) if axis.size % k == 0), most)
         whole = axis.size // rows * rows
         blocks(lambda places: write(kinds, places))
