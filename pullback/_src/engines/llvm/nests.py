@@ -229,8 +229,9 @@ class Nest:
 
     def _is_apart(self, module: Module, work: float) -> bool:
         """Whether the nest is worth a function of its own."""
-        # What takes so long does not notice the call, and LLVM compiles it while the rest is written.
-        return module.long or (module.divided and module.turns == 1.0 and work > CALLED)
+        # What takes so long does not notice the call, and LLVM compiles it while the rest is written. The
+        # loops that threads share are functions anyway.
+        return module.long or (module.divided and module.turns == 1.0 and CALLED < work < 2 * CHUNK)
 
     def _work(self) -> float:
         """Nanoseconds that the nest takes, roughly."""
