@@ -95,7 +95,9 @@ class Compilation:
         final = lw.run(
             self.program, args, results, [None if k is None else args[k] for k in given] if donated else ()
         )
-        lw.finish()
+        lw.flush()
+        if lw.segments is not None:
+            lw.segments.finish()
         self.aliases: dict[int, int] = {}
         self.overwritten: list[int] = []
         if donated:

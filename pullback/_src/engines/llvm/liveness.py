@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -158,8 +159,12 @@ def _factor(eqn: Equation) -> float | None:
             return None
         value = 1 / value
     # Zeros and infinities would make other numbers of what is not finite, and negative ones of zeros.
-    limits = np.finfo(dtype)
-    return value if float(limits.tiny) <= value <= float(limits.max) else None
+    least, greatest = _LIMITS[dtype.char]
+    return value if least <= value <= greatest else None
+
+
+_LIMITS = {"f": (2.0**-126, 2.0**128 - 2.0**104), "d": (sys.float_info.min, sys.float_info.max)}
+"""The least normal number and the greatest one."""
 
 
 def last_reads(program: Program) -> dict[Var, int]:

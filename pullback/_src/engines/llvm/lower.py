@@ -91,7 +91,7 @@ class Lowering:
         self.e = e
         self.shares = True  # whether turns of loops may be shared by threads
         self._own = e.own
-        self._segments = Segments(e) if module.long else None
+        self.segments = Segments(e) if module.long else None
         self._around = 0  # the level of the functions around the one that is being written
         self.arena = Arena()
         self.arena_base = arena_base
@@ -162,7 +162,9 @@ class Lowering:
                 for var in read:
                     if env[var].pieced:
                         self._replace(walk, var, self.memory)
-            operands = [env[v] if isinstance(v, Var) else self.literal(v) for v in eqn.invars]
+            done = not walk.done.isdisjoint(outvars)
+            needed = read if done else eqn.invars
+            operands = [env[v] if isinstance(v, Var) else self.literal(v) for v in needed]
             lower = lowerings.get(name)
             where = [places.get(v) for v in outvars]
             before = len(self._made)
@@ -172,8 +174,8 @@ class Lowering:
                 self.observer.equation(eqn, len(self._walks), self.level)
             if not (outvars and outvars[0].aval.size) and _has_no_elements(eqn):
                 results = [self.empty(v.aval, w) for v, w in zip(outvars, where, strict=True)]
-            elif not walk.done.isdisjoint(outvars):
-                results = [env[v] for v in read]
+            elif done:
+                results = operands
             elif lower is not None:
                 results = lower(self, eqn, operands, where)
             if results is None:
@@ -205,8 +207,8 @@ class Lowering:
                         walk.let_go(walk.reach.pop(var))
                     if var in walk.factors:
                         walk.let_go([view.buffer for view in walk.factors.pop(var)[:2]])
-            if self._segments is not None:
-                self._segments.cut()
+            if self.segments is not None:
+                self.segments.cut()
         self.observer.end(len(self._walks))
         ends = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
         stays = [*given, *[None] * (len(out) - len(given))]
@@ -532,12 +534,6 @@ class Lowering:
             if not nest.independent(stage):
                 return False
         return False
-
-    def finish(self) -> None:
-        """Write what is left of the function."""
-        self.flush()
-        if self._segments is not None:
-            self._segments.finish()
 
     def flush(self) -> None:
         """Write the open nests."""

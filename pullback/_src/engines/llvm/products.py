@@ -47,7 +47,7 @@ def multiply(lw: Lowering, x: Stack, y: Stack, out: Stack, batch: int, factor: f
     module = e.module
     task = _task(dtype, factor, batch, x[1:], y[1:], out[1:])
     module.elsewhere += module.turns * task.work
-    places = [stack.place(e) for stack in (x, y, out)]
+    places = [stack.view.pointer(e) for stack in (x, y, out)]
 
     def write(e: Emitter, places: Sequence[Value]) -> None:
         what = module.constants.get(task.text)
