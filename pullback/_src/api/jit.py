@@ -264,10 +264,13 @@ class JitFunction:
 
     def _stage_split(self, dynamic: Any, static: Any, axis_env: Iterable[tuple[Any, int]]) -> StagedFunction:
         leaves, tree = pytree.flatten(dynamic)
+        avals = [abstractify(v) for v in leaves]
+        if not axis_env:
+            return self._stage(tree, avals, static)
         with ExitStack() as stack:
             for name, size in axis_env:
                 stack.enter_context(bind_axis(name, size))
-            return self._stage(tree, [abstractify(v) for v in leaves], static)
+            return self._stage(tree, avals, static)
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """Trace for arguments of these types, without running; see `Lowered`."""

@@ -98,9 +98,9 @@ class Executable:
         self._signatures: list[weakref.ref[Signature]] = []
         self._hot_after = 0
         self.promotion: Promotion | None = None
-        frame = len(self.arguments) + len(self._constants) + len(self.results) + 1
-        fast = self._native.problem is None and frame <= MAX_FRAME
-        self._entry = self.entry(guarded=False) if fast else None
+        self._entry: Callable[..., Any] | None = (
+            None  # made at the first call: who gives memory away has another
+        )
 
     def entry(
         self,
@@ -205,6 +205,8 @@ class Executable:
             TypeError: an argument has another type.
         """
         entry = self._entry
+        if entry is None:
+            entry = self._entry = self.entry(guarded=False)
         if entry is None:
             return self._call_slowly([a._data for a in self.prepared(args)])
         use_threads(entry)
