@@ -10,8 +10,8 @@ with `jit` and run on the same inputs, which are arrays of the library made befo
   disturbances; a figure is the median of the rounds. JAX's result is waited for at each call. Before
   that, each program is called until it is hot.
 * Compile: `jit(f).lower(*arguments).compile()` of a new function, so tracing included and the running
-  of the program excluded, in a fresh process that has compiled and run one other program before; the
-  median of several processes. Caches on disk are off.
+  of the program excluded, in a fresh process that has imported this library only, and has compiled and
+  run one other program before; the median of several processes. Caches on disk are off.
 * Programs that take long have fewer rounds.
 * Results: the largest difference, relative to the largest entry of each array. A program whose results
   differ by more than its tolerance counts as failed.
@@ -104,10 +104,10 @@ class Row:
 
 
 @contextmanager
-def settings(program: Program) -> Iterator[dict[str, Any]]:
+def settings(program: Program, names: Sequence[str] = _LIBRARIES) -> Iterator[dict[str, Any]]:
     """The libraries with the settings of the program, and without caches on disk."""
-    libraries = {name: importlib.import_module(name) for name in _LIBRARIES}
-    for name in _LIBRARIES:
+    libraries = {name: importlib.import_module(name) for name in names}
+    for name in names:
         for module in _SUBMODULES:
             importlib.import_module(f"{name}.{module}")
     values = {
@@ -138,27 +138,23 @@ def _wait(library: Any, result: Any) -> Any:
     return library.block_until_ready(result)
 
 
-def _compile_once(program: Program) -> dict[str, float]:
-    """Seconds to compile the program with each library, in this process, which must not have seen it."""
-    seconds = {}
-    with settings(program) as libraries:
-        for name, library in libraries.items():
-            arguments = inputs_of(library, program)
-            warm_up = library.jit(
-                library.grad(lambda W, x, lib=library: lib.numpy.sum(lib.numpy.tanh(x @ W)))
-            )
-            _wait(library, warm_up(library.numpy.ones((5, 3)), library.numpy.ones((2, 5))))
-            gc.collect()
-            function = library.jit(program.make(library))
-            start = time.perf_counter()
-            function.lower(*arguments).compile()
-            seconds[name] = time.perf_counter() - start
-    return seconds
+def _compile_once(program: Program, name: str) -> float:
+    """Seconds to compile the program with a library, in this process, which has seen no other."""
+    with settings(program, (name,)) as libraries:
+        library = libraries[name]
+        arguments = inputs_of(library, program)
+        warm_up = library.jit(library.grad(lambda W, x: library.numpy.sum(library.numpy.tanh(x @ W))))
+        _wait(library, warm_up(library.numpy.ones((5, 3)), library.numpy.ones((2, 5))))
+        gc.collect()
+        function = library.jit(program.make(library))
+        start = time.perf_counter()
+        function.lower(*arguments).compile()
+        return time.perf_counter() - start
 
 
 def _first_call(program: Program) -> dict[str, float]:
     """The seconds that parts of Pullback's first call in this process take, with the cache on disk."""
-    with settings(program) as libraries:
+    with settings(program, ("pullback",)) as libraries:
         library = libraries["pullback"]
         library.config.update("enable_compilation_cache", True)
         arguments = inputs_of(library, program)
@@ -201,22 +197,25 @@ def _print_processes(programs: Sequence[Program], rounds: int) -> None:
 
 
 def _compile(row: Row, rounds: int) -> None:
-    """Measure the compile times, each round in a fresh process."""
+    """Measure the compile times, each in a fresh process of its own."""
     begin = time.perf_counter()
     for _ in range(rounds):
-        command = [sys.executable, str(Path(__file__).resolve()), "--compile-once", row.name]
-        try:
-            done = subprocess.run(
-                command, check=False, capture_output=True, text=True, timeout=_COMPILE_SECONDS
-            )
-        except subprocess.TimeoutExpired:
-            row.failure = f"compiling it with both libraries takes more than {_COMPILE_SECONDS} s"
-            return
-        if done.returncode:
-            print(done.stderr, file=sys.stderr, end="")
-            row.failure = (done.stderr.strip().splitlines() or ["the process that compiles died"])[-1]
-            return
-        row.compile_samples.append(json.loads(done.stdout.splitlines()[-1]))
+        sample = {}
+        for name in _LIBRARIES:
+            command = [sys.executable, str(Path(__file__).resolve()), "--compile-once", row.name, name]
+            try:
+                done = subprocess.run(
+                    command, check=False, capture_output=True, text=True, timeout=_COMPILE_SECONDS
+                )
+            except subprocess.TimeoutExpired:
+                row.failure = f"compiling it with {name} takes more than {_COMPILE_SECONDS} s"
+                return
+            if done.returncode:
+                print(done.stderr, file=sys.stderr, end="")
+                row.failure = (done.stderr.strip().splitlines() or ["the process that compiles died"])[-1]
+                return
+            sample[name] = float(done.stdout.splitlines()[-1])
+        row.compile_samples.append(sample)
         if time.perf_counter() - begin > _ROW_SECONDS:
             break
     if rounds:
@@ -440,7 +439,7 @@ def main() -> None:
     parser.add_argument("--compile-rounds", type=int, default=3, help="processes that compile (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
     parser.add_argument("--list", action="store_true", help="print the names of the programs")
-    parser.add_argument("--compile-once", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--compile-once", nargs=2, metavar=("NAME", "LIBRARY"), help=argparse.SUPPRESS)
     parser.add_argument("--first-call", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument(
         "--second-process",
@@ -455,7 +454,8 @@ def main() -> None:
             print(f"{program.name:24} {program.group:12} {program.title}")
         return
     if options.compile_once:
-        print(json.dumps(_compile_once(PROGRAMS[options.compile_once])))
+        name, library = options.compile_once
+        print(_compile_once(PROGRAMS[name], library))
         return
     if options.first_call:
         print(json.dumps(_first_call(PROGRAMS[options.first_call])))
