@@ -47,6 +47,14 @@ def text(f: Any, *args: Any) -> str:
         ("bni,bnj->jbi", (5, 130, 6), (5, 130, 7)),
         ("nmi,nmj->ij", (20, 13, 3), (20, 13, 14)),
         ("nab,nj->abj", (90, 2, 3), (90, 8)),
+        ("ni,nj->ij", (40, 16), (40, 10)),  # the sums of some rows at a time
+        ("ni,nj->ij", (40, 24), (40, 5)),
+        ("in,nj->ij", (13, 40), (40, 10)),  # a prime number of rows
+        ("bni,bnj->ibj", (5, 33, 20), (5, 33, 7)),
+        ("nab,nj->abj", (30, 4, 5), (30, 8)),
+        ("nk,kj->nj", (32, 16), (16, 10)),  # a few terms in each turn
+        ("nk,kj->nj", (7, 12), (12, 32)),
+        ("nk,kj->nj", (9, 13), (13, 11)),
     ],
 )
 def test_products(equation: str, left: Any, right: Any, dtype: str) -> None:
@@ -109,3 +117,17 @@ def test_a_product_in_a_loop() -> None:
 
     check(f, draw(100, 10), draw(10, 10))
     check(pb.vmap(f, (0, None)), draw(3, 100, 10), draw(10, 10))
+
+
+def test_blocks_of_rows() -> None:
+    """What the rows are computed from is written for some of them only, and the results are read at once."""
+    x, y = draw(16, 32, dtype="float32"), draw(32, 10, dtype="float32", seed=1)
+
+    def f(x: Any, y: Any) -> Any:
+        z = jnp.maximum(x + 1, 0) @ y
+        return z, jnp.sum(z, axis=0), jnp.tanh(z).T
+
+    check(f, x, y)
+    assert text(f, x, y).count("getelementptr") < 120
+    check(lambda xs, y: lax.map(lambda x: f(x, y), xs), draw(3, 16, 32, dtype="float32"), y)
+    check(pb.vmap(f, (0, None)), draw(3, 16, 32, dtype="float32"), y)

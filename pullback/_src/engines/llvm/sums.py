@@ -15,13 +15,14 @@ from .index import ZERO, Index
 from .ir import Emitter, Value, constant, type_text, vector_literal
 from .parallel import evaluated
 from .reducers import Reducer
-from .stages import LONG_BODY, Axis, Stage, plan
+from .stages import BRIEF, LONG_BODY, Axis, Stage, plan
 from .storage import BYTES, components, prefetch, store
 
 BLOCK = 64  # terms that a lane adds one after the other before sums are combined pairwise
 _MASKS = {"float": "i32", "double": "i64", "i1": "i8"}  # the type of a lane's mask, if it is another one
 UNROLL = 16  # products of a reduction that are written out instead of looped over
-FEW = 8  # other terms that are
+FEW = 8  # other terms that are, and products in stages that are done at once
+GROUP = 4  # products that are added in each turn there
 MANY, WIDE = 256, 64  # terms, and bytes of a vector, whose lanes a function may combine
 
 Elements = list[tuple[Value, ...]]  # of each of the sums: the values that its reducer carries
@@ -201,10 +202,21 @@ class Accumulation:
         if turns == 1 or few:
             return self._tree([term(Index.of(k * step)) for k in range(turns)])
         if turns <= UNROLL and self.stage.along is not None:
+            if turns > FEW and turns % GROUP == 0 and self._brief:
+                begin, end = constant(0, "i64"), constant(turns * step, "i64")
+                return self._sequence(
+                    begin, end, turns // GROUP, GROUP * step,
+                    lambda index: self._chains([term(index + k * step) for k in range(GROUP)]),
+                )  # fmt: skip
             return self._chains([term(Index.of(k * step)) for k in range(turns)])
         if turns <= 2 * BLOCK or not any(o.reducer and o.reducer.inexact for o in self.sums):
             return self._sequence(constant(0, "i64"), constant(turns * step, "i64"), turns, step, term)
         return self._pairwise(turns, step, term)
+
+    @property
+    def _brief(self) -> bool:
+        """Whether the stage is done before longer code would have been compiled."""
+        return self.plan.cost * math.prod(self.stage.domain) * self.e.module.turns < BRIEF
 
     def _sequence(self, start: Value, stop: Value, turns: int, step: int, term: Term) -> Elements:
         e = self.e

@@ -6,7 +6,7 @@ fit in registers. Here the vector lanes go along the short dimension that the re
 * few terms (`k`): the terms are written out, so that the short operand's rows are read from the nearest
   memory or stay in registers. The loops are those of any reduction: elementwise operations that make the
   long operand or use the result join them.
-* many terms, few rows and columns: all sums are kept in registers, one vector for each row.
+* many terms, few rows and columns: the sums of some rows are kept in registers, one vector for each.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from .deferred import Map, Remap
 from .index import Index
@@ -24,7 +26,8 @@ from .reducers import reducer
 from .stages import LANE_BYTES, Output, Stage
 
 TERMS = 16  # that are written out
-SUMS = 24  # registers that may be filled with sums
+SUMS = 24  # registers that all sums would fill
+TOGETHER = 8  # registers that are filled with sums at a time
 REGISTER = 64  # bytes of one
 SHORT = 4  # columns that fill vectors well enough
 MOST_COLUMNS = LANE_BYTES // 4
@@ -135,43 +138,54 @@ def _few_terms(
 def _few_sums(
     lw: Lowering, long: tuple[Factor, Sequence[int]], short: tuple[Factor, Sequence[int]], view: View
 ) -> View:
-    """A loop over the terms with a vector of sums for each of the other operand's rows."""
+    """A loop over the terms with a vector of sums for each of some of the other operand's rows."""
     (rows, of_rows), (columns, of_columns) = long, short
-    batch = len(rows.batch)
+    batch, sizes = len(rows.batch), rows.sizes(rows.free)
     kept = [*range(batch), *of_columns]
-    shape = tuple([view.shape[d] for d in kept])
+    # Around all dimensions are blocks of rows.
+    many = _together(sizes, math.prod(columns.sizes(columns.free)) * view.storage.bytes)
+    blocks, rank = math.prod(sizes) // many, 1 + len(kept)
+    strides = [many * view.strides[of_rows[-1]], *[view.strides[d] for d in kept]]
+    shape = (blocks, *[view.shape[d] for d in kept])
     domain = (*shape, *rows.sizes(rows.terms))
-    y = columns.at(domain, range(batch), range(batch, len(kept)), len(kept))
-    sizes = rows.sizes(rows.free)
+    y = columns.at(domain, range(1, 1 + batch), range(1 + batch, rank), rank)
     outputs = []
-    for number in range(math.prod(sizes)):
-        index: list[int] = []
-        rest = number
-        for n in reversed(sizes):
-            index.insert(0, rest % n)
-            rest //= n
+    for number in range(many):
+        index = [int(i) for i in np.unravel_index(number, sizes)]
         offset = sum(i * view.strides[d] for i, d in zip(index, of_rows, strict=True))
-        target = view.with_layout(shape, tuple([view.strides[d] for d in kept]), offset)
-        row = _row(rows, index)
-        x = row.at(domain, range(batch), (), len(kept))
+        target = view.with_layout(shape, tuple(strides), offset)
+        x = _row(rows, domain, rank, index, many if blocks > 1 else 0)
         outputs.append(Output(target, multiplied(x, y), reducer("sum", view.dtype)))
-    reduced = (False,) * len(kept) + (True,) * len(rows.terms)
-    lanes = max(k for k in range(len(kept)) if shape[k] > 1)
+    reduced = (False,) * rank + (True,) * len(rows.terms)
+    lanes = max(k for k in range(1, rank) if shape[k] > 1)
     lw.stage(Stage(domain, reduced, outputs, along=lanes))
     return view
 
 
-def _row(factor: Factor, index: Sequence[int]) -> Factor:
-    """The operand at an index of its free dimensions."""
-    node, fixed = factor.node, dict(zip(factor.free, index, strict=True))
-    left = [d for d in range(len(node.shape)) if d not in fixed]
-    place = {d: k for k, d in enumerate(left)}
+def _together(sizes: Sequence[int], row: int) -> int:
+    """How many rows, of so many bytes each, are summed up at a time."""
+    rows, registers = math.prod(sizes), -(-row // REGISTER)
+    if len(sizes) > 1 or rows * registers <= TOGETHER:
+        return rows
+    most = max(k for k in range(1, rows + 1) if rows % k == 0 and (k == 1 or k * registers <= TOGETHER))
+    return most if most >= SHORT else rows
+
+
+def _row(factor: Factor, domain: tuple[int, ...], rank: int, index: Sequence[int], step: int) -> Node:
+    """The operand at an index of its free dimensions, `step` further for each index of the first dimension.
+
+    The domain's other dimensions are the batch's, those of another operand up to `rank`, and the terms'.
+    """
 
     def mapping(at: Position) -> Position:
-        return tuple([Index.of(fixed[d]) if d in fixed else at[place[d]] for d in range(len(node.shape))])
+        place = dict(zip(factor.free, [Index.of(i) for i in index], strict=True))
+        if step:
+            place[factor.free[-1]] += at[0] * step
+        place |= {d: at[1 + k] for k, d in enumerate(factor.batch)}
+        place |= {d: at[rank + k] for k, d in enumerate(factor.terms)}
+        return tuple([place[d] for d in range(len(factor.node.shape))])
 
-    reduced = Remap(node, tuple([node.shape[d] for d in left]), mapping)
-    return Factor(reduced, [place[d] for d in factor.batch], (), [place[d] for d in factor.terms])
+    return Remap(factor.node, domain, mapping)
 
 
 __all__ = ["Factor", "multiplied", "product", "thin_product"]
