@@ -384,6 +384,11 @@ def regions(shape: tuple[int, ...], node: Node, most: int) -> list[list[tuple[in
     return [list(region) for region in itertools.product(*spans)]
 
 
+def shifted(starts: Sequence[int]) -> Callable[[Position], Position]:
+    """The positions counted from `starts` on."""
+    return lambda at: tuple([i + s for i, s in zip(at, starts, strict=True)])
+
+
 __all__ = [
-    "Constant", "Iota", "Map", "Part", "Pieces", "Remap", "Results", "Types", "regions", "rounded",
+    "Constant", "Iota", "Map", "Part", "Pieces", "Remap", "Results", "Types", "regions", "rounded", "shifted",
 ]  # fmt: skip

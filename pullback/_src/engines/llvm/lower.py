@@ -17,7 +17,7 @@ import numpy as np
 
 from ...core.aval import ShapedArray
 from ...core.program import Atom, Equation, Literal, Program, Var
-from .deferred import Constant, Map, Pieces, Remap, regions
+from .deferred import Constant, Map, Pieces, Remap, regions, shifted
 from .ir import Emitter, Value
 from .latest import Latest
 from .liveness import (
@@ -596,8 +596,3 @@ class Lowering:
 def _has_no_elements(eqn: Equation) -> bool:
     """Whether an equation computes nothing."""
     return not any(v.aval.size for v in eqn.outvars) and not eqn.primitive.effectful
-
-
-def shifted(starts: Sequence[int]) -> Callable[[Position], Position]:
-    """The positions counted from `starts` on."""
-    return lambda at: tuple([i + s for i, s in zip(at, starts, strict=True)])
