@@ -35,7 +35,7 @@ from .liveness import (
 from .memory import Arena, Slot
 from .module import Module
 from .nests import Nest, is_long
-from .nodes import Accesses, Buffer, Node, Position, Registers, View, variables, whole
+from .nodes import Accesses, Buffer, Node, Registers, View, variables, whole
 from .observer import Observer
 from .reducers import Reducer
 from .segments import Segments
