@@ -16,6 +16,7 @@ from .storage import BYTES, TILE
 from .sums import Accumulation, Elements
 
 KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
+GROUPS = 16  # of rows that are added one after the other before such sums are combined pairwise
 NARROWEST = 384  # and the least that are worth it; for maxima, which lose no accuracy, a third less
 PANEL = 64  # indices of a second axis between which a transposing loop goes back and forth
 
@@ -239,22 +240,33 @@ class StageWriter(Accumulation):
         e, plan = self.e, self.plan
         assert plan.block is not None
         block, count, axis = plan.block, plan.count, plan.inner[0]
-        kinds = [i for o in self.sums if o.reducer for i in o.reducer.identity]
-        kept = [e.stack(i.elem, most * count) for i in kinds]
         self.width = count
+        several = 8 if plan.cost < 0.5 and self._inexact else 4 if plan.cost < 1.5 else 1
+        rows = next((k for k in range(several, several // 2, -1) if axis.size % k == 0), several)
+        groups = axis.size // rows
+        levels = self._levels(groups, most * count * self._sum_bytes)
+        kinds = [i for o in self.sums if o.reducer for i in o.reducer.identity]
+        # The sums of the rows at hand, and one partial sum a level (see `_pairwise`).
+        slot = most * count
+        kept = [e.stack(i.elem, slot * (levels + 2 if levels else 1)) for i in kinds]
+        here = constant(0, "i64")
 
-        def blocks(body: Callable[[list[Value]], None]) -> None:
-            """`body` with the places of each block's sums."""
+        def at_level(level: Value) -> Value:
+            return e.mul(e.add(level, constant(1, "i64")), constant(slot, "i64"))
+
+        def blocks(body: Callable[..., None], *slots: Value) -> None:
+            """`body` with the places of each block's sums in these slots."""
             with e.loop(start, stop, count) as loop:
                 self._set_lanes(self._whole_blocks(loop.index), count)
                 offset = e.sub(loop.index, start)
-                body(
-                    [
-                        e.here(f"getelementptr {i.elem}, ptr {k.name}, i64 {offset.name}", "ptr", 1)
-                        for i, k in zip(kinds, kept, strict=True)
-                    ]
-                )
+                body(*[places(e.add(offset, first)) for first in slots])
             self.at[block.dims[-1]] = ZERO
+
+        def places(offset: Value) -> list[Value]:
+            return [
+                e.here(f"getelementptr {i.elem}, ptr {k.name}, i64 {offset.name}", "ptr", 1)
+                for i, k in zip(kinds, kept, strict=True)
+            ]
 
         def read(places: list[Value]) -> Elements:
             pairs = zip(kinds, places, strict=True)
@@ -267,31 +279,62 @@ class StageWriter(Accumulation):
                 ]
             )
 
-        def write(values: Sequence[Value], places: list[Value]) -> None:
-            for value, place in zip(values, places, strict=True):
+        def write(values: Elements | Sequence[Value], places: list[Value]) -> None:
+            flat = [v for t in values for v in (t if isinstance(t, tuple) else (t,))]
+            for value, place in zip(flat, places, strict=True):
                 e.line(f"store {e.splat(value, count).typed}, ptr {place.name}, align {BYTES[value.elem]}")
 
-        def add(first: Index, rows: int) -> None:
+        def add(begin: Value, end: Value, limit: int, step: int, into: Value) -> None:
+            """Add the rows from `begin` to `end`, all of which are below the limit."""
+
             def body(places: list[Value]) -> None:
                 terms = []
-                for k in range(rows):
+                for k in range(step):
                     self.at[axis.dims[-1]] = first + k
                     terms.append(self._reduce(plan.inner[1:]))
-                total = self._combine(read(places), self._tree(terms))
-                write([v for t in total for v in t], places)
+                write(self._combine(read(places), self._tree(terms)), places)
 
-            blocks(body)
+            with e.loop(begin, end, step) as down:
+                first = Index.along(down.index, 0, limit - step)
+                blocks(body, into)
 
-        most = 8 if plan.cost < 0.5 and self._inexact else 4 if plan.cost < 1.5 else 1
-        rows = next((k for k in range(most, most // 2, -1) if axis.size % k == 0), most)
-        whole = axis.size // rows * rows
-        blocks(lambda places: write(kinds, places))
-        for first, end, step in ((0, whole, rows), (whole, axis.size, 1)):
-            if first < end:
-                with e.loop(constant(first, "i64"), constant(end, "i64"), step) as down:
-                    add(Index.along(down.index, first, end - step), step)
+        def row(part: Value) -> Value:
+            """The first row of a part, of which there are two to the power of `levels`."""
+            group = e.lshr(e.mul(part, constant(groups, "i64")), constant(levels, "i64"))
+            return e.mul(group, constant(rows, "i64"))
+
+        whole, result = groups * rows, here
+        if not levels:
+            blocks(lambda mine: write(kinds, mine), here)
+            add(constant(0, "i64"), constant(whole, "i64"), whole, rows, here)
+        else:
+            result = constant((levels + 1) * slot, "i64")
+            with e.loop(constant(0, "i64"), constant(1 << levels, "i64")) as parts:
+                blocks(lambda mine: write(kinds, mine), here)
+                after = e.add(parts.index, constant(1, "i64"))
+                add(row(parts.index), row(after), whole, rows, here)
+                self.at[axis.dims[-1]] = ZERO
+                with e.whilst([constant(0, "i64")]) as carry:
+                    (level,) = carry.carried
+                    carry.test(e.convert("trunc", e.lshr(parts.index, level), "i1"))
+                    blocks(
+                        lambda mine, other: write(self._combine(read(other), read(mine)), mine),
+                        here,
+                        at_level(level),
+                    )
+                    carry.update([e.add(level, constant(1, "i64"))])
+                (level,) = carry.results
+                blocks(lambda mine, other: write(read(mine), other), here, at_level(level))
+        if whole < axis.size:
+            add(constant(whole, "i64"), constant(axis.size, "i64"), axis.size, 1, result)
         self.at[axis.dims[-1]] = ZERO
-        blocks(lambda places: self._store(read(places), count))
+        blocks(lambda mine: self._store(read(mine), count), result)
+
+    def _levels(self, groups: int, size: int) -> int:
+        """In how many levels parts of so many groups of rows are added up, whose sums take so many bytes."""
+        if not self._inexact:
+            return 0
+        return min(max(groups // GROUPS, 1).bit_length() - 1, max(4 * KEPT // size - 2, 0))
 
     def _set_lanes(self, start: Index, count: int) -> int:
         """Set the position to `count` indices of the block axis, times all of the full axes."""
