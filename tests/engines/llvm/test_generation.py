@@ -108,6 +108,17 @@ def test_what_was_begun_is_taken() -> None:
     assert jit.code_size(task.result()) > 0
 
 
+@pytest.mark.parametrize("threads", [0, 1])
+def test_the_first_stream_prepares_a_thread(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = generation._driver[0]._replace(threads=lambda: threads)
+    monkeypatch.setattr(generation, "_driver", [driver])
+    monkeypatch.setattr(generation, "_prepared", [])
+    streams = [generation.Stream(0) for _ in range(3)]
+    assert len(generation._prepared) == threads, "without threads, the caller compiles all parts"
+    assert all(jit.code_size(task.result()) > 0 for task in generation._prepared)
+    assert [stream.take("", 0) for stream in streams] == [None] * 3
+
+
 def test_the_same_code_as_alone() -> None:
     part = ANSWER.format(value=7)
     assert generation.Task(part, 1).result() == jit.compile_ir(part)

@@ -121,6 +121,19 @@ class Task:
                 self.result()
 
 
+_NOTHING = "define void @nothing() {\nret void\n}\n"
+_prepared: list[Task] = []
+
+
+def _prepare() -> None:
+    """Have a thread of a process's first stream make what the first task needs, while Python has no part yet.
+
+    A target machine, what LLVM builds when one is used, and the thread's memory take about 3 ms.
+    """
+    if _driver and not _prepared and _driver[0].threads():
+        _prepared.append(Task(_NOTHING, 0))
+
+
 class Stream:
     """The parts of a module that is being written: each is compiled as soon as it comes.
 
@@ -129,6 +142,7 @@ class Stream:
     """
 
     def __init__(self, opt: int | Callable[[], int]) -> None:
+        _prepare()
         self._opt = opt
         self._tasks: dict[str, Task] = {}
 
