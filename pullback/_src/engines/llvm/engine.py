@@ -108,12 +108,14 @@ class Compilation:
             *[_address(b) for b in sources],
             *constants,
             *[_address(targets[k]) for k in own],
-            lw.arena_base,
+            *([lw.arena_base] if lw.arena.size else []),
         ]
         head = []
         for k, pointer in enumerate(frame):
-            head.append(f"%frame.{k} = getelementptr ptr, ptr %frame, i64 {k}")
-            head.append(f"{pointer.name} = load ptr, ptr %frame.{k}, align 8")
+            place = f"%frame.{k}" if k else "%frame"
+            if k:
+                head.append(f"{place} = getelementptr ptr, ptr %frame, i64 {k}")
+            head.append(f"{pointer.name} = load ptr, ptr {place}, align 8")
         for k, source in self.aliases.items():
             head.append(
                 f"{_address(targets[k]).name} = getelementptr i8, ptr {_address(sources[source]).name}, i64 0"

@@ -234,19 +234,35 @@ class Emitter:
         level = x.level if x.level > y.level else y.level
         return self.pure(f"{op} {type_text(x.elem, x.lanes)} {x.name}, {y.name}", x.elem, x.lanes, level)
 
+    def _compare(self, op: str, x: Value, y: Value) -> Value:
+        if x.lanes != y.lanes:
+            x, y = self.match(x, y)
+        level = x.level if x.level > y.level else y.level
+        return self.pure(f"{op} {type_text(x.elem, x.lanes)} {x.name}, {y.name}", "i1", x.lanes, level)
+
     def call(self, function: str, result: str, *xs: Value, suffix: str | None = None) -> Value:
         """A pure function of the module or an intrinsic, lane by lane; `result` is the element type."""
-        operands = self.match(*xs)
-        lanes = operands[0].lanes
+        lanes, level = xs[0].lanes, xs[0].level
+        for x in xs:
+            if x.lanes != lanes:
+                return self.call(function, result, *self.match(*xs), suffix=suffix)
+            if x.level > level:
+                level = x.level
+        key = function, result, xs[0].elem, lanes, suffix
+        head = self.module.callees.get(key) or self._callee(key, xs)
+        text = ", ".join([f"{type_text(x.elem, lanes)} {x.name}" for x in xs])
+        return self.pure(f"{head}({text})", result, lanes, level)
+
+    def _callee(self, key: tuple[str, str, str, int, str | None], xs: Sequence[Value]) -> str:
+        """The beginning of a call, of a function that is declared now."""
+        function, result, elem, lanes, suffix = key
         if suffix is None:
-            suffix = mangle(operands[0].elem, lanes)
+            suffix = mangle(elem, lanes)
         name = f"{function}.{suffix}" if suffix else function
         kind = type_text(result, lanes)
-        if name not in self.module.declarations:
-            self.module.declare(name, kind, [x.type for x in operands])
-        text = ", ".join([x.typed for x in operands])
-        level = max([x.level for x in operands])
-        return self.pure(f"call {kind} @{name}({text})", result, lanes, level)
+        self.module.declare(name, kind, [x.type for x in xs])
+        head = self.module.callees[key] = f"call {kind} @{name}"
+        return head
 
     # Floating point
 
@@ -303,7 +319,19 @@ class Emitter:
         """x * y + z, rounded once."""
         if x.name == y.name:
             x, y = self._squared(x, y)
-        return self.call("llvm.fma", x.elem, x, y, z)
+        lanes = x.lanes
+        head = self.module.callees.get(("llvm.fma", x.elem, x.elem, lanes, None))
+        if head is None or y.lanes != lanes or z.lanes != lanes:
+            return self.call("llvm.fma", x.elem, x, y, z)
+        # The most frequent call of all, written without the detours of others.
+        kind = type_text(x.elem, lanes)
+        level = x.level if x.level > y.level else y.level
+        return self.pure(
+            f"{head}({kind} {x.name}, {kind} {y.name}, {kind} {z.name})",
+            x.elem,
+            lanes,
+            level if level > z.level else z.level,
+        )
 
     def fabs(self, x: Value) -> Value:
         x = self.negated.get(x.name, x)
@@ -330,8 +358,7 @@ class Emitter:
 
     def fcmp(self, predicate: str, x: Value, y: Value) -> Value:
         """A comparison: `oeq`, `une`, `olt`, `ole`, `ogt`, `oge`, `uno`, ... (o: false for NaN; u: true)."""
-        x, y = self.match(x, y)
-        return self.pure(f"fcmp {predicate} {x.typed}, {y.name}", "i1", x.lanes, max(x.level, y.level))
+        return self._compare(f"fcmp {predicate}", x, y)
 
     def isnan(self, x: Value) -> Value:
         return self.fcmp("uno", x, x)
@@ -347,8 +374,7 @@ class Emitter:
 
     def icmp(self, predicate: str, x: Value, y: Value) -> Value:
         """A comparison: `eq`, `ne`, `slt`, `sle`, `ult`, ..."""
-        x, y = self.match(x, y)
-        return self.pure(f"icmp {predicate} {x.typed}, {y.name}", "i1", x.lanes, max(x.level, y.level))
+        return self._compare(f"icmp {predicate}", x, y)
 
     def add(self, x: Value, y: Value) -> Value:
         if "0" in (x.name, y.name):
@@ -395,13 +421,22 @@ class Emitter:
         """x where the condition (i1) holds, else y."""
         if x.name == y.name:
             return x
-        condition, x, y = self.match(condition, x, y)
+        lanes = x.lanes
+        if y.lanes != lanes or condition.lanes != lanes:
+            condition, x, y = self.match(condition, x, y)
+            lanes = x.lanes
         if condition.name in TRUE:
             return x
         if condition.name in FALSE:
             return y
         level = max(condition.level, x.level, y.level)
-        return self.pure(f"select {condition.typed}, {x.typed}, {y.typed}", x.elem, x.lanes, level)
+        kind = type_text(x.elem, lanes)
+        return self.pure(
+            f"select {type_text('i1', lanes)} {condition.name}, {kind} {x.name}, {kind} {y.name}",
+            x.elem,
+            lanes,
+            level,
+        )
 
     def convert(self, op: str, x: Value, elem: str) -> Value:
         """A conversion instruction by name: `bitcast`, `fptosi`, `sitofp`, `zext`, `trunc`, `fpext`, ..."""
@@ -412,17 +447,18 @@ class Emitter:
 
     def shuffle(self, x: Value, lanes: Sequence[int]) -> Value:
         """The lanes of `x` in a new order: lane k of the result is lane `lanes[k]`."""
-        if len(lanes) == x.lanes and all(k == lane for k, lane in enumerate(lanes)):
+        count, order = len(lanes), tuple(lanes)
+        if count == x.lanes and order == tuple(range(count)):
             return x
         if x.lanes == 1:
-            return self.splat(x, len(lanes))
-        if len(lanes) == 1:
-            return self.extract(x, lanes[0])
-        mask = shuffle_mask(tuple(lanes))
+            return self.splat(x, count)
+        if count == 1:
+            return self.extract(x, order[0])
+        kind = type_text(x.elem, x.lanes)
         return self.pure(
-            f"shufflevector {x.typed}, {x.type} poison, <{len(lanes)} x i32> <{mask}>",
+            f"shufflevector {kind} {x.name}, {kind} poison, <{count} x i32> <{shuffle_mask(order)}>",
             x.elem,
-            len(lanes),
+            count,
             x.level,
         )
 

@@ -70,6 +70,7 @@ class Module:
         self.routines: dict[Any, Any] = {}  # functions by what they do (`parallel.called`, `evaluated`)
         self.computed: set[Any] = set()  # what was written in place once (`parallel.evaluated`)
         self.constants: dict[str, str] = {}  # the names of constants by their values
+        self.callees: dict[Any, str] = {}  # beginnings of calls (`Emitter.call`)
         self._written: dict[tuple[str, str], str] = {}  # the names of functions by parameters and body
         # ns that the program takes, roughly: in code of its own, and in routines that are compiled already.
         self.work = 0.0

@@ -103,8 +103,10 @@ def context_of(e: Emitter, inner: Emitter) -> tuple[list[str], Callable[[], Valu
         align = BYTES[outer.elem]
         offset = -(-offset // align) * align
         local = inner.captures[outer.name]
-        place = "%" + inner.fresh("p")
-        lines.append(f"{place} = getelementptr i8, ptr %context, i64 {offset}")
+        place = "%context"
+        if offset:
+            place = "%" + inner.fresh("p")
+            lines.append(f"{place} = getelementptr i8, ptr %context, i64 {offset}")
         lines.append(f"{local.name} = load {local.type}, ptr {place}, align {align}")
         places.append((outer, offset))
         offset += align * outer.lanes
@@ -113,7 +115,7 @@ def context_of(e: Emitter, inner: Emitter) -> tuple[list[str], Callable[[], Valu
     def store() -> Value:
         memory = e.stack("i8", size)
         for outer, at in places:
-            place = e.here(f"getelementptr i8, ptr {memory.name}, i64 {at}", "ptr", 1)
+            place = e.here(f"getelementptr i8, ptr {memory.name}, i64 {at}", "ptr", 1) if at else memory
             e.line(f"store {e.local(outer).typed}, ptr {place.name}, align {BYTES[outer.elem]}")
         return memory
 
