@@ -127,6 +127,13 @@ class Emitter:
         scope.lines.append(f"{name}:")
         scope.label = name
 
+    def cut(self, values: Sequence[Value]) -> None:
+        """End the basic block after these values, if they are computed in the current scope."""
+        if all(v.level == self.level for v in values):
+            following = self.fresh("cut")
+            self.line(f"br label %{following}")
+            self.label(following)
+
     @contextmanager
     def loop(self, start: Value, stop: Value, step: int = 1, carries: Sequence[Value] = ()) -> Iterator[Loop]:
         """`for i in range(start, stop, step)`, run at least once; see `Loop`."""

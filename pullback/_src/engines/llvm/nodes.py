@@ -280,7 +280,15 @@ class View(Node):
         for scope in reversed(e.scopes):
             if stored in scope.known:
                 return scope.known[stored]
-        return load(e, self.address(e), index, self.storage, self.level(e), self.buffer)
+        return load(e, self.address(e), index, self.storage, self.level(e), self.buffer, self._extent())
+
+    def _extent(self) -> tuple[int, int] | None:
+        """Between which elements its memory lies, counted from `address`, if that is known."""
+        if self.buffer.row is not None or not self.offset.static or self.offset.lanes is not None:
+            return None
+        reaches = [s * (n - 1) for n, s in zip(self.shape, self.strides, strict=True)]
+        first = self.offset.const
+        return first + sum([r for r in reaches if r < 0]), first + sum([r for r in reaches if r > 0]) + 1
 
     def level(self, e: Emitter) -> int:
         """The level from which on the memory holds the content, in the function that is being written."""

@@ -84,13 +84,22 @@ def level_of(element: Element) -> int:
     return max([c.level for c in element]) if isinstance(element, tuple) else element.level
 
 
-def load(e: Emitter, base: Value, at: Index, storage: Storage, level: int, version: object) -> Element:
+def load(
+    e: Emitter,
+    base: Value,
+    at: Index,
+    storage: Storage,
+    level: int,
+    version: object,
+    extent: tuple[int, int] | None = None,
+) -> Element:
     """The element(s) at `at` (in elements from `base`).
 
     Memory holds this content in scopes from `level` on; `version` tells contents of the same memory apart.
+    `extent`: the first element that may be read at all, and the one after the last, if known.
     """
     if storage.components == 1:
-        return to_register(e, _load(e, base, at, storage, level, version), storage)
+        return to_register(e, _load(e, base, at, storage, level, version, extent=extent), storage)
     even = at * 2 if at.vector is None else _doubled(e, at)
     parts = [_load(e, base, even + k, storage, level, version, pair=k) for k in range(2)]
     return tuple(parts)
@@ -105,7 +114,14 @@ def _doubled(e: Emitter, at: Index) -> Index:
 
 
 def _load(
-    e: Emitter, base: Value, at: Index, storage: Storage, level: int, version: object, pair: int | None = None
+    e: Emitter,
+    base: Value,
+    at: Index,
+    storage: Storage,
+    level: int,
+    version: object,
+    pair: int | None = None,
+    extent: tuple[int, int] | None = None,
 ) -> Value:
     elem = storage.memory
     if at.vector is not None:
@@ -119,6 +135,8 @@ def _load(
         low, width = low - pair, width + 1
         width += width % 2
     if width <= max(2 * count, 8):
+        if extent is not None and count < 2 * width:
+            low, width = _block(e, at, low, width, extent)
         window = _load_run(e, base, _at(at, low), storage, width, level, version)
         return e.shuffle(window, [k - low for k in offsets])
     if e.tile is not None and count == TILE and {v.name: c for v, c in at.terms}.get(e.tile[0]) == 1:
@@ -142,6 +160,25 @@ def _load(
         start = stop
     assert sum(p.lanes for p in parts) == count, elem
     return e.concat(parts)
+
+
+def _block(e: Emitter, at: Index, low: int, width: int, extent: tuple[int, int]) -> tuple[int, int]:
+    """The block of lanes around a window (its first offset and its length), or the window itself.
+
+    Blocks are as long as the vector that is made, and begin at multiples of that. So windows that differ by
+    a few elements, as those of the terms of a small product do, are read together.
+    """
+    assert at.lanes is not None
+    count = len(at.lanes)
+    first = (at.const + low) // count * count - at.const
+    if (low, width) == (first, count) or first + count < low + width:
+        return low, width
+    if any(c * e.divisor(v) % count for v, c in at.terms):
+        return low, width
+    least, greatest = at.low - min(at.lanes), at.high - max(at.lanes)
+    if least + first < extent[0] or greatest + first + count > extent[1]:
+        return low, width
+    return first, count
 
 
 LINE = 64  # bytes of the cache that are brought into it together
@@ -174,11 +211,17 @@ _STEPS = (
 
 
 def transpose(e: Emitter, columns: Sequence[Value]) -> list[Value]:
-    """Eight rows from eight columns."""
+    """Eight rows from eight columns.
+
+    Each step is a basic block: LLVM tries to combine shuffles of shuffles, in vain, but sees one block at a
+    time, which takes three quarters of the time.
+    """
     (low, high), (pairs, other_pairs), (left, right) = _STEPS
     x = columns
     t = [e.mix(x[k], x[k + 1], m) for k in range(0, TILE, 2) for m in (low, high)]
+    e.cut(t)
     u = [e.mix(t[k + j], t[k + j + 2], m) for k in (0, 4) for j in (0, 1) for m in (pairs, other_pairs)]
+    e.cut(u)
     return [e.mix(u[k], u[k + 4], m) for m in (left, right) for k in range(4)]
 
 
