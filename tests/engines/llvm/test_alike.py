@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 
 import pullback as pb
 import pullback.numpy as jnp
+from pullback import lax
 from pullback._src.base.config import enable_x64
 from pullback._src.engines.llvm import nests
 from pullback._src.engines.llvm.engine import Compilation
@@ -103,6 +104,10 @@ def pairs() -> dict[str, Callable[[Any], Any]]:
         "lengths": lambda x: (jnp.exp((x @ x)[:17]), jnp.exp((x @ x)[:18])),
         "counting": lambda x: ((x @ x) + jnp.arange(40), (x @ x) + jnp.arange(40)[:, None]),
         "comparison": lambda x: ((x @ x > 0), (x @ x >= 0)),
+        "signs of integers": lambda x: [
+            jnp.sum(jnp.sort(lax.bitcast_convert_type(x.ravel(), kind)).astype("float32"))
+            for kind in ("int32", "uint32")
+        ],
         "places written": lambda x: x.at[1:5].set(mean(x)).at[2:6].set(mean(x) * 2),
     }
 

@@ -301,7 +301,7 @@ class View(Node):
 
     def visit(self, at: Position, found: Accesses) -> None:
         found.views.append((self, self.flat(at)))
-        found.trace.append(self.storage)
+        found.trace.append(self.dtype)
 
     def pointer(self, e: Emitter, at: Index = ZERO) -> Value:
         """The address of the first element, or of one so many elements after it."""
