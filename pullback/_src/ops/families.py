@@ -190,8 +190,15 @@ def elementwise(
             dims[0],
         )
     else:
+        known: dict[tuple[ShapedArray, ...], ShapedArray] = {}  # types are interned, and stay
 
         def abstract(*avals: ShapedArray, **params: Any) -> ShapedArray:
+            found = known.get(avals)
+            if found is None:
+                found = known[avals] = combined(avals)
+            return found
+
+        def combined(avals: tuple[ShapedArray, ...]) -> ShapedArray:
             first = avals[0]
             dtype, shape, weak = first.dtype, first.shape, first.weak_type
             agree = True

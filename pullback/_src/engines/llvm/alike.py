@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .ir import Emitter, Value
-from .nodes import Accesses, Buffer, Node
+from .nodes import Accesses, Buffer, Node, interned
 from .parallel import Callee, apart
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Description:
         self._rows = rows
         self._buffers: dict[Buffer, int] = {}
         self._met: dict[Node, int] = {}  # nodes by their numbers
+        self._several = sum([len(s.found) for s in stages]) > 1
         self.key: Key = (*more, *[self._stage(s) for s in stages])
 
     def _value(self, value: Value) -> Key:
@@ -103,7 +104,7 @@ class Description:
             self.values.append(value)
         return number, value.elem, value.lanes
 
-    def _index(self, index: Index) -> Key:
+    def _index(self, index: Index) -> object:
         if index.described is not None:
             return index.described
         if index.vector is not None:
@@ -111,7 +112,8 @@ class Description:
         terms = tuple([(v.name if v.name[0] == "?" else self._value(v), c) for v, c in index.terms])
         key = terms, index.const, index.lanes, index.low, index.high
         if all(isinstance(name, str) for name, _ in terms):  # the same in all nests
-            index.described = key
+            index.described = interned(*key)
+            return index.described
         return key
 
     def _buffer(self, buffer: Buffer) -> Key | int:
@@ -149,11 +151,14 @@ class Description:
             raise _UnknownError
         met = self._met
         shared = tuple([met.get(node) for node in found.nodes]) if met else None
-        met.update({node: len(met) + k for k, node in enumerate(found.nodes)})
+        if self._several:
+            met.update({node: len(met) + k for k, node in enumerate(found.nodes)})
+        # How many there are of each kind follows from the trace.
         return (
             tuple(found.trace),
             shared,
-            *[(self._buffer(v.buffer), self._index(at)) for v, at in found.views],
+            *[self._buffer(v.buffer) for v, _ in found.views],
+            *[at.described or self._index(at) for _, at in found.views],
             *[self._index(i) for i in found.indices],
             *[(tuple([self._value(x) for x in r.values]), self._index(i)) for r, i in found.registers],
         )

@@ -5,25 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .index import Index
 from .ir import Emitter, Value, constant, vector_literal
-from .nodes import Accesses, Node, Position, variables
-from .storage import Element, Storage, components, to_memory, to_register
+from .nodes import Accesses, Node, Position, interned, variables
+from .storage import Element, Storage, components, storage_of, to_memory, to_register
 
 
 class Constant(Node):
     """A scalar known at compile time."""
 
-    __slots__ = ("value",)
+    __slots__ = ("value", "head")
+
+    most = 0.0
 
     def __init__(self, value: Any, dtype: np.dtype[Any]) -> None:
         super().__init__((), dtype)
         self.value = np.asarray(value, dtype)
+        self.head = dtype, self.value.tobytes()  # what it is, in a trace
 
     def compute(self, e: Emitter, at: Position) -> Element:
         storage = self.storage
@@ -39,11 +41,6 @@ class Constant(Node):
 
     def visit(self, at: Position, found: Accesses) -> None:
         found.trace.append(self.head)
-
-    @property
-    def head(self) -> object:
-        """What it is, in a trace."""
-        return self.dtype, self.value.tobytes()
 
 
 class Iota(Node):
@@ -98,12 +95,6 @@ class Types(NamedTuple):
     out: np.dtype[Any]
 
 
-@lru_cache(maxsize=1 << 14)
-def _head(*_: object) -> object:
-    """An object for these arguments, which compares faster than they do."""
-    return object()
-
-
 def _plain(value: object) -> object:
     """A parameter, told apart from others that Python holds to be equal."""
     return type(value), repr(value) if isinstance(value, (float, complex)) else value
@@ -111,9 +102,9 @@ def _plain(value: object) -> object:
 
 def _head_of(node: Map | Results) -> object:
     """What a node is in a trace; None if its parameters are not plain."""
-    params = tuple([(name, _plain(value)) for name, value in node.params.items()])
+    params = tuple([(name, _plain(value)) for name, value in node.params.items()]) if node.params else ()
     try:
-        return _head(
+        return interned(
             type(node).__name__, node.rule, len(node.operands), node.shape, node.dtype, node.weight, params
         )  # fmt: skip
     except TypeError:
@@ -123,7 +114,7 @@ def _head_of(node: Map | Results) -> object:
 class Map(Node):
     """An elementwise function of nodes, which broadcast as in NumPy."""
 
-    __slots__ = ("rule", "operands", "params", "weight", "_aligned", "_head")
+    __slots__ = ("rule", "operands", "params", "weight", "most", "_aligned", "_head")
 
     def __init__(
         self,
@@ -134,24 +125,30 @@ class Map(Node):
         params: dict[str, Any],
         weight: float,
     ) -> None:
-        super().__init__(shape, dtype)
+        # As in `Node`; most nodes are made here.
+        self.shape = shape
+        self.size = math.prod(shape)
+        self.dtype = dtype
+        self.storage = storage_of(dtype)
         self.rule = rule
         self._head: object = None
         self.operands = tuple(operands)
         self.params = params
         self.weight = weight
-        aligned = 1 not in shape
+        aligned, most = 1 not in shape, weight
+        depth, chain, pieced = 0, 0.0, False
         for o in self.operands:
+            most += o.most
             if o.pieced:
-                self.pieced = True
-            if o.depth > self.depth:
-                self.depth = o.depth
-            if o.chain > self.chain:
-                self.chain = o.chain
-            if o.shape and o.shape != shape:
+                pieced = True
+            if o.depth > depth:
+                depth = o.depth
+            if o.chain > chain:
+                chain = o.chain
+            there = o.shape
+            if there and there != shape:
                 aligned = False
-        self.depth += 1
-        self.chain += weight
+        self.depth, self.chain, self.most, self.pieced = depth + 1, chain + weight, most, pieced
         self._aligned = aligned  # whether operands are scalars, or read at the same position
 
     def compute(self, e: Emitter, at: Position) -> Element:

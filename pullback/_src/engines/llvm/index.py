@@ -36,7 +36,7 @@ class Index:
         self.low = low
         self.high = high
         self._key: tuple[object, ...] | None = None
-        self.described: tuple[object, ...] | None = None  # see `alike`
+        self.described: object = None  # see `alike`
 
     @staticmethod
     def of(value: int) -> Index:

@@ -97,9 +97,11 @@ def _inline(
         known: the equations of the result that need not be repeated; None: all that follow shall be.
         once: whether the program is met only here, so that its variables can stay what they are.
     """
+    known_values = value.keys()
     for eqn in program.eqns:
-        primitive = eqn.primitive
-        operands = [value.get(v, v) for v in eqn.invars]
+        primitive, invars = eqn.primitive, eqn.invars
+        stay = known_values.isdisjoint(invars)
+        operands = invars if stay else [value.get(v, v) for v in invars]
         key = CALLS.get(primitive.name)
         if key is not None:
             called: Program = eqn.params[key].with_consts_as_literals()
@@ -109,7 +111,7 @@ def _inline(
             continue
         params = _inlined_params(eqn.params) if primitive.call_like else eqn.params
         new = eqn
-        if not once or params is not eqn.params or operands != [*eqn.invars]:
+        if not once or params is not eqn.params or not stay:
             results = eqn.outvars if once else [Var(v.aval) for v in eqn.outvars]
             value.update(zip(eqn.outvars, results, strict=True))
             new = Equation(primitive, operands, results, params, eqn.location)

@@ -6,6 +6,7 @@ import itertools
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Walk:
         self.env: dict[Var, Node] = {}
         self.number = 0
         self.mine: set[Buffer] = set(given)
-        self.read_until = last_reads(program)
+        self.uses, self.read_until, self.ended = uses_of(program)
         self.reach: dict[Var, Sequence[Buffer]] = {}  # the memory that is needed as long as a variable
         self.holders: dict[Buffer, int] = {}  # and how many variables need it
         self.nested: dict[Var, int] = {}  # how many equations' nodes lie within each other
@@ -45,25 +46,37 @@ class Walk:
         self.systems = last_systems(program)
         self.factors: dict[Var, tuple[View, View, bool]] = {}  # see `keep_factors`
 
-    def note_reach(self, read: Sequence[Var], written: Sequence[Var], made: Sequence[Buffer]) -> None:
-        """Note which memory the results of an equation need; let go of what it made for itself alone."""
+    def pass_by(self, read: Sequence[Var], written: Sequence[Var], made: Sequence[Buffer]) -> None:
+        """Leave the equation that has been lowered.
+
+        Note which memory its results need; let go of what it made for itself alone, and of what only
+        variables need that nothing reads any more.
+        """
+        reach, ended = self.reach, self.ended[self.number]
+        before = [reach[v] for v in read if v in reach]
         if made:
             self.mine.update(made)
             self.holders.update(dict.fromkeys(made, 1))
-        before = [self.reach[v] for v in read if v in self.reach]
         if made or before:
             several = made or len(before) > 1
             candidates = list(dict.fromkeys(itertools.chain(made, *before))) if several else before[0]
             for var in written:
                 needed = reached(self.env[var], candidates, bool(made))
-                if needed:
+                if needed is candidates and not several and read[0] in ended and read[0] in reach:
+                    reach[var] = reach.pop(read[0])  # what the operand needed
+                elif needed:
                     self.hold(var, needed)
-        for factors, pivots, _ in self.factors.values():
-            if factors.buffer in made:
-                self.holders[factors.buffer] += 1
-                self.holders[pivots.buffer] += 1
         if made:
+            for factors, pivots, _ in self.factors.values():
+                if factors.buffer in made:
+                    self.holders[factors.buffer] += 1
+                    self.holders[pivots.buffer] += 1
             self.let_go(made)
+        for var in ended:
+            if var in reach:
+                self.let_go(reach.pop(var))
+            if self.factors and var in self.factors:
+                self.let_go([view.buffer for view in self.factors.pop(var)[:2]])
 
     def hold(self, var: Var, buffers: Sequence[Buffer]) -> None:
         """A variable needs these buffers."""
@@ -167,13 +180,44 @@ _LIMITS = {"f": (2.0**-126, 2.0**128 - 2.0**104), "d": (sys.float_info.min, sys.
 """The least normal number and the greatest one."""
 
 
-def last_reads(program: Program) -> dict[Var, int]:
-    """The number of the last equation with a variable among its operands."""
-    last: dict[Var, int] = {}
-    for number, eqn in enumerate(program.eqns):
-        last.update({v: number for v in eqn.invars if isinstance(v, Var)})
-    last.update({v: len(program.eqns) for v in program.outvars if isinstance(v, Var)})
-    return last
+class Uses(NamedTuple):
+    """Who reads a program's variables.
+
+    Attributes:
+        counts: how many equations and results read a variable.
+        until: the number of the last equation with a variable among its operands; for results, the number of
+            equations.
+        ended: for each equation, the variables that nothing reads after it.
+    """
+
+    counts: dict[Var, int]
+    until: dict[Var, int]
+    ended: list[list[Var]]
+
+
+def uses_of(program: Program) -> Uses:
+    """Who reads a program's variables."""
+    counts: dict[Var, int] = {}
+    count = len(program.eqns)
+    for v in program.outvars:
+        if isinstance(v, Var):
+            counts[v] = counts.get(v, 0) + 1
+    until = dict.fromkeys(counts, count)
+    ended: list[list[Var]] = [[] for _ in range(count)]
+    for number in range(count - 1, -1, -1):
+        eqn, ends = program.eqns[number], ended[number]
+        for v in dict.fromkeys(eqn.invars) if len(eqn.invars) > 1 else eqn.invars:
+            if isinstance(v, Var):
+                if v in counts:
+                    counts[v] += 1
+                else:
+                    counts[v] = 1
+                    until[v] = number
+                    ends.append(v)
+        for v in eqn.outvars:
+            if v not in counts:
+                ends.append(v)
+    return Uses(counts, until, ended)
 
 
 def last_systems(program: Program) -> dict[Var, int]:
@@ -183,18 +227,6 @@ def last_systems(program: Program) -> dict[Var, int]:
         for number, eqn in enumerate(program.eqns)
         if eqn.primitive.name == "solve" and isinstance(eqn.invars[0], Var)
     }
-
-
-def use_counts(program: Program) -> dict[Var, int]:
-    """How many equations and results read each variable."""
-    counts: dict[Var, int] = {}
-    for eqn in program.eqns:
-        for var in {v for v in eqn.invars if isinstance(v, Var)}:
-            counts[var] = counts.get(var, 0) + 1
-    for v in program.outvars:
-        if isinstance(v, Var):
-            counts[v] = counts.get(v, 0) + 1
-    return counts
 
 
 def reads_memory(node: Node, buffer: Buffer) -> bool:
@@ -209,10 +241,13 @@ def reached(node: Node, candidates: Sequence[Buffer], exactly: bool) -> Sequence
 
     exactly: whether the node may need less than all of them though it is not computed yet.
     """
+    if isinstance(node, View):
+        buffer = node.buffer
+        if buffer.address is None:  # it has no place yet
+            return [buffer] if buffer in candidates else []
+        return [b for b in candidates if same_memory(b, buffer)]
     if isinstance(node, (Registers, Constant)):
         return []
-    if isinstance(node, View):
-        return [b for b in candidates if same_memory(b, node.buffer)]
     if not exactly:
         return candidates
     found = Accesses()

@@ -30,7 +30,6 @@ from .liveness import (
     same_memory,
     same_place,
     scaled_products,
-    use_counts,
 )
 from .memory import Arena, Slot
 from .module import Module
@@ -105,6 +104,8 @@ class Lowering:
         self.latest: dict[Atom, Latest] = {}  # of loops' states, what was written last
         self.constants: list[np.ndarray[Any, Any]] = []
         self._constant_views: dict[int, View] = {}
+        self._scalars: dict[Any, Constant] = {}  # by their dtype and bytes
+        self._small = TINY if module.long else SMALL
 
     # Programs ------------------------------------------------------------------------------------------
 
@@ -148,25 +149,28 @@ class Lowering:
         env.update(zip(program.invars, args, strict=True))
         for var, value in zip(program.constvars, program.consts, strict=True):
             env[var] = self.constant(value)
-        uses = use_counts(program)
+        uses = walk.uses
         places = walk.places = destinations(program, out, uses, in_place)
         readers = read_once(program, uses)
         walk.permuted, walk.scaled = permuted_products(readers), scaled_products(readers)
         walk.mine.update([v.buffer for v in places.values()])
-        module, nested_in, read_until = self.module, walk.nested, walk.read_until
+        module, nested_in, segments = self.module, walk.nested, self.segments
         for number, eqn in enumerate(program.eqns):
             module.work += OPERATION * module.turns
             name, outvars = eqn.primitive.name, eqn.outvars
-            read = [v for v in eqn.invars if isinstance(v, Var)]
-            if name not in takes_pieces:
-                for var in read:
-                    if env[var].pieced:
-                        self._replace(walk, var, self.memory)
-            done = not walk.done.isdisjoint(outvars)
-            needed = read if done else eqn.invars
-            operands = [env[v] if isinstance(v, Var) else self.literal(v) for v in needed]
+            done = bool(walk.done) and not walk.done.isdisjoint(outvars)
+            read: list[Var] = []
+            operands: list[Node] = []
+            for v in eqn.invars:
+                if isinstance(v, Var):
+                    if env[v].pieced and name not in takes_pieces:
+                        self._replace(walk, v, self.memory)
+                    read.append(v)
+                    operands.append(env[v])
+                elif not done:
+                    operands.append(self.literal(v))
             lower = lowerings.get(name)
-            where = [places.get(v) for v in outvars]
+            where = [places.get(v) for v in outvars] if places else [None] * len(outvars)
             before = len(self._made)
             walk.number = number
             results: list[Node] | None = None
@@ -180,35 +184,34 @@ class Lowering:
                 results = lower(self, eqn, operands, where)
             if results is None:
                 results = self.fallback(self, eqn, operands, where) or []
-            for var, node in zip(outvars, results, strict=True):
+            for k, node in enumerate(results):
+                var = outvars[k]
+                if isinstance(node, (View, Registers, Constant)):
+                    env[var] = node
+                    continue
                 if isinstance(node, Map) and (
                     node.depth > DEEP or is_long(node.chain, node.size, module.long)
                 ):
-                    node = self.memory(node, places.get(var))
-                elif isinstance(node, (Map, Remap, Pieces)) and uses.get(var, 0) > 1:
-                    node = self._keep(node, places.get(var), uses[var])
-                if not isinstance(node, (View, Registers, Constant)):
+                    node = self.memory(node, where[k])
+                elif uses.get(var, 0) > 1 and isinstance(node, (Map, Remap, Pieces)):
+                    node = self._keep(node, where[k], uses[var])
+                if not isinstance(node, View):
                     nested = 1
                     for v in read:
                         if nested_in.get(v, 0) >= nested:
                             nested = nested_in[v] + 1
                     if nested > NESTED:
-                        node, nested = self.memory(node, places.get(var)), 0
+                        node, nested = self.memory(node, where[k]), 0
                     nested_in[var] = nested
                 env[var] = node
             if self._observed:
                 self.observer.lowered(eqn, operands, results, len(self._walks), self.level)
             made = self._made[before:]
-            del self._made[before:]
-            walk.note_reach(read, outvars, made)
-            for var in (*read, *outvars):
-                if read_until.get(var, number) <= number:
-                    if var in walk.reach:
-                        walk.let_go(walk.reach.pop(var))
-                    if var in walk.factors:
-                        walk.let_go([view.buffer for view in walk.factors.pop(var)[:2]])
-            if self.segments is not None:
-                self.segments.cut()
+            if made:
+                del self._made[before:]
+            walk.pass_by(read, outvars, made)
+            if segments is not None:
+                segments.cut()
         self.observer.end(len(self._walks))
         ends = [self.literal(v) if isinstance(v, Literal) else env[v] for v in program.outvars]
         stays = [*given, *[None] * (len(out) - len(given))]
@@ -252,6 +255,8 @@ class Lowering:
 
     def _keep(self, node: Node, where: View | None, uses: int) -> Node:
         """A deferred node that is used several times: computed now if that is better than doing it again."""
+        if node.most <= HEAVY and not node.pieced:
+            return node
         found = Accesses()
         node.visit(variables(node.shape), found)
         self._visited = node, found
@@ -317,9 +322,15 @@ class Lowering:
     # Nodes -----------------------------------------------------------------------------------------------
 
     def literal(self, literal: Literal) -> Node:
-        value = getattr(literal.value, "_data", literal.value)
-        value = np.asarray(value, literal.aval.dtype)
-        return Constant(value, literal.aval.dtype) if value.ndim == 0 else self.constant(value)
+        dtype = literal.aval.dtype
+        value = np.asarray(getattr(literal.value, "_data", literal.value), dtype)
+        if value.ndim:
+            return self.constant(value)
+        key = dtype, value.tobytes()
+        known = self._scalars.get(key)
+        if known is None:
+            known = self._scalars[key] = Constant(value, dtype)
+        return known
 
     def constant(self, value: Any) -> Node:
         """A constant array, given to the program with its arguments."""
@@ -335,8 +346,7 @@ class Lowering:
 
     def small(self, node: Node | ShapedArray) -> bool:
         """Whether an array should live in registers."""
-        dtype = node.dtype
-        return 0 < node.size * dtype.itemsize <= (TINY if self.module.long else SMALL)
+        return 0 < node.size * node.dtype.itemsize <= self._small
 
     def registers(self, node: Node) -> Registers:
         """The node computed as one vector."""
@@ -358,7 +368,7 @@ class Lowering:
 
     def computed(self, node: Node) -> Node:
         """The node, computed now if it is small and all that it reads is there."""
-        if self.small(node) and not self.pending(node):
+        if 0 < node.size * node.dtype.itemsize <= self._small and not self.pending(node):
             return Registers(node.shape, node.dtype, node.element(self.e, whole(node.shape)))
         return node
 
@@ -543,7 +553,8 @@ class Lowering:
     def _write_first(self) -> None:
         """Write the first open nest."""
         nest, *self.nests = self.nests
-        nest.release(self._released, self.nests)
+        needed = {b for n in self.nests for b in n.buffers()}
+        nest.release(self._released, needed)
         if self._observed:
             self.observer.nest(nest, len(self._walks), self.level)
         before = len(self.module.shared)
@@ -554,9 +565,9 @@ class Lowering:
         for stage in nest.stages:
             for output in stage.outputs:
                 output.view.buffer.pending = False
-        needed = {b for n in self.nests for b in n.buffers()}
-        for buffer in needed:
-            buffer.pending = buffer.pending or any(buffer in n.written for n in self.nests)
+        for other in self.nests:
+            for buffer in other.written:
+                buffer.pending = True
         freed, self._freed = self._freed, [b for b in self._freed if b in needed]
         for buffer in freed:
             if buffer not in needed:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
+from ...core.aval import ShapedArray
 from ...core.program import Equation
 from . import elementwise
 from .deferred import Map, Part, Results
@@ -39,20 +40,26 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return first >= 0 and all(n in (1, m) for n, m in zip(shape, to[first:], strict=True))
 
 
+@lru_cache(maxsize=1 << 14)
+def _operation(name: str, aval: ShapedArray) -> tuple[elementwise.Rule, float, bool]:
+    """The rule of an operation, the cost of an element, and whether registers hold its results."""
+    return elementwise.rules[name], weight(name, aval.dtype), storage_of(aval.dtype).computable
+
+
 def lower_elementwise(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> list[Node] | None:
-    name = eqn.primitive.name
-    rule = elementwise.rules[name]
-    aval = eqn.outvars[0].aval
+    primitive, aval = eqn.primitive, eqn.outvars[0].aval
+    rule, cost, computable = _operation(primitive.name, aval)
     shape = aval.shape
     for x in operands:
+        there = x.shape
         # Or else a bitcast between types of different widths.
-        if not x.storage.computable or not (x.shape == shape or _broadcasts(x.shape, shape)):
+        if not x.storage.computable or (there and there != shape and not _broadcasts(there, shape)):
             return None
-    for v in eqn.outvars:
-        if not storage_of(v.aval.dtype).computable:
+    if not computable:
+        return None
+    if primitive.multiple_results:
+        if not all(storage_of(v.aval.dtype).computable for v in eqn.outvars):
             return None
-    cost = weight(name, aval.dtype)
-    if eqn.primitive.multiple_results:
         operands = [lw.memory(x) if x.pieced else x for x in operands]
         whole = Results(rule, operands, aval.shape, aval.dtype, eqn.params, cost)
         return [lw.computed(Part(whole, k, v.aval.dtype)) for k, v in enumerate(eqn.outvars)]

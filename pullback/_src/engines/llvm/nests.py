@@ -10,7 +10,7 @@ nest is written and a new one begins.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,7 @@ class Nest:
         self.released: set[Buffer] = set()  # not needed after this nest
         # Where each buffer is written, at the variables that stand for the loops'; and by which stage.
         self.written: dict[Buffer, tuple[Index, Stage, bool]] = {}
+        self.read: set[Buffer] = set()
         self.pieced: set[Buffer] = set()  # written by several outputs
         # What writing it found out: what is kept for a turn of the common loops (and its size), and into how
         # many parts the loops were cut for threads.
@@ -73,7 +74,8 @@ class Nest:
             and not is_long(operations_of(last) + operations_of(stage), math.prod(stage.domain), self.long)
             and all(self._same_place(view, flat, last) for view, flat in reads)
         ):
-            last.reduced = tuple([a or b for a, b in zip(last.reduced, stage.reduced, strict=True)])
+            if stage.reduced != last.reduced:
+                last.reduced = tuple([a or b for a, b in zip(last.reduced, stage.reduced, strict=True)])
             both = [*reads_of(last), *reads_of(stage)], last.operations + stage.operations
             last.outputs.extend(stage.outputs)
             last.reads, last.operations = (len(last.outputs), both[0]), both[1]
@@ -95,24 +97,25 @@ class Nest:
 
     def independent(self, stage: Stage) -> bool:
         """Whether the stage may be written before the nest, which came first."""
-        if any(v.buffer in self.written for v, _ in reads_of(stage)):
+        if not self.written.keys().isdisjoint([v.buffer for v, _ in reads_of(stage)]):
             return False
         written = {o.view.buffer for o in stage.outputs}
-        read = {v.buffer for s in self.stages for v, _ in reads_of(s)}
-        return not any(b is w or b.precedes(w) for b in read for w in written)
+        # Only who has a place may be given that of another.
+        placed = [w for w in written if w.address is not None]
+        return self.read.isdisjoint(written) and not any(b.precedes(w) for b in self.read for w in placed)
 
     def buffers(self) -> set[Buffer]:
         """All memory that the nest reads and writes."""
-        return {v.buffer for s in self.stages for v, _ in reads_of(s)} | self.written.keys()
+        return self.read | self.written.keys()
 
-    def release(self, released: set[Buffer], others: Sequence[Nest]) -> None:
-        """State which buffers are not needed any more when this nest and the others, which come later, have
-        been written."""
-        elsewhere = {b for n in others for b in n.buffers()}
-        self.released = {b for b in self.written if b in released and b not in elsewhere}
+    def release(self, released: set[Buffer], needed: set[Buffer]) -> None:
+        """State which buffers are not needed any more when this nest has been written, and the others, which
+        come later and need these."""
+        self.released = {b for b in self.written if b in released and b not in needed}
 
     def _note(self, stage: Stage, into: Stage) -> None:
         at = variables(stage.domain)
+        self.read.update([v.buffer for v, _ in reads_of(stage)])
         for output in stage.outputs:
             buffer = output.view.buffer
             if buffer in self.written:
@@ -183,8 +186,7 @@ class Nest:
 
     def _reads_alike(self, stage: Stage) -> bool:
         """Whether the stage reads memory that the nest reads, too."""
-        mine = {v.buffer for v, _ in reads_of(stage)}
-        return any(v.buffer in mine for s in self.stages for v, _ in reads_of(s))
+        return any(v.buffer in self.read for v, _ in reads_of(stage))
 
     def _same_row(self, view: View, flat: Index, count: int, domain: tuple[int, ...]) -> bool:
         """Whether the read element was written at the same index of the leading dimensions."""
@@ -260,8 +262,7 @@ class Nest:
 
     def _writes_over(self) -> bool:
         """Whether the nest writes over what it reads, so that nothing may be computed twice."""
-        read = {v.buffer for s in self.stages for v, _ in reads_of(s)}
-        return any(b.precedes(w) for b in read for w in self.written)
+        return any(b.precedes(w) for b in self.read for w in self.written)
 
     def _write_columns(self, e: Emitter) -> None:
         """All stages for one block of columns after the other; the last may overlap with the one before."""
@@ -312,10 +313,10 @@ class Nest:
 
     def _stream(self) -> None:
         """Find what is written past the cache: large results that no other stage reads."""
-        outputs = [(k, o) for k, stage in enumerate(self.stages) for o in stage.outputs]
         large = [
             (k, o)
-            for k, o in outputs
+            for k, stage in enumerate(self.stages)
+            for o in stage.outputs
             if o.view.buffer.streams and o.reducer is None and streaming.worth_it(o.node.bytes)
         ]
         if not 0 < len(large) <= streaming.MOST:
@@ -347,19 +348,17 @@ class Nest:
     def _forward(self) -> dict[Buffer, int]:
         """Find what need not be stored, and what is needed for one turn of the shared loops only (with its
         size)."""
-        readers: dict[Buffer, set[int]] = {}
-        for number, stage in enumerate(self.stages):
-            for view, _ in reads_of(stage):
-                readers.setdefault(view.buffer, set()).add(number)
         rows: dict[Buffer, int] = {}
-        for number, stage in enumerate(self.stages):
+        for stage in self.stages if self.released else ():
+            others = [s for s in self.stages if s is not stage]
             for output in stage.outputs:
                 view = output.view
                 if view.buffer not in self.released or view.buffer in self.pieced:
                     continue
-                if output.reducer is None and readers.get(view.buffer, set()) <= {number}:
+                elsewhere = any(v.buffer is view.buffer for s in others for v, _ in reads_of(s))
+                if output.reducer is None and not elsewhere:
                     output.needed = False  # read from registers only, if at all
-                elif len(self.stages) > 1 and not self.columns and view.contiguous:
+                elif others and not self.columns and view.contiguous:
                     index, _, _ = self.written[view.buffer]
                     low, high = _reach(index, self.shared, stage.domain)
                     size = (high + 1) * view.storage.bytes * view.storage.components

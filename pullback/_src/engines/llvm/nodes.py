@@ -143,19 +143,18 @@ class Node:
         chain: nanoseconds that the operations in a row take which an element needs.
     """
 
-    __slots__ = ("shape", "dtype", "storage", "pieced", "depth", "chain")
+    __slots__ = ("shape", "dtype", "size", "storage", "pieced", "depth", "chain")
+
+    most: float = math.inf  # nanoseconds that all operations take, at most
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape = shape
+        self.size = math.prod(shape)
         self.dtype = dtype
         self.storage: Storage = storage_of(dtype)
         self.pieced = False
         self.depth = 0
         self.chain = 0.0
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
@@ -190,6 +189,12 @@ class Node:
         return tuple([ZERO if n == 1 else i for n, i in zip(shape, at[first:], strict=True)])
 
 
+@lru_cache(maxsize=1 << 14)
+def interned(*_: object) -> object:
+    """An object for these arguments, which compares faster than they do."""
+    return object()
+
+
 @lru_cache(maxsize=1024)
 def variables(domain: tuple[int, ...]) -> Position:
     """Variables that stand for the loops'; dimensions of size 1 have none."""
@@ -219,6 +224,8 @@ class View(Node):
     """Memory seen through an offset and strides (in elements)."""
 
     __slots__ = ("buffer", "offset", "strides", "_at", "_flat")
+
+    most = 0.0
 
     def __init__(
         self,
@@ -374,6 +381,8 @@ class Registers(Node):
 
     __slots__ = ("values", "_memory")
 
+    most = 0.0
+
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], element: Element) -> None:
         super().__init__(shape, dtype)
         self.values = components(element)
@@ -423,5 +432,5 @@ class Registers(Node):
 
 __all__ = [
     "Accesses", "Buffer", "ByPosition", "Node", "Position", "Registers", "Row", "View", "WatchedAddress",
-    "lanes_of", "reshaped_strides", "row_major", "variables", "whole",
+    "interned", "lanes_of", "reshaped_strides", "row_major", "variables", "whole",
 ]  # fmt: skip
