@@ -16,7 +16,7 @@ from pullback._src.control import chunks
 
 from .counting import Counter
 
-COUNT = 75  # lanes: two chunks of 32, and one of 11 with copies of the last lane
+COUNT = 75  # lanes: four chunks of 16, and one of 11 with copies of the last lane
 RNG = np.random.default_rng(0)
 STOPS = RNG.integers(0, 12, COUNT)
 STOPS[41] = 60
@@ -178,11 +178,11 @@ LONG = 50
 
 
 def _lane_turns(derive: Callable[[Any], Any], stops: Any) -> int:
-    """How often lanes compute the body, whether they need it or not."""
+    """How often lanes compute the body, whose derivative needs its value, whether they need it or not."""
     counter = Counter()
 
     def f(x: Any, stop: Any) -> Any:
-        return lax.while_loop(lambda s: s[0] < stop, lambda s: (s[0] + 1, counter(s[1]) / 2), (0, x))[1]
+        return lax.while_loop(lambda s: s[0] < stop, lambda s: (s[0] + 1, counter(s[1]) ** 2), (0, x))[1]
 
     run = pb.jit(pb.vmap(derive(f)))
     run(np.ones(len(stops)), stops)
@@ -197,7 +197,7 @@ def _tangent(f: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("derive", "size", "times"),
-    [(lambda f: f, 32, 1), (_tangent, 32, 1), (pb.grad, 32, 3)],
+    [(lambda f: f, 16, 1), (_tangent, 16, 1), (pb.grad, 16, 3)],
     ids=["value", "jvp", "grad"],
 )
 def test_a_lane_that_is_done_costs_its_chunks_turns_at_most(derive: Any, size: int, times: int) -> None:
@@ -225,9 +225,9 @@ def _chunk_lengths(shape: tuple[int, ...], lanes: int) -> tuple[int, ...]:
 def test_chunks_are_of_one_length() -> None:
     """As powers of two where they are in registers, else as even as they can be."""
     with enable_x64(False):
-        assert _chunk_lengths((), 1000) == (16, 64)
+        assert _chunk_lengths((), 1000) == (32, 32)
         assert _chunk_lengths((), 96) == (3, 32)
-        assert _chunk_lengths((), 97) == (2, 64)
+        assert _chunk_lengths((), 97) == (4, 32)
         assert _chunk_lengths((8,), 9) == (2, 8)
         assert [_chunk_lengths((1000,), n) for n in (16, 17, 31, 64)] == [(2, 8), (2, 9), (3, 11), (8, 8)]
 
@@ -304,7 +304,7 @@ def test_bounded_memory_of_loops_in_chunks() -> None:
     plan = bounded.plan(X)
     assert [(loop.kind, loop.slots) for loop in plan.loops] == [("while", 2)]
     # A chunk's lanes: whether they are active, the turn, the value and the number of turns.
-    assert [loop.state_bytes for loop in plan.loops] == [25 * 32]
+    assert [loop.state_bytes for loop in plan.loops] == [25 * 16]
     named = pb.checkpoint(lambda x: pb.vmap(lambda x, n: turns(x, n, 4))(x, STOPS).sum(), slots=2)
     assert [loop.slots for loop in named.plan(X).loops] == [4]
     limited = pb.checkpoint(lambda x: pb.vmap(turns)(x, STOPS).sum(), memory="8KB")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..base.config import settings
@@ -111,8 +111,9 @@ class Width(NamedTuple):
 
 
 WIDTH = {"llvm": Width(256, 64, True), "numpy": Width(1 << 14, 1024)}
-"""By engine. What the LLVM engine keeps in registers takes no longer in several chunks than in one; the NumPy
-engine takes as long for one element as for some thousands."""
+"""By engine. What the LLVM engine keeps in registers takes no longer in several chunks than in one, and
+chunks of half of what they hold are as quick and compiled in half the time; the NumPy engine takes as long
+for one element as for some thousands."""
 FEWEST = 8
 """Lanes that go together even if their state is large: a matrix that they share is read once for them all."""
 
@@ -148,7 +149,7 @@ def chunk_of_lanes(
         return None
     if width.in_registers and width.bytes >= FEWEST * largest:
         half = size // 2
-        return half if half >= FEWEST and axis.size <= size + half else size
+        return half if half >= FEWEST else size
     count = axis.size // size
     return -(-axis.size // count) if count > 1 else None
 
@@ -168,7 +169,9 @@ def lanes_in_chunks(
     turns as that lane; what becomes of them is left out, and has no derivative.
     """
     mapped = tuple([d is not None for d in dims])
-    operands = [v if d is None else to_dim(v, d, 0, axis.size) for v, d in zip(values, dims, strict=True)]
+    operands = _each_once(
+        lambda v, d: v if d is None else to_dim(v, d, 0, axis.size), list(zip(values, dims, strict=True))
+    )
     lane = tuple([_lane(v.aval) if m else v.aval for v, m in zip(operands, mapped, strict=True)])
     key = ("one lane", primitive, lane, *params.values())
     program = memo.get(key)
@@ -179,10 +182,21 @@ def lanes_in_chunks(
     if not missing or checked:
         outs = in_chunks(program, operands, mapped, axis.size, size)
     else:
-        operands = [_filled(v, missing) if m else v for v, m in zip(operands, mapped, strict=True)]
+        operands = _each_once(
+            lambda v, m: _filled(v, missing) if m else v, list(zip(operands, mapped, strict=True))
+        )
         whole = in_chunks(program, operands, mapped, axis.size + missing, size)
         outs = [_part(y, 0, axis.size) for y in whole]
     return outs, [0] * len(outs)
+
+
+def _each_once(f: Callable[[Any, Any], Any], pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
+    """`f` of each pair; of an operand that occurs twice the same value."""
+    made: dict[tuple[int, Any], Any] = {}
+    for v, how in pairs:
+        if (id(v), how) not in made:
+            made[id(v), how] = f(v, how)
+    return [made[id(v), how] for v, how in pairs]
 
 
 def _filled(x: Any, missing: int) -> Any:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..base.errors import ShapeError
 from ..core import rules
-from ..core.array import ConcreteArray, scalar
+from ..core.array import ConcreteArray
 from ..core.aval import ShapedArray
 from ..core.call import eager_executable
 from ..core.evaluate import evaluate
@@ -20,9 +18,9 @@ from ..core.primitive import Primitive
 from ..core.program import Program
 from ..core.staging import stage
 from ..core.trace import CURRENT, EXPLAIN
-from ..ops.compare import gt_p, select_n_p
-from ..ops.convert import convert_element_type_p
-from ..ops.structural import instantiate, reduce_sum_p, reshape
+from ..ops.compare import select_n_p
+from ..ops.reduction import reduce_or_p
+from ..ops.structural import instantiate, reshape
 from ..transforms.batch import Axis, batch_program, to_dim
 from ..transforms.jvp import jvp_program
 from .chunks import OfChunk, chunk_of_lanes, lanes_in_chunks
@@ -30,8 +28,6 @@ from .common import Mask, chosen, depends_on, nonzero_of, positions, rewired, ru
 from .scan_rules import grow_mask
 
 while_p = Primitive("while", multiple_results=True, call_like=True)
-
-_INT32 = np.dtype(np.int32)
 
 
 def bind_while(
@@ -334,11 +330,7 @@ def _lane_programs(test: Program, num_test: int, body: Program, num_body: int) -
     active_aval = test.out_avals[0]
 
     def any_lane(active: Any, *carry: Any) -> list[Any]:
-        count = reduce_sum_p.bind(
-            convert_element_type_p.bind(active, new_dtype=_INT32, weak_type=False),
-            axes=tuple(range(active.aval.ndim)),
-        )
-        return [gt_p.bind(count, scalar(0, _INT32))]
+        return [reduce_or_p.bind(active, axes=tuple(range(active.aval.ndim)))]
 
     def step(*args: Any) -> list[Any]:
         test_consts, body_consts = args[:num_test], args[num_test : num_test + num_body]

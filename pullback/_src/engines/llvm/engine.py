@@ -9,7 +9,6 @@ from typing import Any
 from ...base.config import background_compilation
 from ...core import engine as registry
 from ...core.program import Program
-from ...transforms.simplify import eliminate_dead_code
 from . import blas, blueprint, cache, generation, jit, runtime, streaming, substitution, tiers
 from .blueprint import Blueprint, ModuleText
 from .donation import DonatingExecutable, Watch, WatchedBuffer, candidates
@@ -26,6 +25,7 @@ from .module import Function, Module
 from .nodes import Buffer, Node, View
 from .observer import Observer
 from .separate import long_loops
+from .unused import without_unused
 
 LONG = 20_000.0  # ns of a program during which other Python threads may run
 LONG_PROGRAM = 96  # equations
@@ -245,10 +245,10 @@ def executable_of(
 
 
 def simplified(program: Program) -> Program:
-    """The program as it is lowered: without calls and dead equations."""
+    """The program as it is lowered: without calls, and without what nobody needs."""
     found: Program | None = program.memo.get("simplified")
     if found is None:
-        found = program.memo["simplified"] = eliminate_dead_code(inline_calls(program))
+        found = program.memo["simplified"] = without_unused(inline_calls(program))
     return found
 
 

@@ -24,12 +24,15 @@ from .ir_values import (
     BITS,
     FALSE,
     FLOATS,
+    MINUS_ONES,
     ONES,
     TRUE,
     Value,
+    compared,
     constant,
     literal_text,
     mangle,
+    negative,
     shuffle_mask,
     type_text,
     vector_literal,
@@ -187,6 +190,19 @@ class Emitter:
         self.scopes[-1].label = scope.label
         return scope
 
+    def behind(self, x: Value, latch: str) -> Value:
+        """A value of a loop whose last block is `latch`, after the loop: that of its last turn.
+
+        It gets a new name if it is known what it is made of, which is not there any more.
+        """
+        name, level = x.name, self.level
+        if x.level <= level:
+            return x
+        if name in self._products or name in self.negated or name in self.roots:
+            name = "%" + self.fresh("r")
+            self.line(f"{name} = phi {x.type} [{x.name}, %{latch}]")
+        return Value(name, x.elem, x.lanes, level)
+
     # Instructions ---------------------------------------------------------------------------------------
 
     def pure(self, text: str, elem: str, lanes: int, level: int) -> Value:
@@ -244,6 +260,8 @@ class Emitter:
     def _compare(self, op: str, x: Value, y: Value) -> Value:
         if x.lanes != y.lanes:
             x, y = self.match(x, y)
+        if x.name[0] != "%" and y.name[0] != "%" and (known := compared(op[5:], x, y)) is not None:
+            return known
         level = x.level if x.level > y.level else y.level
         return self.pure(f"{op} {type_text(x.elem, x.lanes)} {x.name}, {y.name}", "i1", x.lanes, level)
 
@@ -300,6 +318,8 @@ class Emitter:
             return self.match(x, y)[1]
         if y.name in ONES:
             return self.match(x, y)[0]
+        if x.name in MINUS_ONES or y.name in MINUS_ONES:
+            return self.fneg(self.match(x, y)[x.name in MINUS_ONES])
         product = self.binary("fmul", x, y)
         if self.contract and product.elem != "half":
             self._products[product.name] = (x, y)
@@ -313,9 +333,12 @@ class Emitter:
     def fneg(self, x: Value) -> Value:
         if x.name in self.negated:
             return self.negated[x.name]
-        negative = self.pure(f"fneg {x.typed}", x.elem, x.lanes, x.level)
-        self.negated[negative.name] = x
-        return negative
+        known = negative(x) if x.name[0] != "%" else None
+        if known is not None:
+            return known
+        result = self.pure(f"fneg {x.typed}", x.elem, x.lanes, x.level)
+        self.negated[result.name] = x
+        return result
 
     def _squared(self, x: Value, y: Value) -> tuple[Value, Value]:
         """The factors of a square: of that of a negative, those of the number's."""
@@ -397,10 +420,22 @@ class Emitter:
         return self.binary("mul", x, y)
 
     def and_(self, x: Value, y: Value) -> Value:
-        return self.binary("and", x, y)
+        return self._logical("and", x, y, TRUE, FALSE)
 
     def or_(self, x: Value, y: Value) -> Value:
-        return self.binary("or", x, y)
+        return self._logical("or", x, y, FALSE, TRUE)
+
+    def _logical(
+        self, op: str, x: Value, y: Value, neutral: frozenset[str], decisive: frozenset[str]
+    ) -> Value:
+        """Of a truth that is known nothing is left, or nothing but it."""
+        if x.name[0] != "%" or y.name[0] != "%":
+            x, y = self.match(x, y)
+            if x.name in neutral or y.name in decisive:
+                return y
+            if y.name in neutral or x.name in decisive:
+                return x
+        return self.binary(op, x, y)
 
     def xor(self, x: Value, y: Value) -> Value:
         return self.binary("xor", x, y)
@@ -580,11 +615,7 @@ class Loop:
         scope.lines[:0] = head
         e.pop()
         e.label(self._exit)
-        level = e.level
-        for after in self._next:  # the block after the loop has the loop's end as its only predecessor
-            name = "%" + e.fresh("r")
-            e.line(f"{name} = phi {after.type} [{after.name}, %{latch}]")
-            self.results.append(Value(name, after.elem, after.lanes, level))
+        self.results = [e.behind(after, latch) for after in self._next]
 
 
 class While:
@@ -626,10 +657,8 @@ class While:
         e.scope.lines[:0] = head
         e.pop()
         e.label(self._exit)
-        for inside in self.carried:
-            name = "%" + e.fresh("r")
-            e.line(f"{name} = phi {inside.type} [{inside.name}, %{self._tested}]")
-            self.results.append(Value(name, inside.elem, inside.lanes, e.level))
+        # What the last test saw is known behind it.
+        self.results = [Value(v.name, v.elem, v.lanes, e.level) for v in self.carried]
 
 
 __all__ = [

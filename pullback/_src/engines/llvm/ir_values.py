@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import struct
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -91,10 +92,53 @@ def _constant(value: Any, elem: str, lanes: int) -> Value:
 _known_constant = lru_cache(maxsize=4096, typed=True)(_constant)
 
 
-ONES = frozenset(constant(1.0, elem, lanes).name for elem in ("float", "double") for lanes in (1, 2))
-"""The number one in one lane and in several."""
+ONES, MINUS_ONES = (
+    frozenset(constant(one, elem, lanes).name for elem in ("float", "double") for lanes in (1, 2))
+    for one in (1.0, -1.0)
+)
+"""The number one in one lane and in several, and its negative."""
 TRUE, FALSE = (frozenset(constant(truth, "i1", lanes).name for lanes in (1, 2)) for truth in (True, False))
 """Conditions that hold in all lanes, and in none."""
+
+
+_ORDERS = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt,
+    "ge": operator.ge,
+}  # fmt: skip
+
+
+def _number(x: Value, unsigned: bool = False) -> float | int | None:
+    """The number that a literal has in all lanes; None for what is computed, differs or is in a half type."""
+    text = x.name
+    if text.startswith("splat"):
+        text = text[:-1].rsplit(" ", 1)[-1]
+    if x.elem in ("float", "double"):
+        if len(text) != 18 or not text.startswith("0x"):
+            return None
+        return float(_DOUBLE.unpack(_BITS.pack(int(text, 16)))[0])
+    if x.elem == "i1":
+        return {"true": 1, "false": 0}.get(text)
+    if x.elem[0] != "i" or not text.lstrip("-").isdigit():
+        return None
+    return int(text) & ((1 << BITS[x.elem]) - 1) if unsigned else int(text)
+
+
+def negative(x: Value) -> Value | None:
+    """The negative of a number that is known."""
+    number = _number(x)
+    return None if number is None else constant(-number, x.elem, x.lanes)
+
+
+def compared(predicate: str, x: Value, y: Value) -> Value | None:
+    """How two numbers compare that are known (`olt`, `une`, `slt`, ...)."""
+    kind, order = predicate[:-2], _ORDERS.get(predicate[-2:])
+    floating = x.elem in FLOATS
+    unsigned = kind == "u" and not floating
+    a, b = _number(x, unsigned), _number(y, unsigned)
+    if a is None or b is None or order is None or (x.elem == "i1" and kind):
+        return None
+    holds = kind == "u" if floating and (a != a or b != b) else order(a, b)
+    return constant(holds, "i1", x.lanes)
 
 
 @lru_cache(maxsize=1024)

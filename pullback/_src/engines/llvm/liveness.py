@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ...core.program import Equation, Literal, Program, Var
+from ...core.program import Atom, Equation, Literal, Program, Var
 from .deferred import Constant
 from .nodes import Accesses, Buffer, Node, Registers, View, variables
 
@@ -102,8 +102,8 @@ def destinations(
 ) -> dict[Var, View]:
     """Where the results that are computed by an equation should go (once, if a variable is returned twice).
 
-    What an equation changes in place goes there, too, if nothing else reads it, and so does what a result
-    only reshapes.
+    What an equation changes in place goes there, too, if nothing else reads it, and so do what a result
+    only reshapes and the first state of a loop.
     """
     places: dict[Var, View] = {}
     inputs = {*program.invars, *program.constvars}
@@ -111,17 +111,32 @@ def destinations(
         if view is not None and isinstance(var, Var) and var not in inputs:
             places.setdefault(var, view)
     for eqn in reversed(program.eqns):
-        is_reshape = eqn.primitive.name == "reshape"
-        if (is_reshape or eqn.primitive.name in in_place) and eqn.outvars[0] in places:
-            changed = eqn.invars[0]
-            if not isinstance(changed, Var) or changed in inputs or changed in places:
+        primitive = eqn.primitive
+        if not (primitive.name in in_place or primitive.call_like or primitive.name == "reshape"):
+            continue
+        for result, changed in _changed(eqn, in_place):
+            if result not in places or not isinstance(changed, Var) or changed in inputs or changed in places:
                 continue
             if uses[changed] == 1 and eqn.invars.count(changed) == 1:
-                place = places[eqn.outvars[0]]
-                reshaped = place.reshaped(changed.aval.shape) if is_reshape else place
-                if reshaped is not None:
-                    places[changed] = reshaped
+                place: View | None = places[result]
+                if place and changed.aval.shape != place.shape:
+                    place = place.reshaped(changed.aval.shape)
+                if place is not None:
+                    places[changed] = place
     return places
+
+
+def _changed(eqn: Equation, in_place: set[str]) -> Iterable[tuple[Var, Atom]]:
+    """The results of an equation that may be made where an operand is, with that."""
+    name, params = eqn.primitive.name, eqn.params
+    if name == "reshape" or name in in_place:
+        return ((eqn.outvars[0], eqn.invars[0]),)
+    if name == "scan":
+        first, count = params["num_consts"], params["num_carry"]
+        return zip(eqn.outvars[:count], eqn.invars[first : first + count], strict=True)
+    if name == "while":
+        return zip(eqn.outvars, eqn.invars[params["cond_nconsts"] + params["body_nconsts"] :], strict=True)
+    return ()
 
 
 def read_once(program: Program, uses: dict[Var, int]) -> list[tuple[Var, Equation]]:

@@ -129,16 +129,17 @@ def poll(e: Emitter, counter: Value, turns: int, step: int = 1) -> None:
     """
     e.module.declare("pb_poll", "i32", [])
 
-    def look() -> list[Value]:
-        return [e.here("call i32 @pb_poll()", "i32", 1)]
-
-    if turns == 1:
-        (status,) = look()
-    else:
+    following = e.fresh("go")
+    if turns > 1:
         low = e.and_(counter, constant(turns * step - 1, "i64"))
         due = e.icmp("eq", low, constant((turns - 1) * step, "i64"))
-        (status,) = e.branch(due, [look, lambda: [constant(0, "i32")]])
-    leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
+        look = e.fresh("look")
+        e.line(f"br i1 {due.name}, label %{look}, label %{following}")
+        e.label(look)
+    status = e.here("call i32 @pb_poll()", "i32", 1)
+    fine = e.here(f"icmp eq i32 {status.name}, 0", "i1", 1)
+    e.line(f"br i1 {fine.name}, label %{following}, label %interrupted")
+    e.label(following)
 
 
 def poll_in(e: Emitter, counter: Value, size: int, inner: int, step: int = 1) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core import dtypes
 from .ir import Emitter, Value, constant
-from .math.base import is_any, maximum, minimum
+from .math.base import is_all, is_any, maximum, minimum
 from .storage import Element, components, storage_of
 
 _ZEROS = frozenset(constant(zero, elem).name for zero, elem in ((0, "i32"), (False, "i1"), (0.0, "float")))
@@ -26,6 +26,11 @@ class Reducer(NamedTuple):
     idempotent: bool = False  # whether an element may be combined twice
 
     @property
+    def of_truths(self) -> bool:
+        """Whether it asks if some truth holds, or if all do."""
+        return self.idempotent and self.identity[0].elem == "i1"
+
+    @property
     def zero(self) -> bool:
         """Whether the identity is zero, bit for bit."""
         return all(i.name in _ZEROS for i in self.identity)
@@ -34,6 +39,9 @@ class Reducer(NamedTuple):
         """All lanes combined into one, as a balanced tree."""
         count = max(v.lanes for v in element)
         element = tuple([e.splat(v, count) for v in element])
+        if self.of_truths and count > 1:
+            (truths,) = element
+            return (is_any(e, truths) if self.zero else is_all(e, truths),)
         if self.of_numbers is None or count == 1:
             return self._tree(e, element, self.combine)
         # Whether one is NaN is asked once, of both halves at once.

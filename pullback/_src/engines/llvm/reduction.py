@@ -93,6 +93,8 @@ def _in_registers(
         at[d] = Index.of_lanes([int(k) for k in lanes])
     parts = tuple([e.splat(v, x.size) for v in components(x.element(e, tuple(at)))])
     inner = math.prod(shape)
+    if inner == 1 and r.of_truths:
+        return Registers(shape, x.dtype, r.lanes(e, parts)[0])
     turns = x.size // inner
     pending = None
     while turns > 1:

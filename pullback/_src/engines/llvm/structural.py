@@ -129,6 +129,8 @@ def _reshaped(x: Node, shape: tuple[int, ...]) -> Node | None:
         return x.reshaped(shape)
     # Dimensions that are split, and dimensions of size 1, keep indices affine.
     if _splits_only(x.shape, shape):
+        if isinstance(x, Pieces) and not _between_rows(x, shape):
+            return None
         return Remap(x, shape, _splitting(x.shape, shape))
     if isinstance(x, Map):
         operands = []
@@ -142,6 +144,16 @@ def _reshaped(x: Node, shape: tuple[int, ...]) -> Node | None:
             operands.append(inner)
         return Map(x.rule, operands, shape, x.dtype, x.params, x.weight)
     return None
+
+
+def _between_rows(x: Pieces, shape: tuple[int, ...]) -> bool:
+    """Whether a piece ends where a row does when the shape is this one, which splits the pieces' axis.
+
+    Others would be put together where they are read, and be copied from there.
+    """
+    parts = next(parts for d, parts in _groups(x.shape, shape) or [] if d == x.axis)
+    row = math.prod([shape[k] for k in parts[1:]])
+    return all(start % row == 0 for start in x.starts)
 
 
 def _single(x: Node) -> Node:

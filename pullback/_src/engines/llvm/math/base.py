@@ -153,10 +153,22 @@ def is_any(e: Emitter, condition: Value) -> Value:
     """Whether the condition holds in some lane, as one bit."""
     if condition.lanes == 1:
         return condition
-    bits = e.pure(
-        f"bitcast {condition.typed} to i{condition.lanes}", f"i{condition.lanes}", 1, condition.level
-    )
+    bits = _bits(e, condition)
     return e.pure(f"icmp ne {bits.typed}, 0", "i1", 1, bits.level)
+
+
+def is_all(e: Emitter, condition: Value) -> Value:
+    """Whether the condition holds in all lanes, as one bit."""
+    if condition.lanes == 1:
+        return condition
+    bits = _bits(e, condition)
+    return e.pure(f"icmp eq {bits.typed}, -1", "i1", 1, bits.level)
+
+
+def _bits(e: Emitter, condition: Value) -> Value:
+    """A condition's lanes as the bits of an integer."""
+    elem = f"i{condition.lanes}"
+    return e.pure(f"bitcast {condition.typed} to {elem}", elem, 1, condition.level)
 
 
 def _scratch(e: Emitter, elem: str, lanes: int, number: int) -> Value:
