@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -118,3 +120,17 @@ def test_columns_in_donated_memory() -> None:
     expected = np.asarray(pb.jit(f)(x))
     for _ in range(3):
         np.testing.assert_array_equal(pb.jit(f, donate_argnums=0)(jnp.array(x)), expected)
+
+
+def test_reductions_that_are_alike_are_one_function() -> None:
+    def moments(x: Any) -> Any:
+        mean = jnp.mean(x, axis=(0, 2))
+        return mean, jnp.mean((x - mean[:, None]) ** 2, axis=(0, 2))
+
+    def called(f: Callable[..., Any], x: Any) -> list[int]:
+        names = re.findall(r"call void @(part\d+)\(", agree(f, x, rtol=1e-5, guard=True).text)
+        return sorted(Counter(names).values())
+
+    x = random(300, 200, 50)
+    assert called(moments, x) == [2]
+    assert called(lambda x: jnp.sum(x, axis=0), x[0]) == []

@@ -73,6 +73,7 @@ class Compilation:
         module = Module(self.stream.add if self.stream else None)
         module.long = len(self.program.eqns) >= LONG_PROGRAM
         module.divided = len(self.program.eqns) >= DIVIDED_PROGRAM
+        module.reduces = sum([e.primitive.name.startswith("reduce_") for e in self.program.eqns]) > 1
         module.separate = long_loops(self.program) > 1
         e = Emitter(module)
         watch = Watch(observer or Observer())

@@ -57,6 +57,7 @@ class Module:
         self.globals: dict[str, str] = {}
         self.long = False  # whether all nests become functions of their own
         self.divided = False  # whether those do that take long
+        self.reduces = False  # whether those do that reduce and take long
         self.separate = False  # whether scans with long bodies do (`separate.py`)
         self.loops = 0
         self.lines = 0  # of functions

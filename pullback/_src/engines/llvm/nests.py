@@ -233,7 +233,11 @@ class Nest:
         """Whether the nest is worth a function of its own."""
         # What takes so long does not notice the call, and LLVM compiles it while the rest is written. The
         # loops that threads share are functions anyway.
-        return module.long or (module.divided and module.turns == 1.0 and CALLED < work < 2 * CHUNK)
+        if module.long:
+            return True
+        # Reductions of the same kind, which take many lines, are one function.
+        divided = module.divided or (module.reduces and any(any(s.reduced) for s in self.stages))
+        return divided and module.turns == 1.0 and CALLED < work < 2 * CHUNK
 
     def _work(self) -> float:
         """Nanoseconds that the nest takes, roughly."""
