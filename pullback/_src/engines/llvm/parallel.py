@@ -165,11 +165,21 @@ class Callee(NamedTuple):
 
     def call(self, e: Emitter, arguments: Sequence[Value]) -> None:
         """Call it; leave the program if it was interrupted."""
-        call = f"call {self.result} @{self.name}({', '.join([e.local(v).typed for v in arguments])})"
+        call = f"call {self.result} @{self.name}({_passed(e, arguments)})"
         if self.result == "void":
             e.line(call)
         else:
             leave_unless(e, e.icmp("eq", e.here(call, "i32", 1), constant(0, "i32")), "interrupted")
+
+
+def _passed(e: Emitter, arguments: Sequence[Value]) -> str:
+    return ", ".join([e.local(v).typed for v in arguments])
+
+
+def _begun(e: Emitter, arguments: Sequence[Value], outlined: bool) -> tuple[Emitter, list[Value]]:
+    """What writes a function of such arguments, and its parameters."""
+    inner = Emitter(e.module, prefix="p.", outlined=outlined)
+    return inner, [Value("%" + inner.fresh("a"), v.elem, v.lanes, 0) for v in arguments]
 
 
 def _written(inner: Emitter, parameters: Sequence[Value]) -> Callee:
@@ -206,8 +216,7 @@ def called(
     """
     known: Callee | None = e.module.routines.get(key)
     if known is None:
-        inner = Emitter(e.module, prefix="p.", outlined=e.outlined)
-        parameters = [Value("%" + inner.fresh("a"), v.elem, v.lanes, 0) for v in arguments]
+        inner, parameters = _begun(e, arguments, e.outlined)
         write(inner, parameters)
         known = e.module.routines[key] = _written(inner, parameters)
     known.call(e, arguments)
@@ -230,10 +239,9 @@ def evaluated(
         module.computed.add(key)
         return compute(e, arguments)
     if known is None:
-        inner = Emitter(module, prefix="p.", outlined=True)
-        parameters = [Value("%" + inner.fresh("a"), v.elem, v.lanes, 0) for v in arguments]
+        inner, parameters = _begun(e, arguments, outlined=True)
         value = compute(inner, parameters)
         head, text = ", ".join([v.typed for v in parameters]), f"entry:\n{inner.text()}\nret {value.typed}"
         known = module.routines[key] = module.function("part", head, text, value.type), value.elem
     name, elem = known
-    return e.here(f"call {elem} @{name}({', '.join([e.local(v).typed for v in arguments])})", elem, 1)
+    return e.here(f"call {elem} @{name}({_passed(e, arguments)})", elem, 1)
