@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core.program import Equation, Program, Var, subprograms
+from ..core.program import Atom, Equation, Program, subprograms
 
 
 def eliminate_dead_code(
@@ -17,12 +17,12 @@ def eliminate_dead_code(
     outvars = program.outvars
     if used_outputs is not None:
         outvars = tuple(v for v, used in zip(outvars, used_outputs, strict=True) if used)
-    needed = {v for v in outvars if isinstance(v, Var)}
+    needed: set[Atom] = set(outvars)
     kept = []
     for eqn in reversed(program.eqns):
         if not needed.isdisjoint(eqn.outvars) or (keep_effects and _effectful(eqn)):
             kept.append(eqn)
-            needed.update([v for v in eqn.invars if isinstance(v, Var)])
+            needed.update(eqn.invars)
     if len(kept) == len(program.eqns) and len(outvars) == len(program.outvars):
         return program
     kept.reverse()

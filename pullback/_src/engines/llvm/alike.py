@@ -92,7 +92,7 @@ class Description:
         self._rows = rows
         self._buffers: dict[Buffer, int] = {}
         self._met: dict[Node, int] = {}  # nodes by their numbers
-        self._several = sum([len(s.found) for s in stages]) > 1
+        self._last: Sequence[Node] = ()  # the last ones, which have none yet
         self.key: Key = (*more, *[self._stage(s) for s in stages])
 
     def _value(self, value: Value) -> Key:
@@ -150,9 +150,11 @@ class Description:
         if found.opaque:
             raise _UnknownError
         met = self._met
-        shared = tuple([met.get(node) for node in found.nodes]) if met else None
-        if self._several:
-            met.update({node: len(met) + k for k, node in enumerate(found.nodes)})
+        for node in self._last:
+            met.setdefault(node, len(met))
+        self._last = found.nodes
+        new = met.keys().isdisjoint(found.nodes)
+        shared = None if new else tuple([met.get(node) for node in found.nodes])
         # How many there are of each kind follows from the trace.
         return (
             tuple(found.trace),

@@ -57,7 +57,9 @@ class Walk:
         if made:
             self.mine.update(made)
             self.holders.update(dict.fromkeys(made, 1))
-        if made or before:
+        if made and len(written) == 1 and _is_new(self.env[written[0]], made):
+            self.hold(written[0], made[:1])
+        elif made or before:
             several = made or len(before) > 1
             candidates = list(dict.fromkeys(itertools.chain(made, *before))) if several else before[0]
             for var in written:
@@ -249,6 +251,11 @@ def reads_memory(node: Node, buffer: Buffer) -> bool:
     found = Accesses()
     node.visit(variables(node.shape), found)
     return any(same_memory(v.buffer, buffer) for v, _ in found.views)
+
+
+def _is_new(node: Node, made: Sequence[Buffer]) -> bool:
+    """Whether a node is the first of these buffers, which has no place yet."""
+    return isinstance(node, View) and node.buffer is made[0] and made[0].address is None
 
 
 def reached(node: Node, candidates: Sequence[Buffer], exactly: bool) -> Sequence[Buffer]:

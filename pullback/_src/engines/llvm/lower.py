@@ -170,7 +170,7 @@ class Lowering:
                 elif not done:
                     operands.append(self.literal(v))
             lower = lowerings.get(name)
-            where = [places.get(v) for v in outvars] if places else [None] * len(outvars)
+            where = list(map(places.get, outvars))
             before = len(self._made)
             walk.number = number
             results: list[Node] | None = None

@@ -15,6 +15,7 @@ from .ir import Emitter
 ARGUMENTS = 500  # of the calls in a segment: what LLVM takes 3 ms for
 _CALL = "call void @part"
 _NAME = re.compile(r"%[\w.]+")
+_ARGUMENT = re.compile(r"(?<=[ (])((?:\w+|<[^>]*>) (%[\w.]+))")
 _ADDRESS = re.compile(r"(%[\w.]+) = getelementptr \w+, ptr (%[\w.]+), i64 \d+$")
 
 
@@ -54,12 +55,11 @@ class Segments:
 
         for line in lines[self._first :]:
             if line.startswith(_CALL):
-                for argument in line[line.index("(") + 1 : -1].split(", "):
-                    name = argument[argument.rindex(" ") + 1 :]
+                for argument, name in _ARGUMENT.findall(line):
                     if name in self._places:
                         base = self._address(name, known, written)
                         parameters[f"ptr {base}"] = None
-                    elif name[0] == "%":
+                    else:
                         parameters[argument] = None
                 written.append(line)
         head = ", ".join(parameters)
