@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...core.program import Equation, Program, Var, subprograms
+from ...core.program import Equation, Program
+from ...transforms.simplify import eliminate_dead_code
 
 Mask = Sequence[bool]
 
@@ -20,37 +21,14 @@ def without_unused(program: Program, used: Mask | None = None) -> Program:
     key = "needed", None if used is None or all(used) else tuple(used)
     found: Program | None = program.memo.get(key)
     if found is None:
-        found = program.memo[key] = _without_unused(program, key[1])
+        found = program.memo[key] = eliminate_dead_code(program, key[1], reduced=_reduced)
         found.memo["needed", None] = found
     return found
 
 
-def _without_unused(program: Program, used: Mask | None) -> Program:
-    outvars = program.outvars if used is None else _chosen(program.outvars, used)
-    needed = {v for v in outvars if type(v) is Var}
-    eqns: list[Equation] = []
-    same = len(outvars) == len(program.outvars)
-    for eqn in reversed(program.eqns):
-        primitive = eqn.primitive
-        if needed.isdisjoint(eqn.outvars) and not _effectful(eqn):
-            same = False
-            continue
-        reduce = _LOOPS.get(primitive.name) if primitive.call_like else None
-        if reduce is not None:
-            less = reduce(eqn, [v in needed for v in eqn.outvars])
-            same, eqn = same and less is eqn, less
-        eqns.append(eqn)
-        needed.update([v for v in eqn.invars if type(v) is Var])
-    if same:
-        return program
-    eqns.reverse()
-    return Program(program.invars, outvars, eqns, program.constvars, program.consts, program.name)
-
-
-def _effectful(eqn: Equation) -> bool:
-    return eqn.primitive.effectful or (
-        eqn.primitive.call_like and any(p.effectful for p in subprograms(eqn.params))
-    )
+def _reduced(eqn: Equation, used: Mask) -> Equation:
+    reduce = _LOOPS.get(eqn.primitive.name)
+    return eqn if reduce is None else reduce(eqn, used)
 
 
 def _chosen(values: Sequence[Any], mask: Mask) -> list[Any]:
