@@ -43,9 +43,7 @@ def eliminate_dead_code(
 def _effectful(eqn: Equation) -> bool:
     """Whether running an equation does more than computing its results."""
     primitive = eqn.primitive
-    return primitive.effectful or (
-        primitive.call_like and any([p.effectful for p in subprograms(eqn.params)])
-    )
+    return primitive.effectful or (primitive.call_like and any(p.effectful for p in subprograms(eqn.params)))
 
 
 def outputs_only(program: Program, outputs: tuple[int, ...]) -> Program:
