@@ -289,3 +289,9 @@ def test_loops_with_a_counter_are_known_to_end(
     x = pnp.linspace(0.0, 1.0, 100) if function.__name__.startswith("vmap") else pnp.asarray(0.5)
     Compilation(pb.jit(function).stage((x,), {}).open_program)
     assert found == [turns]
+
+
+def test_small_products_are_compiled_quickly_at_first() -> None:
+    x = pnp.ones((250_000, 4, 4), np.float32)
+    program = pb.jit(lambda x: pnp.einsum("bij,bjk->bik", x, x)).stage((x,), {}).open_program
+    assert Compilation(program).plan().first == 0, "what is read for one term serves the others"

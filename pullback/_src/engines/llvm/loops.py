@@ -16,6 +16,7 @@ from .storage import BYTES, TILE
 from .sums import Accumulation, Elements
 
 KEPT = 1 << 16  # bytes of sums that are kept in memory while rows are added to them
+SHORT_SUM = 8  # terms that are in registers together
 GROUPS = 16  # of rows that are added one after the other before such sums are combined pairwise
 NARROWEST = 384  # and the least that are worth it; for maxima, which lose no accuracy, a third less
 PANEL = 64  # indices of a second axis between which a transposing loop goes back and forth
@@ -27,7 +28,15 @@ class StageWriter(Accumulation):
     def __init__(self, e: Emitter, stage: Stage, fixed: dict[int, Index]) -> None:
         super().__init__(e, stage, fixed)
         self._parted = False  # whether the blocks are shared by threads
-        e.module.work += e.module.turns * self.plan.cost * math.prod(stage.domain)
+        e.module.work += e.module.turns * self._time()
+
+    def _time(self) -> float:
+        """Nanoseconds that the stage takes, roughly."""
+        plan, stage = self.plan, self.stage
+        terms = math.prod([n for n, r in zip(stage.domain, stage.reduced, strict=True) if r])
+        # The terms of short sums are read together.
+        reads = (plan.cost - plan.body) / (terms if terms <= SHORT_SUM else 1)
+        return (plan.body + reads) * math.prod(stage.domain)
 
     # Threads ---------------------------------------------------------------------------------------------
 
