@@ -119,6 +119,22 @@ def test_the_first_stream_prepares_a_thread(threads: int, monkeypatch: pytest.Mo
     assert [stream.take("", 0) for stream in streams] == [None] * 3
 
 
+FIRST = """
+import pullback as pb
+from pullback._src.engines.llvm import generation
+pb.config.update("enable_compilation_cache", False)
+pb.config.update("num_threads", 2)
+pb.jit(lambda x: x + 1)(1.0)
+print(len(generation._prepared))
+"""
+
+
+def test_a_thread_is_prepared_with_the_first_program() -> None:
+    command = [sys.executable, "-c", FIRST]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "1\n", done.stderr
+
+
 def test_the_same_code_as_alone() -> None:
     part = ANSWER.format(value=7)
     assert generation.Task(part, 1).result() == jit.compile_ir(part)

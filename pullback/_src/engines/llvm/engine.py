@@ -58,6 +58,8 @@ class Compilation:
         ahead: bool = False,
     ) -> None:
         started = time.perf_counter()
+        if ahead:
+            runtime.native()  # whose threads compile the first parts, and are prepared with the first program
         registry.load_eager()
         self.program = simplified(program)
         self.shares = shares
