@@ -1,7 +1,6 @@
 """Compiled programs: the time to compile and to run, beside JAX in the same run.
 
     python benchmarks/compiled.py [--only NAME ...] [--rounds N] [--compile-rounds N] [--json FILE] [--list]
-    python benchmarks/compiled.py --second-process [--only NAME ...]
 
 Needs jax (part of the test extra). Each program is one text for both libraries (`programs/`), compiled
 with `jit` and run on the same inputs, which are arrays of the library made beforehand.
@@ -31,7 +30,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -134,8 +132,14 @@ def inputs_of(library: Any, program: Program) -> Any:
     return library.tree_util.tree_map(library.numpy.asarray, arrays)
 
 
-def _wait(library: Any, result: Any) -> Any:
+def wait(library: Any, result: Any) -> Any:
     return library.block_until_ready(result)
+
+
+def warm_up(library: Any) -> None:
+    """Compile and run one program, so that the library is loaded and ready."""
+    function = library.jit(library.grad(lambda W, x: library.numpy.sum(library.numpy.tanh(x @ W))))
+    wait(library, function(library.numpy.ones((5, 3)), library.numpy.ones((2, 5))))
 
 
 def _compile_once(program: Program, name: str) -> float:
@@ -143,57 +147,12 @@ def _compile_once(program: Program, name: str) -> float:
     with settings(program, (name,)) as libraries:
         library = libraries[name]
         arguments = inputs_of(library, program)
-        warm_up = library.jit(library.grad(lambda W, x: library.numpy.sum(library.numpy.tanh(x @ W))))
-        _wait(library, warm_up(library.numpy.ones((5, 3)), library.numpy.ones((2, 5))))
-        gc.collect()
+        gc.collect()  # not later: it empties the processor's caches, as nothing does before a user's program
+        warm_up(library)
         function = library.jit(program.make(library))
         start = time.perf_counter()
         function.lower(*arguments).compile()
         return time.perf_counter() - start
-
-
-def _first_call(program: Program) -> dict[str, float]:
-    """The seconds that parts of Pullback's first call in this process take, with the cache on disk."""
-    with settings(program, ("pullback",)) as libraries:
-        library = libraries["pullback"]
-        library.config.update("enable_compilation_cache", True)
-        arguments = inputs_of(library, program)
-        np = library.numpy
-        library.jit(lambda x: np.sum(np.tanh(x)))(np.ones(3))
-        gc.collect()
-        function = library.jit(program.make(library))
-        start = time.perf_counter()
-        lowered = function.lower(*arguments)
-        traced = time.perf_counter()
-        compiled = lowered.compile()
-        made = time.perf_counter()
-        _wait(library, compiled(*arguments))
-        return {"trace": traced - start, "compile": made - traced, "run": time.perf_counter() - made}
-
-
-def _print_processes(programs: Sequence[Program], rounds: int) -> None:
-    """The first call in a process that finds nothing on disk, and in the next one, which finds the code."""
-    print("| program | first process: trace | compile | second: trace | compile | second of first |")
-    print("|---|---:|---:|---:|---:|---:|")
-    for program in programs:
-        found: list[list[dict[str, float]]] = [[], []]
-        for _ in range(max(rounds, 1)):
-            with tempfile.TemporaryDirectory() as folder:
-                command = [sys.executable, str(Path(__file__).resolve()), "--first-call", program.name]
-                environment = os.environ | {"PULLBACK_COMPILATION_CACHE_DIR": folder}
-                for seconds in found:
-                    done = subprocess.run(
-                        command, check=True, capture_output=True, text=True, env=environment,
-                        timeout=_COMPILE_SECONDS,
-                    )  # fmt: skip
-                    seconds.append(json.loads(done.stdout))
-        medians = [
-            {part: statistics.median([one[part] for one in seconds]) for part in seconds[0]}
-            for seconds in found
-        ]
-        totals = [one["trace"] + one["compile"] for one in medians]
-        cells = [duration(one[part]) for one in medians for part in ("trace", "compile")]
-        print(f"| {program.title} | {' | '.join(cells)} | {totals[1] / totals[0]:.2f} |", flush=True)
 
 
 def _compile(row: Row, rounds: int) -> None:
@@ -265,7 +224,7 @@ def _run(row: Row, program: Program, rounds: int) -> None:
         for name, library in libraries.items():
             arguments = inputs_of(library, program)
             function = library.jit(program.make(library))
-            result = _wait(library, function(*arguments))
+            result = wait(library, function(*arguments))
             leaves[name] = library.tree_util.tree_leaves(result)
             calls[name] = waiting_call(library, function, arguments, result)
             once = min(_time(calls[name], 1) for _ in range(2))
@@ -407,7 +366,7 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _select(names: Sequence[str] | None) -> list[Program]:
+def select(names: Sequence[str] | None) -> list[Program]:
     if not names:
         return list(PROGRAMS.values())
     known = {*PROGRAMS, *(program.group for program in PROGRAMS.values())}
@@ -440,12 +399,6 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
     parser.add_argument("--list", action="store_true", help="print the names of the programs")
     parser.add_argument("--compile-once", nargs=2, metavar=("NAME", "LIBRARY"), help=argparse.SUPPRESS)
-    parser.add_argument("--first-call", metavar="NAME", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--second-process",
-        action="store_true",
-        help="instead: the time until a second process can run the programs, with the code from disk",
-    )
     options = parser.parse_args()
     if options.rounds < 1 or options.compile_rounds < 0:
         parser.error("--rounds must be at least 1 and --compile-rounds at least 0")
@@ -457,18 +410,12 @@ def main() -> None:
         name, library = options.compile_once
         print(_compile_once(PROGRAMS[name], library))
         return
-    if options.first_call:
-        print(json.dumps(_first_call(PROGRAMS[options.first_call])))
-        return
-    if options.second_process:
-        _print_processes(_select(options.only), options.compile_rounds)
-        return
     machine = _machine()
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     print(f"{machine['machine']}, {machine['cores']} cores, Python {machine['python']}, {versions}\n")
     print(_HEADER)
     rows = []
-    selected = _select(options.only)
+    selected = select(options.only)
     for i, program in enumerate(selected):
         print(f"[{i + 1}/{len(selected)}] {program.name}", file=sys.stderr, flush=True)
         rows.append(measure(program, options.rounds, options.compile_rounds))
