@@ -17,7 +17,7 @@ from .ir import Emitter, Value, constant
 from .lower import Lowering, lowering
 from .math import bounds
 from .nodes import Accesses, Node, Position, Registers, View
-from .storage import Element, components, load
+from .storage import Content, Element, components, load
 
 Out = Sequence[View | None]
 
@@ -109,9 +109,7 @@ class Places:
 
     def within(self, flat: Index, window: Position, view: View) -> Index:
         """The flat index of a position within a window."""
-        for d, index in zip(self.kept, window, strict=True):
-            flat = flat + index * view.strides[d]
-        return flat
+        return flat.plus(window, [view.strides[d] for d in self.kept])
 
 
 class Gather(Node):
@@ -148,7 +146,7 @@ class Gather(Node):
         flat = self.places.within(flat, window, view)
         base = view.buffer.base_in(e)
         assert base is not None
-        element = load(e, e.local(base), flat, view.storage, view.level(e), view.buffer)
+        element = load(e, Content(e.local(base), view.storage, view.level(e), view.buffer), flat)
         if self.fill is None or valid is None:
             return element
         return masked(e, valid, element, self.fill)

@@ -6,9 +6,11 @@ variables and other integers known only at run time), plus a constant for each l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .ir import Emitter, Value, constant, vector_literal
+
+_Terms = tuple[tuple[Value, int], ...]
 
 
 class Index:
@@ -22,7 +24,7 @@ class Index:
 
     def __init__(
         self,
-        terms: tuple[tuple[Value, int], ...] = (),
+        terms: _Terms = (),
         const: int = 0,
         lanes: tuple[int, ...] | None = None,
         low: int = 0,
@@ -88,13 +90,8 @@ class Index:
             terms = self.terms
         elif not self.terms:
             terms = other.terms
-        elif len(self.terms) == len(other.terms) == 1 and self.terms[0][0].name != other.terms[0][0].name:
-            terms = self.terms + other.terms
         else:
-            sums = {v.name: (v, c) for v, c in self.terms}
-            for v, c in other.terms:
-                sums[v.name] = (v, sums[v.name][1] + c) if v.name in sums else (v, c)
-            terms = tuple([(v, c) for v, c in sums.values() if c])
+            terms = _merged(self.terms, other.terms)
         if self.lanes is None:
             lanes = other.lanes
         elif other.lanes is None:
@@ -125,6 +122,37 @@ class Index:
             min(low, high),
             max(low, high),
         )
+
+    def plus(self, indices: Iterable[Index], factors: Iterable[int]) -> Index:
+        """This index and Σ factor·index, as by `+` and `*`, in one go: addresses are made of them."""
+        terms, const, lanes, low, high, vector = (
+            self.terms, self.const, self.lanes, self.low, self.high, self.vector,
+        )  # fmt: skip
+        for index, factor in zip(indices, factors, strict=True):
+            if not factor or index is ZERO:
+                continue
+            if index.vector is not None:
+                if factor != 1 or vector is not None:
+                    raise ValueError(
+                        "an index has one part at most that run time knows, lane by lane, unscaled"
+                    )
+                vector = index.vector
+            const += index.const * factor
+            if factor > 0:
+                low += index.low * factor
+                high += index.high * factor
+            else:
+                low += index.high * factor
+                high += index.low * factor
+            if index.terms:
+                scaled = index.terms if factor == 1 else tuple([(v, c * factor) for v, c in index.terms])
+                terms = _merged(terms, scaled) if terms else scaled
+            if index.lanes is not None:
+                own = index.lanes if factor == 1 else tuple([k * factor for k in index.lanes])
+                lanes = own if lanes is None else tuple([a + b for a, b in zip(lanes, own, strict=True)])
+        if terms is self.terms and const == self.const and lanes is self.lanes and vector is self.vector:
+            return self
+        return Index(terms, const, lanes, low, high, vector)
 
     def static_lanes(self, count: int) -> tuple[int, ...]:
         """The index in each of `count` lanes, if it is static."""
@@ -158,6 +186,16 @@ class Index:
         if self.vector is not None:
             result = e.add(self.vector, result)
         return result
+
+
+def _merged(some: _Terms, others: _Terms) -> _Terms:
+    """The terms of a sum."""
+    if len(some) == len(others) == 1 and some[0][0].name != others[0][0].name:
+        return some + others
+    sums = {v.name: (v, c) for v, c in some}
+    for v, c in others:
+        sums[v.name] = (v, sums[v.name][1] + c) if v.name in sums else (v, c)
+    return tuple([(v, c) for v, c in sums.values() if c])
 
 
 ZERO = Index.of(0)

@@ -16,7 +16,7 @@ import numpy as np
 
 from .index import ZERO, Index
 from .ir import Emitter, Value
-from .storage import Element, Storage, components, lanes_of, level_of, load, storage_of, to_memory
+from .storage import Content, Element, Storage, components, lanes_of, level_of, load, storage_of, to_memory
 
 Position = tuple[Index, ...]
 
@@ -256,11 +256,7 @@ class View(Node):
         """Where the element at a position is, in elements from the buffer's address."""
         if at is self._at:
             return self._flat
-        total = self.offset
-        for index, stride in zip(at, self.strides, strict=True):
-            if stride and index is not ZERO:
-                total = total + (index if stride == 1 else index * stride)
-        self._flat = total
+        self._flat = total = self.offset.plus(at, self.strides)
         self._at = at
         return total
 
@@ -287,7 +283,8 @@ class View(Node):
         for scope in reversed(e.scopes):
             if stored in scope.known:
                 return scope.known[stored]
-        return load(e, self.address(e), index, self.storage, self.level(e), self.buffer, self._extent())
+        content = Content(self.address(e), self.storage, self.level(e), self.buffer, self._extent)
+        return load(e, content, index)
 
     def _extent(self) -> tuple[int, int] | None:
         """Between which elements its memory lies, counted from `address`, if that is known."""
@@ -400,10 +397,7 @@ class Registers(Node):
         return parts[0] if len(parts) == 1 else tuple(parts)
 
     def _flat(self, at: Position) -> Index:
-        total = ZERO
-        for index, stride in zip(at, row_major(self.shape), strict=True):
-            total = total + index * stride
-        return total
+        return ZERO.plus(at, row_major(self.shape))
 
     def visit(self, at: Position, found: Accesses) -> None:
         found.registers.append((self, self._flat(at)))

@@ -48,10 +48,7 @@ class Drawn(Node):
 
     def _flat(self, at: Position) -> Index:
         rank = len(self.keys.shape)
-        flat = ZERO
-        for index, stride in zip(at[rank:], row_major(self.shape[rank:]), strict=True):
-            flat = flat + index * stride
-        return flat
+        return ZERO.plus(at[rank:], row_major(self.shape[rank:]))
 
     def compute(self, e: Emitter, at: Position) -> Element:
         key = components(self.keys.element(e, at[: len(self.keys.shape)]))

@@ -24,7 +24,7 @@ from .lower import Lowering, in_place, lowering
 from .nodes import Buffer, Node, Position, Registers, View, whole
 from .parallel import parallel_for, poll, poll_in, turns_between_polls
 from .slicing import destination, independent
-from .storage import Element, components, load, store
+from .storage import Content, Element, components, load, store
 
 Out = Sequence[View | None]
 Combine = Callable[[Emitter, Element, Element], Element]
@@ -173,9 +173,9 @@ def _shared(
     parts_of = [sums_at(e, constant(k, "i64")).pointer(e) for k in range(used)]
 
     def add(at: Index, lanes: int) -> None:
-        total = load(e, address, at, storage, e.level, object())
+        total = load(e, Content.now(e, address, storage), at)
         for place in parts_of:
-            total = combine(e, total, load(e, place, at, storage, e.level, object()))
+            total = combine(e, total, load(e, Content.now(e, place, storage), at))
         store(e, address, at, storage, total, lanes)
 
     each(e, add)
@@ -315,7 +315,7 @@ class Scatter:
         flat = self.places.within(self.flat, window, view)
         assert view.buffer.base is not None
         if self.reads:
-            old = load(e, view.buffer.base, flat, view.storage, e.level, object())
+            old = load(e, Content.now(e, view.buffer.base, view.storage), flat)
             element = self.combine(e, old, element)
         store(e, view.buffer.base, flat, view.storage, element, lanes)
 

@@ -15,7 +15,7 @@ from .lower import Lowering, lowering
 from .math.base import at_least, at_most
 from .nodes import Accesses, Node, Position, Registers, View
 from .parallel import poll_in
-from .storage import BYTES, Element, load
+from .storage import BYTES, Content, Element, load
 
 Out = Sequence[View | None]
 
@@ -73,7 +73,7 @@ def make_table(lw: Lowering, array: View) -> Table:
     base = lw.address(starts)
 
     def element(index: Index) -> Value:
-        x = load(e, array.address(e), array.where((index,)), array.storage, e.level, object())
+        x = load(e, Content.now(e, array.address(e), array.storage), array.where((index,)))
         assert isinstance(x, Value)
         return x
 
@@ -179,7 +179,7 @@ class Found(Node):
         found = constant(0, self.index, value.lanes)
         for count in range(step, view.shape[0] + 1, step):
             place = view.offset + (count - 1) * view.strides[0]
-            element = load(e, view.address(e), place, view.storage, view.level(e), view.buffer)
+            element = load(e, Content(view.address(e), view.storage, view.level(e), view.buffer), place)
             assert isinstance(element, Value)
             before = e.splat(self._before(e, element, value), value.lanes)
             found = e.select(before, e.const(count, found), found)
@@ -212,7 +212,7 @@ def _loaded(e: Emitter, view: View, place: Value, most: int) -> Value:
     else:
         o = view.offset
         flat = Index(o.terms, o.const, o.lanes, o.low, o.high, place)
-    element = load(e, view.address(e), flat, view.storage, e.level, object())
+    element = load(e, Content.now(e, view.address(e), view.storage), flat)
     assert isinstance(element, Value)
     return element
 

@@ -12,7 +12,7 @@ from .ir import Value, constant, vector_literal
 from .liveness import same_memory
 from .lower import Lowering, in_place, lowering
 from .nodes import Node, Registers, View, row_major, whole
-from .storage import components, load, store
+from .storage import Content, components, load, store
 from .structural import clamped, sliced
 
 Out = Sequence[View | None]
@@ -147,7 +147,7 @@ def _through_memory(lw: Lowering, x: Registers, update: Registers, at: Sequence[
         lanes += k * stride
     window = update.element(e, whole(update.shape))
     store(e, base, offset + Index.of_lanes([int(k) for k in lanes]), x.storage, window, update.size)
-    result = load(e, base, everything, x.storage, e.level, object())
+    result = load(e, Content.now(e, base, x.storage), everything)
     return Registers(x.shape, x.dtype, result if len(components(result)) > 1 else components(result)[0])
 
 

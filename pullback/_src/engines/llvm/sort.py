@@ -21,7 +21,7 @@ from .nodes import Accesses, Node, View, variables
 from .parallel import chunks_for, parallel_for, poll_in
 from .radix import sort_row
 from .shared_sort import LEAST, counts_bytes, parts_of, sort_shared
-from .storage import Element, components, load, storage_of, store
+from .storage import Content, Element, components, load, storage_of, store
 
 Out = Sequence[View | None]
 
@@ -149,7 +149,7 @@ class Work:
     def number(self, numbers: Value, index: Index) -> Value:
         """The number at a place, as i64."""
         e = self.e
-        found = load(e, numbers, index * 2 if self.packed else index, self.kinds, e.level, object())
+        found = load(e, Content.now(e, numbers, self.kinds), index * 2 if self.packed else index)
         assert isinstance(found, Value)
         return e.convert("zext", found, "i64")
 
@@ -286,7 +286,7 @@ def _alone(row: Row, work: Work, x: Node, result: View) -> None:
     keys, _ = work.sort()
 
     def give(index: Index, lanes: int) -> None:
-        key = load(e, keys, index, work.words, e.level, object())
+        key = load(e, Content.now(e, keys, work.words), index)
         assert isinstance(key, Value)
         row.set(result, index, element_of_key(e, key, x.dtype), lanes)
 
@@ -297,7 +297,7 @@ def _alone(row: Row, work: Work, x: Node, result: View) -> None:
     low = _first_at_least(row, work, keys, minus)
     end = _first_at_least(row, work, keys, minus + 2)
     at = e.call("llvm.umin", "i64", low, constant(row.length - 1, "i64"))
-    key = load(e, keys, Index.along(at, 0, row.length - 1), work.words, e.level, object())
+    key = load(e, Content.now(e, keys, work.words), Index.along(at, 0, row.length - 1))
     assert isinstance(key, Value)
     mixed = e.and_(e.icmp("ult", low, end), e.icmp("eq", key, e.const(minus, key)))
 
@@ -331,7 +331,7 @@ def _first_at_least(row: Row, work: Work, keys: Value, bound: int) -> Value:
         probe = e.add(found, step)
         inside = e.icmp("ule", probe, constant(row.length, "i64"))
         at = e.sub(e.call("llvm.umin", "i64", probe, constant(row.length, "i64")), constant(1, "i64"))
-        key = load(e, keys, Index.along(at, 0, row.length - 1), work.words, e.level, object())
+        key = load(e, Content.now(e, keys, work.words), Index.along(at, 0, row.length - 1))
         assert isinstance(key, Value)
         below = e.and_(inside, e.icmp("ult", key, e.const(bound, key)))
         loop.update([e.select(below, probe, found), e.lshr(step, constant(1, "i64"))])
@@ -503,7 +503,7 @@ def _selected(row: Row, work: Work, key_of: Callable[[Index], Value], k: int) ->
             store(e, held, Index.of_lanes(range(lanes)), work.words, entries, lanes)
             with e.loop(constant(0, "i64"), constant(lanes, "i64")) as loop:
                 lane = Index.along(loop.index, 0, lanes - 1)
-                value = load(e, held, lane, work.words, e.level, object())
+                value = load(e, Content.now(e, held, work.words), lane)
                 assert isinstance(value, Value)
                 _, worst = entry(constant(k - 1, "i64"))
 

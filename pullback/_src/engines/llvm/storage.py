@@ -7,7 +7,7 @@ bytes in memory and i1 in registers; half-precision floats are widened to float.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -84,25 +84,36 @@ def level_of(element: Element) -> int:
     return max([c.level for c in element]) if isinstance(element, tuple) else element.level
 
 
-def load(
-    e: Emitter,
-    base: Value,
-    at: Index,
-    storage: Storage,
-    level: int,
-    version: object,
-    extent: tuple[int, int] | None = None,
-) -> Element:
-    """The element(s) at `at` (in elements from `base`).
+class Content(NamedTuple):
+    """What memory holds, for loads of it.
 
-    Memory holds this content in scopes from `level` on; `version` tells contents of the same memory apart.
-    `extent`: the first element that may be read at all, and the one after the last, if known.
+    Attributes:
+        base: the address of element 0.
+        storage: how an element lies there.
+        level: of the outermost scope in which the memory holds this.
+        version: tells contents of the same memory apart.
+        extent: finds the first element that may be read at all and the one after the last, if they are known.
     """
+
+    base: Value
+    storage: Storage
+    level: int
+    version: object
+    extent: Callable[[], tuple[int, int] | None] | None = None
+
+    @classmethod
+    def now(cls, e: Emitter, base: Value, storage: Storage) -> Content:
+        """What the memory holds at this place of the function, which may be written over at the next."""
+        return cls(base, storage, e.level, object())
+
+
+def load(e: Emitter, content: Content, at: Index) -> Element:
+    """The element(s) at `at` (in elements from the content's base)."""
+    storage = content.storage
     if storage.components == 1:
-        return to_register(e, _load(e, base, at, storage, level, version, extent=extent), storage)
+        return to_register(e, _load(e, content, at), storage)
     even = at * 2 if at.vector is None else _doubled(e, at)
-    parts = [_load(e, base, even + k, storage, level, version, pair=k) for k in range(2)]
-    return tuple(parts)
+    return tuple([_load(e, content, even + k, pair=k) for k in range(2)])
 
 
 def _doubled(e: Emitter, at: Index) -> Index:
@@ -113,21 +124,13 @@ def _doubled(e: Emitter, at: Index) -> Index:
     )
 
 
-def _load(
-    e: Emitter,
-    base: Value,
-    at: Index,
-    storage: Storage,
-    level: int,
-    version: object,
-    pair: int | None = None,
-    extent: tuple[int, int] | None = None,
-) -> Value:
-    elem = storage.memory
+def _load(e: Emitter, content: Content, at: Index, pair: int | None = None) -> Value:
+    """As `load`, of one component; `pair` tells which, if there are two."""
     if at.vector is not None:
-        return _gather(e, base, at, storage, level)
+        return _gather(e, content, at)
     if at.lanes is None:
-        return _load_run(e, base, at, storage, 1, level, version)
+        return _load_run(e, content, at, 1)
+    elem = content.storage.memory
     offsets = at.lanes
     low, count = min(offsets), len(offsets)
     width = max(offsets) - low + 1
@@ -135,14 +138,14 @@ def _load(
         low, width = low - pair, width + 1
         width += width % 2
     if width <= max(2 * count, 8):
-        if extent is not None and count < 2 * width:
-            low, width = _block(e, at, low, width, extent)
-        window = _load_run(e, base, _at(at, low), storage, width, level, version)
+        if pair is None and content.extent is not None and count < 2 * width:
+            low, width = _block(e, at, low, width, content.extent())
+        window = _load_run(e, content, _at(at, low), width)
         return e.shuffle(window, [k - low for k in offsets])
     if e.tile is not None and count == TILE and {v.name: c for v, c in at.terms}.get(e.tile[0]) == 1:
-        return _from_tile(e, base, at, storage, level, version)
+        return _from_tile(e, content, at)
     if _apart(offsets) and elem in _SUFFIX:
-        return _load_apart(e, base, at, storage, level, version)
+        return _load_apart(e, content, at)
     # Runs of consecutive elements are loaded as vectors, single ones one by one.
     parts: list[Value] = []
     start = 0
@@ -153,16 +156,16 @@ def _load(
         if stop == start + 1:
             while stop < count and offsets[stop] == offsets[start]:
                 stop += 1
-            part = _load_run(e, base, _at(at, offsets[start]), storage, 1, level, version)
+            part = _load_run(e, content, _at(at, offsets[start]), 1)
             parts.append(e.splat(part, stop - start))
         else:
-            parts.append(_load_run(e, base, _at(at, offsets[start]), storage, stop - start, level, version))
+            parts.append(_load_run(e, content, _at(at, offsets[start]), stop - start))
         start = stop
     assert sum(p.lanes for p in parts) == count, elem
     return e.concat(parts)
 
 
-def _block(e: Emitter, at: Index, low: int, width: int, extent: tuple[int, int]) -> tuple[int, int]:
+def _block(e: Emitter, at: Index, low: int, width: int, extent: tuple[int, int] | None) -> tuple[int, int]:
     """The block of lanes around a window (its first offset and its length), or the window itself.
 
     Blocks are as long as the vector that is made, and begin at multiples of that. So windows that differ by
@@ -171,7 +174,7 @@ def _block(e: Emitter, at: Index, low: int, width: int, extent: tuple[int, int])
     assert at.lanes is not None
     count = len(at.lanes)
     first = (at.const + low) // count * count - at.const
-    if (low, width) == (first, count) or first + count < low + width:
+    if extent is None or (low, width) == (first, count) or first + count < low + width:
         return low, width
     if any(c * e.divisor(v) % count for v, c in at.terms):
         return low, width
@@ -185,16 +188,16 @@ LINE = 64  # bytes of the cache that are brought into it together
 TILE = 8  # rows of a tile that is transposed in registers
 
 
-def _from_tile(e: Emitter, base: Value, at: Index, storage: Storage, level: int, version: object) -> Value:
+def _from_tile(e: Emitter, content: Content, at: Index) -> Value:
     """One row of a tile of which memory has the columns: all rows are made at once."""
     assert e.tile is not None and at.lanes is not None
     row = e.tile[1]
     first = Index(at.terms, at.const - row, at.lanes, at.low, at.high)
-    key = ("tile", base.name, version, first.key, storage.memory)
+    key = ("tile", content.base.name, content.version, first.key, content.storage.memory)
     for scope in reversed(e.scopes):
         if key in scope.known:
             return scope.known[key][row]
-    columns = [_load_run(e, base, _at(first, k), storage, TILE, level, version) for k in at.lanes]
+    columns = [_load_run(e, content, _at(first, k), TILE) for k in at.lanes]
     rows = transpose(e, columns)
     e.scopes[max(v.level for v in rows)].known[key] = rows
     return rows[row]
@@ -243,13 +246,14 @@ def _places(e: Emitter, base: Value, at: Index, elem: str, offsets: Sequence[int
     )
 
 
-def _load_apart(e: Emitter, base: Value, at: Index, storage: Storage, level: int, version: object) -> Value:
+def _load_apart(e: Emitter, content: Content, at: Index) -> Value:
     """Lanes that are apart, by one instruction where the machine has it."""
     assert at.lanes is not None
-    elem, count = storage.memory, len(at.lanes)
-    places = _places(e, base, at, elem, at.lanes)
-    level = max(level, places.level)
-    key = (places.name, count, version, elem)
+    storage, count = content.storage, len(at.lanes)
+    elem = storage.memory
+    places = _places(e, content.base, at, elem, at.lanes)
+    level = max(content.level, places.level)
+    key = (places.name, count, content.version, elem)
     known: Value | None = e.scopes[level].known.get(key)
     if known is None:
         known = Value("%" + e.fresh(), elem, count, level)
@@ -284,13 +288,12 @@ def address(e: Emitter, base: Value, at: Index, elem: str) -> Value:
     return e.pure(f"getelementptr {elem}, ptr {place.name}, i64 {at.const}", "ptr", 1, place.level)
 
 
-def _load_run(
-    e: Emitter, base: Value, at: Index, storage: Storage, count: int, level: int, version: object
-) -> Value:
+def _load_run(e: Emitter, content: Content, at: Index, count: int) -> Value:
     """`count` consecutive elements."""
-    place = address(e, base, at, storage.memory)
-    level = max(level, place.level)
-    key = (place.name, count, version, storage.memory)
+    storage = content.storage
+    place = address(e, content.base, at, storage.memory)
+    level = content.level if content.level > place.level else place.level
+    key = (place.name, count, content.version, storage.memory)
     known = e.scopes[level].known.get(key)
     if known is None:
         name = "%" + e.fresh()
@@ -300,7 +303,8 @@ def _load_run(
     return known
 
 
-def _gather(e: Emitter, base: Value, at: Index, storage: Storage, level: int) -> Value:
+def _gather(e: Emitter, content: Content, at: Index) -> Value:
+    base, storage, level = content.base, content.storage, content.level
     if at.vector is not None and at.vector.elem == "i32" and at.lanes is None:
         # One instruction gathers at twice as many short indices; the rest of them goes into the address.
         index, base = at.vector, address(e, base, Index(at.terms, at.const), storage.memory)
