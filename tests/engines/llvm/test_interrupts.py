@@ -116,6 +116,9 @@ def rows(n):
     i = random.integers(0, 100, n // 1000, np.int32)
     return (lambda x, i: x.at[i].add(jnp.float32(1))), (np.zeros((100, 100_000), np.float32), i)
 
+def sort(n):
+    return jnp.sort, (random.standard_normal(n).astype(np.float32),)
+
 def argsort(n):
     return jnp.argsort, (random.standard_normal(n).astype(np.float32),)
 
@@ -175,7 +178,15 @@ os.waitpid(child, 0)
 @pytest.mark.parametrize(
     ("program", "threads"),
     [
-        *[("scatter", 1), ("rows", 1), ("argsort", 1), ("pairs", 3), ("short_rows", 3), ("turns", 3)],
+        *[
+            ("scatter", 1),
+            ("rows", 1),
+            ("sort", 1),
+            ("argsort", 1),
+            ("pairs", 3),
+            ("short_rows", 3),
+            ("turns", 3),
+        ],
         *[("lanes", 1), ("lanes", 3), ("one_lane", 3), ("bodies", 3)],
     ],
 )

@@ -71,7 +71,7 @@ sometimes: dict[str, str] = {
     "qr": f"pivoting; {_FACTORS}",
     "random_bits": "2**30 numbers or more at once",
     "random_split": "2**30 keys or more at once",
-    "sort": "one large array of integers or real numbers: NumPy's sort is the faster one; empty arrays",
+    "sort": "2**31 elements or more along the axis",
 }
 
 

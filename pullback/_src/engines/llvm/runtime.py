@@ -32,6 +32,8 @@ from .half import HALF_FUNCTIONS, HALF_IR
 from .heap import HEAP_IR
 from .interrupts import POLL_IR
 from .python_ir import PYTHON_IR
+from .sorting_ir import ROUTINES
+from .sorting_ir import text as sorting_text
 from .threads import MAX_THREADS, THREADS_IR
 from .trees_ir import TREES_IR
 from .values_ir import VALUES_IR
@@ -166,6 +168,8 @@ class Native:
         )
         ctypes.memmove(self._handler, self._linked.address("pb_handler"), len(self._handler))
         self.symbols = {name: self._linked.address(name) for name in _FOR_PROGRAMS}
+        sorting = jit.keep_forever(jit.link(disk.compiled(sorting_text(), opt=1), self.symbols, ROUTINES))
+        self.symbols |= {name: sorting.address(name) for name in ROUTINES}
         self._method = self._linked.address("pb_entry_method")
         self.function("pb_set_main_thread", None, ctypes.c_uint64)(threading.main_thread().ident)
         self.function("pb_set_threads", None, ctypes.c_int64)(thread_count())

@@ -1,4 +1,5 @@
-"""Sorting one long row with several threads: radix sort as in `radix`, each pass of which is shared.
+"""Sorting the numbers of one long row's elements with several threads: radix sort as in `radix`, each pass of
+which is shared.
 
 The row is cut into parts, whose number follows from its length alone. For each digit the parts count their
 keys, sums say where each digit's keys of each part begin, and the parts move their keys there: stable, so the
@@ -14,9 +15,10 @@ from .parallel import parallel_for
 
 LEAST = 1 << 16  # elements of a row that is worth sharing
 PART = 1 << 15
-MOST = 32  # parts
-DIGIT = 11
-BUCKETS = 1 << DIGIT
+MOST = 8  # parts: more of them leave too few keys of a digit to each
+NEAR = (
+    1 << 22
+)  # bytes of keys that the cache holds: there, a digit may have more values than memory has pages near
 
 Body = Callable[[Emitter, Value, Value, Value], None]
 
@@ -26,9 +28,14 @@ def parts_of(length: int) -> int:
     return min(MOST, length // PART)
 
 
-def counts_bytes(length: int) -> int:
+def digit_of(length: int, bits: int) -> int:
+    """The bits of a digit: few where its values' places are far apart."""
+    return 11 if length * bits // 8 <= NEAR else 8
+
+
+def counts_bytes(length: int, bits: int) -> int:
     """The memory for the parts' counts."""
-    return 4 * BUCKETS * parts_of(length)
+    return (4 << digit_of(length, bits)) * parts_of(length)
 
 
 def sort_shared(
@@ -43,18 +50,19 @@ def sort_shared(
     """Sort keys of so many bits by those from `first` on; the addresses of the keys and of the numbers then.
 
     Args:
-        counts: the address of `counts_bytes(length)` bytes.
+        counts: the address of `counts_bytes(length, bits)` bytes.
         keys: the addresses of the keys and of memory for as many more.
         numbers: likewise, of 32-bit numbers that move along.
     """
-    names = _declared(e, bits, bool(numbers))
+    digit = digit_of(length, bits)
+    names = _declared(e, bits, bool(numbers), digit)
     parts = parts_of(length)
     state = [*keys, *numbers]
-    for shift in range(first, bits, DIGIT):
+    for shift in range(first, bits, digit):
 
         def each(function: str, pointers: Sequence[Value], shift: int = shift) -> int:
             def body(inner: Emitter, start: Value, stop: Value, chunk: Value) -> None:
-                own = inner.mul(chunk, constant(4 * BUCKETS, "i64"))
+                own = inner.mul(chunk, constant(4 << digit, "i64"))
                 base = inner.local(counts)
                 place = inner.here(f"getelementptr i8, ptr {base.name}, i64 {own.name}", "ptr", 1)
                 given = [*[inner.local(p) for p in pointers], place, start, stop]
@@ -74,22 +82,22 @@ def sort_shared(
     return state[0], state[2] if numbers else None
 
 
-def _declared(e: Emitter, bits: int, numbered: bool) -> dict[str, str]:
+def _declared(e: Emitter, bits: int, numbered: bool, digit: int) -> dict[str, str]:
     """The names of the functions for one part, which the module gets."""
     names = {
-        "count": f"pb_radix_count_{bits}",
-        "sums": "pb_radix_sums",
-        "move": f"pb_radix_move_{bits}{'_numbered' if numbered else ''}",
+        "count": f"pb_radix_count_{bits}_{digit}",
+        "sums": f"pb_radix_sums_{digit}",
+        "move": f"pb_radix_move_{bits}_{digit}{'_numbered' if numbered else ''}",
     }
-    texts = {"count": _count(bits), "sums": _SUMS, "move": _move(bits, numbered)}
+    texts = {"count": _count(bits, digit), "sums": _sums(digit), "move": _move(bits, numbered, digit)}
     for kind, name in names.items():
         e.module.declarations.setdefault(name, texts[kind].replace("@name", f"@{name}"))
     e.module.declare("llvm.memset.p0.i64", "void", ["ptr", "i8", "i64", "i1"])
     return names
 
 
-def _digit(bits: int) -> list[str]:
-    lines = [f"%high = lshr i{bits} %k, %shift", f"%low = and i{bits} %high, {BUCKETS - 1}"]
+def _digit(bits: int, digit: int) -> list[str]:
+    lines = [f"%high = lshr i{bits} %k, %shift", f"%low = and i{bits} %high, {(1 << digit) - 1}"]
     wide = "%low"
     if bits != 64:
         lines.append(f"%wide = zext i{bits} %low to i64")
@@ -97,14 +105,14 @@ def _digit(bits: int) -> list[str]:
     return [*lines, f"%own = getelementptr i32, ptr %counts, i64 {wide}", "%old = load i32, ptr %own"]
 
 
-def _loop(bits: int, body: Sequence[str]) -> list[str]:
+def _loop(bits: int, digit: int, body: Sequence[str]) -> list[str]:
     return [
         "br label %loop",
         "loop:",
         "%i = phi i64 [%start, %entry], [%next, %loop]",
         f"%from = getelementptr i{bits}, ptr %keys, i64 %i",
         f"%k = load i{bits}, ptr %from",
-        *_digit(bits),
+        *_digit(bits, digit),
         "%new = add i32 %old, 1",
         "store i32 %new, ptr %own",
         *body,
@@ -117,18 +125,18 @@ def _loop(bits: int, body: Sequence[str]) -> list[str]:
     ]
 
 
-def _count(bits: int) -> str:
+def _count(bits: int, digit: int) -> str:
     return "\n".join(
         [
             f"define internal void @name(ptr %keys, ptr %counts, i64 %start, i64 %stop, i{bits} %shift) {{",
             "entry:",
-            f"call void @llvm.memset.p0.i64(ptr %counts, i8 0, i64 {4 * BUCKETS}, i1 false)",
-            *_loop(bits, []),
+            f"call void @llvm.memset.p0.i64(ptr %counts, i8 0, i64 {4 << digit}, i1 false)",
+            *_loop(bits, digit, []),
         ]
     )
 
 
-def _move(bits: int, numbered: bool) -> str:
+def _move(bits: int, numbered: bool, digit: int) -> str:
     given = "ptr %keys, ptr %to" + (", ptr %numbers, ptr %numbers_to" if numbered else "")
     body = [
         "%place = zext i32 %old to i64",
@@ -143,12 +151,16 @@ def _move(bits: int, numbered: bool) -> str:
             "store i32 %n, ptr %n.to",
         ]
     head = f"define internal void @name({given}, ptr %counts, i64 %start, i64 %stop, i{bits} %shift) {{"
-    return "\n".join([head, "entry:", *_loop(bits, body)])
+    return "\n".join([head, "entry:", *_loop(bits, digit, body)])
 
 
-# Counts become places: all parts' keys of a digit come before those of the next digit. The result is whether
-# all keys have the same one.
-_SUMS = f"""\
+def _sums(digit: int) -> str:
+    """Counts become places: all parts' keys of a digit come before those of the next digit.
+
+    The result is whether all keys have the same one.
+    """
+    buckets = 1 << digit
+    return f"""\
 define internal i1 @name(ptr %counts, i64 %parts, i64 %length) {{
 entry:
   %all = trunc i64 %length to i32
@@ -161,7 +173,7 @@ digits:
 parts.loop:
   %part = phi i64 [0, %digits], [%part.next, %parts.loop]
   %total = phi i32 [%first, %digits], [%total.next, %parts.loop]
-  %row = mul i64 %part, {BUCKETS}
+  %row = mul i64 %part, {buckets}
   %at = add i64 %row, %digit
   %own = getelementptr i32, ptr %counts, i64 %at
   %count = load i32, ptr %own
@@ -175,7 +187,7 @@ digits.end:
   %everything = icmp eq i32 %here, %all
   %alike.next = or i1 %alike, %everything
   %digit.next = add i64 %digit, 1
-  %more = icmp ult i64 %digit.next, {BUCKETS}
+  %more = icmp ult i64 %digit.next, {buckets}
   br i1 %more, label %digits, label %done
 done:
   ret i1 %alike.next

@@ -1,8 +1,8 @@
 """Lowerings of `sort` and `top_k`.
 
 Elements become unsigned integers of the same order, which are sorted row by row (see `radix`), alone or with
-the numbers of the elements they stand for. Several keys are sorted by from the last to the first. Large
-arrays that are sorted alone are left to NumPy, whose vectorised sort is faster.
+the numbers of the elements they stand for. Several keys are sorted by from the last to the first. One long
+array that is sorted alone is left to a routine of the runtime (`sorting_ir.py`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...core.program import Equation
+from . import sorting_ir
 from .index import ZERO, Index
-from .ir import Emitter, Value, constant
+from .ir import Emitter, Value, constant, leave_unless
 from .lower import HEAVY, Lowering, lowering
 from .math.base import is_any
 from .nodes import Accesses, Node, View, variables
@@ -29,7 +30,6 @@ LANES = 16
 MOST = 8  # rows that are sorted at the same time
 COST = 12.0  # ns of an element
 SELECTED = 32  # greatest elements that are found without sorting
-MANY = 1 << 14  # elements from which on a call of NumPy pays
 UINT8, UINT32 = np.dtype(np.uint8), np.dtype(np.uint32)
 WORDS = {32: np.dtype(np.uint32), 64: np.dtype(np.uint64)}
 
@@ -250,8 +250,14 @@ def sort(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         return None
     if not first.size or first.shape[axis] >= 2**31:
         return None
-    if len(operands) == 1 and first.size >= MANY and first.dtype.kind in "iuf" and not lw.e.outlined:
-        return None  # NumPy's vectorised sort is faster
+    one_row = first.size == first.shape[axis] and not lw.e.outlined
+    if len(operands) == 1 and not lw.e.outlined and (name := sorting_ir.routine(first.dtype)) is not None:
+        length, rows_first = first.shape[axis], axis == len(first.shape) - 1
+        if one_row and length >= sorting_ir.LEAST:
+            return [_by_routine(lw, name, first, 1, out[0])]
+        several = length >= sorting_ir.LEAST_ROW and first.size >= sorting_ir.LEAST_ROWS
+        if rows_first and several and not one_row:
+            return [_by_routine(lw, name, first, first.size // length, out[0])]
     bits = max(width(x.dtype) for x in operands[:count])
     results = [lw.result(v.aval, w) for v, w in zip(eqn.outvars, out, strict=True)]
     operands = [readable(lw, x) for x in operands]
@@ -263,13 +269,30 @@ def sort(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         rows(lw, first.shape, axis, bits, False, lambda row, work: _alone(row, work, operands[0], results[0]))
     else:
         keys = [(x, c) for x in operands[:count] for c in range(2 if x.dtype.kind == "c" else 1)]
-        if first.size == first.shape[axis] >= LEAST and not lw.e.outlined:
+        if one_row and first.size >= LEAST:
             _shared(lw, axis, bits, operands, keys, results)
             return list(results)
         rows(
             lw, first.shape, axis, bits, True, lambda row, work: _together(row, work, operands, keys, results)
         )
     return list(results)
+
+
+def _by_routine(lw: Lowering, name: str, x: Node, rows: int, where: View | None) -> View:
+    """A long array, or one of so many rows, sorted by one of the runtime's routines."""
+    e, (_, source) = lw.e, lw.pointer(x)
+    result = lw.result(x, where if where is not None and where.contiguous else None)
+    length = x.size // rows
+    work = lw.result(Node((sorting_ir.work_bytes(length, rows, x.dtype.itemsize),), UINT8))
+    places = [source, lw.address(result), lw.address(work)]
+    lw.module.elsewhere += lw.module.turns * COST * x.size
+    sizes = [length] if rows == 1 else [length, rows]
+    name = f"pb_sort_{name}" if rows == 1 else f"pb_sort_rows_{name}"
+    lw.module.declare(name, "i32", ["ptr"] * 3 + ["i64"] * len(sizes))
+    given = ", ".join([f"ptr {place.name}" for place in places] + [f"i64 {size}" for size in sizes])
+    status = e.here(f"call i32 @{name}({given})", "i32", 1)
+    leave_unless(e, e.icmp("eq", status, constant(0, "i32")), "interrupted")
+    return result
 
 
 def _alone(row: Row, work: Work, x: Node, result: View) -> None:
@@ -367,7 +390,7 @@ def _shared(
     main, shape = lw.e, operands[0].shape
     length = shape[axis]
     base = lw.address(lw.result(Node((Work.bytes(bits, length, True),), UINT8)))
-    counts = lw.address(lw.result(Node((counts_bytes(length),), UINT8)))
+    counts = lw.address(lw.result(Node((counts_bytes(length, 64),), UINT8)))
 
     def each(body: Callable[[Row, Work, Index, int], None], lanes: int) -> None:
         """`body` for all of the row, so many elements at a time."""
