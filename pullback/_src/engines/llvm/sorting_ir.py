@@ -21,7 +21,7 @@ LEAST = 1 << 16  # elements of one row from which on it pays
 LEAST_ROW, LEAST_ROWS = 128, 1 << 14  # elements of each row, and of all
 _PART = 15  # the logarithm of a part's elements, at least
 _MOST = 8  # parts: more of them leave too few keys of a digit to each
-_LONG = 22  # the logarithm of a part's elements, at most: between parts one looks for interrupts
+_LONG = 22  # the logarithm of a part's elements, roughly at most: between parts one looks for interrupts
 _NEAR = 1 << 22  # bytes of keys that caches hold: there, a digit may have many values
 _SHORT = 1 << 12  # elements of a row which more values would be too many for
 _NEAR_DIGIT, _FAR_DIGIT = 11, 8  # bits of a digit
@@ -138,15 +138,20 @@ def _bytes(key: str) -> int:
     return int(key[1:]) // 8
 
 
-def _each(key: str, body: str) -> str:
-    """A loop over the keys `%k` of a part, with the place `%own` of their digit's count `%old`."""
+def _each(key: str, before: str = "", turn: str = "") -> str:
+    """A loop over the keys `%k` of a part, which adds one to their digits' counts `%old`.
+
+    Args:
+        before: what is done before it; `%counted` are the counts of the part, of so many `%values`.
+        turn: what is done in each turn.
+    """
     bits = int(key[1:])
     wide = "" if bits == 64 else f"  %k.wide = zext {key} %k to i64\n"
     return f"""\
   %values = add i64 %mask, 1
   %before = mul i64 %chunk, %values
   %counted = getelementptr i32, ptr %counts, i64 %before
-{body.partition("---")[0]}  br label %loop
+{before}  br label %loop
 loop:
   %i = phi i64 [%start, %entry], [%next, %loop]
   %k.at = getelementptr {key}, ptr %from, i64 %i
@@ -157,7 +162,7 @@ loop:
   %old = load i32, ptr %own
   %new = add i32 %old, 1
   store i32 %new, ptr %own
-{body.partition("---")[2]}  %next = add i64 %i, 1
+{turn}  %next = add i64 %i, 1
   %more = icmp ult i64 %next, %stop
   br i1 %more, label %loop, label %done
 done:"""
@@ -167,12 +172,12 @@ def _passes(key: str) -> str:
     """What all types of so many bits share: counting and moving the keys of a part."""
     count = _each(
         key,
-        "  %size = mul i64 %values, 4\n"
-        "  call void @llvm.memset.p0.i64(ptr %counted, i8 0, i64 %size, i1 false)\n---",
+        before="  %size = mul i64 %values, 4\n"
+        "  call void @llvm.memset.p0.i64(ptr %counted, i8 0, i64 %size, i1 false)\n",
     )
     move = _each(
         key,
-        "---  %place = zext i32 %old to i64\n"
+        turn="  %place = zext i32 %old to i64\n"
         f"  %k.to = getelementptr {key}, ptr %to, i64 %place\n"
         f"  store {key} %k, ptr %k.to\n",
     )
