@@ -46,12 +46,21 @@ _PARTS = {  # where the log says how long they take
 _SECONDS = 400  # for a process
 
 
+class _Collecting(logging.Handler):
+    """Adds what is logged to a list."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
 def _compile_often(program: Program, name: str, parts: bool) -> list[dict[str, float]]:
     """The seconds that a library takes for a program, again and again, or Pullback takes for the parts."""
     times = []
     messages: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     with settings(program, (name,)) as libraries:
         library = libraries[name]
         arguments = inputs_of(library, program)
@@ -60,7 +69,7 @@ def _compile_often(program: Program, name: str, parts: bool) -> list[dict[str, f
         if parts:
             library.config.update("log_compiles", True)
             logger = logging.getLogger("pullback")
-            logger.addHandler(handler)
+            logger.addHandler(_Collecting(messages))
             logger.propagate = False
         for _ in range(1 + _AGAIN):
             function = library.jit(program.make(library))

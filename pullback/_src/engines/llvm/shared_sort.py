@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from .ir import Emitter, Value, constant
 from .parallel import parallel_for
+from .sorting_ir import SUMS
 
 LEAST = 1 << 16  # elements of a row that is worth sharing
 PART = 1 << 15
@@ -71,7 +72,9 @@ def sort_shared(
             return parallel_for(e, length, parts, body)
 
         used = each(names["count"], state[:1])
-        alike = e.here(f"call i1 @{names['sums']}({counts.typed}, i64 {used}, i64 {length})", "i1", 1)
+        alike = e.here(
+            f"call i1 @{SUMS}({counts.typed}, i64 {used}, i64 {1 << digit}, i64 {length})", "i1", 1
+        )
 
         def move(state: list[Value] = state, each: Callable[..., int] = each) -> Sequence[Value]:
             each(names["move"], state)
@@ -86,13 +89,13 @@ def _declared(e: Emitter, bits: int, numbered: bool, digit: int) -> dict[str, st
     """The names of the functions for one part, which the module gets."""
     names = {
         "count": f"pb_radix_count_{bits}_{digit}",
-        "sums": f"pb_radix_sums_{digit}",
         "move": f"pb_radix_move_{bits}_{digit}{'_numbered' if numbered else ''}",
     }
-    texts = {"count": _count(bits, digit), "sums": _sums(digit), "move": _move(bits, numbered, digit)}
+    texts = {"count": _count(bits, digit), "move": _move(bits, numbered, digit)}
     for kind, name in names.items():
         e.module.declarations.setdefault(name, texts[kind].replace("@name", f"@{name}"))
     e.module.declare("llvm.memset.p0.i64", "void", ["ptr", "i8", "i64", "i1"])
+    e.module.declare(SUMS, "i1", ["ptr", "i64", "i64", "i64"])
     return names
 
 
@@ -152,46 +155,6 @@ def _move(bits: int, numbered: bool, digit: int) -> str:
         ]
     head = f"define internal void @name({given}, ptr %counts, i64 %start, i64 %stop, i{bits} %shift) {{"
     return "\n".join([head, "entry:", *_loop(bits, digit, body)])
-
-
-def _sums(digit: int) -> str:
-    """Counts become places: all parts' keys of a digit come before those of the next digit.
-
-    The result is whether all keys have the same one.
-    """
-    buckets = 1 << digit
-    return f"""\
-define internal i1 @name(ptr %counts, i64 %parts, i64 %length) {{
-entry:
-  %all = trunc i64 %length to i32
-  br label %digits
-digits:
-  %digit = phi i64 [0, %entry], [%digit.next, %digits.end]
-  %first = phi i32 [0, %entry], [%total.next, %digits.end]
-  %alike = phi i1 [false, %entry], [%alike.next, %digits.end]
-  br label %parts.loop
-parts.loop:
-  %part = phi i64 [0, %digits], [%part.next, %parts.loop]
-  %total = phi i32 [%first, %digits], [%total.next, %parts.loop]
-  %row = mul i64 %part, {buckets}
-  %at = add i64 %row, %digit
-  %own = getelementptr i32, ptr %counts, i64 %at
-  %count = load i32, ptr %own
-  store i32 %total, ptr %own
-  %total.next = add i32 %total, %count
-  %part.next = add i64 %part, 1
-  %more.parts = icmp ult i64 %part.next, %parts
-  br i1 %more.parts, label %parts.loop, label %digits.end
-digits.end:
-  %here = sub i32 %total.next, %first
-  %everything = icmp eq i32 %here, %all
-  %alike.next = or i1 %alike, %everything
-  %digit.next = add i64 %digit, 1
-  %more = icmp ult i64 %digit.next, {buckets}
-  br i1 %more, label %digits, label %done
-done:
-  ret i1 %alike.next
-}}"""
 
 
 __all__ = ["LEAST", "counts_bytes", "parts_of", "sort_shared"]

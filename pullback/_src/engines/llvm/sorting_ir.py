@@ -34,7 +34,8 @@ def routine(dtype: np.dtype) -> str | None:
 
 
 _NAMES = {np.dtype(f"{kind}{size}"): f"{kind}{8 * size}" for kind in "iuf" for size in (4, 8)}
-ROUTINES = tuple([f"pb_sort_{form}{name}" for form in ("", "rows_") for name in _NAMES.values()])
+SUMS = "pb_radix_sums"  # which programs that sort numbers of elements call, too
+ROUTINES = (SUMS, *[f"pb_sort_{form}{name}" for form in ("", "rows_") for name in _NAMES.values()])
 
 
 def work_bytes(length: int, rows: int, itemsize: int) -> int:
@@ -186,10 +187,10 @@ def _passes(key: str) -> str:
     )
 
 
-_SUMS = """\
+_SUMS = f"""\
 ; Counts become places: all parts' keys of a digit come before those of the next. Whether all keys have the
 ; same digit.
-define internal i1 @radix_sums(ptr %counts, i64 %parts, i64 %values, i64 %n) {
+define i1 @{SUMS}(ptr %counts, i64 %parts, i64 %values, i64 %n) {{
 entry:
   %all = trunc i64 %n to i32
   br label %digits
@@ -219,7 +220,7 @@ digits.end:
   br i1 %more, label %digits, label %done
 done:
   ret i1 %alike.next
-}
+}}
 """
 
 
@@ -393,7 +394,7 @@ count:
   %counted.not = icmp ne i32 %counted, 0
   br i1 %counted.not, label %interrupted, label %sum
 sum:
-  %alike = call i1 @radix_sums(ptr %counts, i64 %parts, i64 %values, i64 %n)
+  %alike = call i1 @{SUMS}(ptr %counts, i64 %parts, i64 %values, i64 %n)
   br i1 %alike, label %after, label %move
 move:
   %moved = call i32 @share(ptr @radix_move_{key}, ptr %context, i64 %parts)
@@ -530,4 +531,4 @@ def text() -> str:
     )
 
 
-__all__ = ["LEAST", "LEAST_ROW", "LEAST_ROWS", "ROUTINES", "routine", "text", "work_bytes"]
+__all__ = ["LEAST", "LEAST_ROW", "LEAST_ROWS", "ROUTINES", "SUMS", "routine", "text", "work_bytes"]
