@@ -1,8 +1,8 @@
 """Lowerings of `sort` and `top_k`.
 
 Elements become unsigned integers of the same order, which are sorted row by row (see `radix`), alone or with
-the numbers of the elements they stand for. Several keys are sorted by from the last to the first. One long
-array that is sorted alone is left to a routine of the runtime (`sorting_ir.py`).
+the numbers of the elements they stand for. Several keys are sorted by from the last to the first. Large
+arrays of common types that are sorted alone are left to routines of the runtime (`sorting_ir.py`).
 """
 
 from __future__ import annotations
@@ -252,11 +252,11 @@ def sort(lw: Lowering, eqn: Equation, operands: Sequence[Node], out: Out) -> lis
         return None
     one_row = first.size == first.shape[axis] and not lw.e.outlined
     if len(operands) == 1 and not lw.e.outlined and (name := sorting_ir.routine(first.dtype)) is not None:
-        length, rows_first = first.shape[axis], axis == len(first.shape) - 1
+        length, last_axis = first.shape[axis], axis == len(first.shape) - 1
         if one_row and length >= sorting_ir.LEAST:
             return [_by_routine(lw, name, first, 1, out[0])]
         several = length >= sorting_ir.LEAST_ROW and first.size >= sorting_ir.LEAST_ROWS
-        if rows_first and several and not one_row:
+        if last_axis and several and not one_row:
             return [_by_routine(lw, name, first, first.size // length, out[0])]
     bits = max(width(x.dtype) for x in operands[:count])
     results = [lw.result(v.aval, w) for v, w in zip(eqn.outvars, out, strict=True)]
