@@ -12,14 +12,10 @@ from collections.abc import Callable, Sequence
 
 from .ir import Emitter, Value, constant
 from .parallel import parallel_for
-from .sorting_ir import SUMS
+from .sorting_ir import FAR_DIGIT, MOST, NEAR, NEAR_DIGIT, SUMS
 
 LEAST = 1 << 16  # elements of a row that is worth sharing
 PART = 1 << 15
-MOST = 8  # parts: more of them leave too few keys of a digit to each
-NEAR = (
-    1 << 22
-)  # bytes of keys that the cache holds: there, a digit may have more values than memory has pages near
 
 Body = Callable[[Emitter, Value, Value, Value], None]
 
@@ -31,7 +27,7 @@ def parts_of(length: int) -> int:
 
 def digit_of(length: int, bits: int) -> int:
     """The bits of a digit: few where its values' places are far apart."""
-    return 11 if length * bits // 8 <= NEAR else 8
+    return NEAR_DIGIT if length * bits // 8 <= NEAR else FAR_DIGIT
 
 
 def counts_bytes(length: int, bits: int) -> int:

@@ -20,11 +20,11 @@ from .parallel import POLLED
 LEAST = 1 << 16  # elements of one row from which on it pays
 LEAST_ROW, LEAST_ROWS = 128, 1 << 14  # elements of each row, and of all
 _PART = 15  # the logarithm of a part's elements, at least
-_MOST = 8  # parts: more of them leave too few keys of a digit to each
+MOST = 8  # parts: more of them leave too few keys of a digit to each
 _LONG = 22  # the logarithm of a part's elements, roughly at most: between parts one looks for interrupts
-_NEAR = 1 << 22  # bytes of keys that caches hold: there, a digit may have many values
+NEAR = 1 << 22  # bytes of keys that caches hold: there, a digit may have many values
 _SHORT = 1 << 12  # elements of a row which more values would be too many for
-_NEAR_DIGIT, _FAR_DIGIT = 11, 8  # bits of a digit
+NEAR_DIGIT, FAR_DIGIT = 11, 8  # bits of a digit
 _VECTOR = 512  # bits
 
 
@@ -40,9 +40,9 @@ ROUTINES = (SUMS, *[f"pb_sort_{form}{name}" for form in ("", "rows_") for name i
 
 def work_bytes(length: int, rows: int, itemsize: int) -> int:
     """The memory that a routine needs: for keys, and for the counts of the parts, for each group of rows."""
-    parts = max(min(length >> _PART, _MOST), length >> _LONG, 1)
-    row = (length * itemsize + 63) // 64 * 64 + parts * (4 << _NEAR_DIGIT)
-    return row * max(min(rows, _MOST), min(rows, length * rows >> _LONG))
+    parts = max(min(length >> _PART, MOST), length >> _LONG, 1)
+    row = (length * itemsize + 63) // 64 * 64 + parts * (4 << NEAR_DIGIT)
+    return row * max(min(rows, MOST), min(rows, length * rows >> _LONG))
 
 
 # What threads share: where keys are and go, the counts, the array's length and that of a part, the digit's
@@ -351,19 +351,15 @@ define internal i32 @{name}(ptr %in, ptr %out, ptr %work, i64 %n, i64 %flip) {{
 entry:
   %context = alloca [{len(_CONTEXT)} x i64], align 16
 {sets}
-  %parts.whole = lshr i64 %n, {_PART}
-  %parts.most = call i64 @llvm.umin.i64(i64 %parts.whole, i64 {_MOST})
-  %parts.long = lshr i64 %n, {_LONG}
-  %parts.some = call i64 @llvm.umax.i64(i64 %parts.most, i64 %parts.long)
-  %parts = call i64 @llvm.umax.i64(i64 %parts.some, i64 1)
+  %parts = call i64 @parts_of(i64 %n)
   %more.n = add i64 %n, %parts
   %less.n = sub i64 %more.n, 1
   %per = udiv i64 %less.n, %parts
   %size = mul i64 %n, {bits // 8}
-  %not.far = icmp ule i64 %size, {_NEAR}
+  %not.far = icmp ule i64 %size, {NEAR}
   %not.short = icmp uge i64 %n, {_SHORT}
   %near = and i1 %not.far, %not.short
-  %digit = select i1 %near, i64 {_NEAR_DIGIT}, i64 {_FAR_DIGIT}
+  %digit = select i1 %near, i64 {NEAR_DIGIT}, i64 {FAR_DIGIT}
   %values = shl i64 1, %digit
   %mask = sub i64 %values, 1
   %size.more = add i64 %size, 63
@@ -377,9 +373,7 @@ entry:
   store ptr %in, ptr %in.place
   store ptr %out, ptr %out.place
   store i64 %flip, ptr %flip.place
-  %made = call i32 @share(ptr @make_{name}, ptr %context, i64 %parts)
-  %made.not = icmp ne i32 %made, 0
-  br i1 %made.not, label %interrupted, label %pass
+{_step("made", f"make_{name}", "pass")}
 pass:
   %a = phi ptr [%work, %entry], [%a.next, %after]
   %b = phi ptr [%out, %entry], [%b.next, %after]
@@ -390,16 +384,12 @@ pass:
   %left = icmp ult i64 %shift, {bits}
   br i1 %left, label %count, label %look
 count:
-  %counted = call i32 @share(ptr @radix_count_{key}, ptr %context, i64 %parts)
-  %counted.not = icmp ne i32 %counted, 0
-  br i1 %counted.not, label %interrupted, label %sum
+{_step("counted", f"radix_count_{key}", "sum")}
 sum:
   %alike = call i1 @{SUMS}(ptr %counts, i64 %parts, i64 %values, i64 %n)
   br i1 %alike, label %after, label %move
 move:
-  %moved = call i32 @share(ptr @radix_move_{key}, ptr %context, i64 %parts)
-  %moved.not = icmp ne i32 %moved, 0
-  br i1 %moved.not, label %interrupted, label %after
+{_step("moved", f"radix_move_{key}", "after")}
 after:
   %a.next = phi ptr [%a, %sum], [%b, %move]
   %b.next = phi ptr [%b, %sum], [%a, %move]
@@ -408,9 +398,7 @@ after:
 look:
 {look}
 give:
-  %given = call i32 @share(ptr @give_{name}, ptr %context, i64 %parts)
-  %given.not = icmp ne i32 %given, 0
-  br i1 %given.not, label %interrupted, label %repair
+{_step("given", f"give_{name}", "repair")}
 repair:
 {repair}
 interrupted:
@@ -436,6 +424,27 @@ shared:
   ret i32 %status
 }
 """
+
+
+_PARTS_OF = f"""\
+; Into how many parts an array is cut; `work_bytes` has room for as many.
+define internal i64 @parts_of(i64 %n) {{
+  %whole = lshr i64 %n, {_PART}
+  %few = call i64 @llvm.umin.i64(i64 %whole, i64 {MOST})
+  %long = lshr i64 %n, {_LONG}
+  %some = call i64 @llvm.umax.i64(i64 %few, i64 %long)
+  %parts = call i64 @llvm.umax.i64(i64 %some, i64 1)
+  ret i64 %parts
+}}
+"""
+
+
+def _step(name: str, kernel: str, after: str) -> str:
+    """Run a kernel for all parts, then go on at a label."""
+    return f"""\
+  %{name} = call i32 @share(ptr @{kernel}, ptr %context, i64 %parts)
+  %{name}.not = icmp ne i32 %{name}, 0
+  br i1 %{name}.not, label %interrupted, label %{after}"""
 
 
 def _rows(element: str, key: str) -> str:
@@ -471,19 +480,15 @@ done:"""
 define internal i32 @sort_rows_{element}(ptr %in, ptr %out, ptr %work, i64 %n, i64 %rows, i64 %flip) {{
 entry:
   %context = alloca [{len(_CONTEXT)} x i64], align 16
-  %parts.whole = lshr i64 %n, {_PART}
-  %parts.most = call i64 @llvm.umin.i64(i64 %parts.whole, i64 {_MOST})
-  %parts.long = lshr i64 %n, {_LONG}
-  %parts.some = call i64 @llvm.umax.i64(i64 %parts.most, i64 %parts.long)
-  %parts = call i64 @llvm.umax.i64(i64 %parts.some, i64 1)
-  %counts = mul i64 %parts, {4 << _NEAR_DIGIT}
+  %parts = call i64 @parts_of(i64 %n)
+  %counts = mul i64 %parts, {4 << NEAR_DIGIT}
   %keys = mul i64 %n, {size}
   %keys.more = add i64 %keys, 63
   %keys.whole = and i64 %keys.more, -64
   %bytes = add i64 %keys.whole, %counts
   %all = mul i64 %n, %rows
   %all.long = lshr i64 %all, {_LONG}
-  %most = call i64 @llvm.umax.i64(i64 %all.long, i64 {_MOST})
+  %most = call i64 @llvm.umax.i64(i64 %all.long, i64 {MOST})
   %groups = call i64 @llvm.umin.i64(i64 %rows, i64 %most)
   %rows.more = add i64 %rows, %groups
   %rows.less = sub i64 %rows.more, 1
@@ -522,6 +527,7 @@ def text() -> str:
             "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
             _SUMS,
             _SHARE,
+            _PARTS_OF,
             *[part(key) for key in ("i32", "i64") for part in (_passes, _first_at_least)],
             _zeros("float"),
             _zeros("double"),
@@ -531,4 +537,7 @@ def text() -> str:
     )
 
 
-__all__ = ["LEAST", "LEAST_ROW", "LEAST_ROWS", "ROUTINES", "SUMS", "routine", "text", "work_bytes"]
+__all__ = [
+    "FAR_DIGIT", "LEAST", "LEAST_ROW", "LEAST_ROWS", "MOST", "NEAR", "NEAR_DIGIT", "ROUTINES", "SUMS", "routine",
+    "text", "work_bytes",
+]  # fmt: skip
