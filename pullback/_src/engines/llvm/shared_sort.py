@@ -15,7 +15,7 @@ from .parallel import parallel_for
 from .sorting_ir import FAR_DIGIT, MOST, NEAR, NEAR_DIGIT, SUMS
 
 LEAST = 1 << 16  # elements of a row that is worth sharing
-PART = 1 << 15
+PART = 1 << 15  # elements of a part, at least
 
 Body = Callable[[Emitter, Value, Value, Value], None]
 

@@ -538,6 +538,6 @@ def text() -> str:
 
 
 __all__ = [
-    "FAR_DIGIT", "LEAST", "LEAST_ROW", "LEAST_ROWS", "MOST", "NEAR", "NEAR_DIGIT", "ROUTINES", "SUMS", "routine",
-    "text", "work_bytes",
+    "FAR_DIGIT", "LEAST", "LEAST_ROW", "LEAST_ROWS", "MOST", "NEAR", "NEAR_DIGIT", "ROUTINES", "SUMS",
+    "routine", "text", "work_bytes",
 ]  # fmt: skip
